@@ -1,0 +1,3 @@
+//! Load generator and capacity planner; see its own issue.
+
+fn main() {}

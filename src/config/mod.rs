@@ -1,0 +1,312 @@
+//! Everything that can be set, with its default.
+//!
+//! `config/millgate.toml` is the same list for people; a test holds the two together.
+
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole configuration of one node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Addresses.
+    pub listen: Listen,
+    /// The threads that own the sockets.
+    pub reactor: Reactor,
+    /// When a silent client is reaped.
+    pub heartbeat: Heartbeat,
+    /// The rooms that exist.
+    pub apps: Apps,
+    /// The echo endpoint for conformance suites and transport benchmarks.
+    pub echo: Echo,
+    /// Bounds on everything a client can make grow.
+    pub limits: Limits,
+    /// Who hears of arrivals and departures, and how often.
+    pub announce: Announce,
+    /// Memory of message ids that were sent already.
+    pub dedup: Dedup,
+    /// The chat page.
+    pub page: Page,
+    /// The threads beside the reactors.
+    pub control: Control,
+    /// What is logged, how and where.
+    pub log: Log,
+    /// How the node ends.
+    pub stop: Stop,
+    /// The cluster's Redis; absent means a node complete by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<Redis>,
+}
+
+/// Addresses that are listened on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// WebSocket clients; port 0 lets the kernel choose.
+    pub websocket: SocketAddr,
+    /// The path clients upgrade on.
+    pub path: String,
+    /// HTTP API, pages and metrics.
+    pub http: SocketAddr,
+    /// gRPC for other nodes; used once the node is in a cluster.
+    pub grpc: SocketAddr,
+}
+
+/// The threads that own the sockets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reactor {
+    /// How many; 0 means one per core. At most 1024.
+    pub threads: usize,
+    /// Pin each to a core.
+    pub pin: bool,
+    /// Give each a descriptor table of its own, so that the limit of open files counts per reactor.
+    pub private_fd_table: bool,
+}
+
+/// When a silent client is reaped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Heartbeat {
+    /// Silence after which a connection is closed; any complete frame counts as life. At least 1 s.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+}
+
+/// The rooms that exist.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Apps {
+    /// App ids a client may log in to; at least one, at most 4096.
+    pub ids: Vec<u32>,
+}
+
+/// The echo endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Echo {
+    /// Path on the WebSocket listener; empty means off.
+    pub path: String,
+}
+
+/// Bounds on everything a client can make grow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest message a client may send, after reassembly; 1009 above it.
+    pub message_bytes: usize,
+    /// Largest request head of a handshake; 431 above it.
+    pub handshake_bytes: usize,
+    /// Time from accept to a complete handshake.
+    #[serde(with = "humantime_serde")]
+    pub handshake_timeout: Duration,
+    /// Longest user id, in bytes.
+    pub user_id_bytes: usize,
+    /// Backlog of one connection; the peer is closed with 3008 above it.
+    pub outbox_bytes: usize,
+    /// Backlog of all connections; 0 means an eighth of the RAM. The largest go first.
+    pub outbox_total_bytes: usize,
+    /// Half-received messages of all connections; 0 means an eighth of the RAM.
+    pub assembly_total_bytes: usize,
+    /// Connections in all; 0 means no limit but the descriptors.
+    pub connections: usize,
+    /// Largest body of an HTTP request; 413 above it.
+    pub body_bytes: usize,
+}
+
+/// Who hears of arrivals and departures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Announce {
+    /// Rooms up to this size hear of each one; 0 means never.
+    pub exact_up_to: usize,
+    /// Messages a second that all digests of larger rooms may cost together; 0 means none.
+    pub digests_per_second: u64,
+}
+
+/// Memory of message ids.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dedup {
+    /// How long a msgID is remembered.
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
+    /// How many are remembered at most; the oldest are forgotten first.
+    pub entries_max: usize,
+}
+
+/// What the chat page is told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Page {
+    /// Full URL the page opens its WebSocket on; empty means the page's own host and the listener's port.
+    pub websocket_url: String,
+    /// Base URL of the HTTP API; empty means where the page came from.
+    pub http_url: String,
+}
+
+/// The threads beside the reactors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Control {
+    /// Threads of the tokio runtime. At least 1.
+    pub threads: usize,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,millgate::command=debug`.
+    pub level: String,
+    /// Lines for people or for machines.
+    pub format: LogFormat,
+    /// A file instead of stderr; empty means stderr.
+    pub file: PathBuf,
+    /// When a new file is begun.
+    pub rotation: LogRotation,
+    /// How many rotated files are kept.
+    pub keep_files: usize,
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// When a new log file is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogRotation {
+    /// Never.
+    Never,
+    /// At each full hour.
+    Hourly,
+    /// At midnight, UTC.
+    Daily,
+}
+
+/// How the node ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stop {
+    /// Time in which all clients are closed after SIGTERM.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+}
+
+/// The cluster's Redis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Redis {
+    /// `host:port`.
+    pub addr: String,
+    /// Empty means none.
+    pub password: String,
+    /// Database number.
+    pub db: u32,
+    /// Kept for files of the reference; one multiplexed connection a use needs no pool.
+    pub pool_size: u32,
+    /// Kept for files of the reference.
+    pub min_idle_conns: u32,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            websocket: SocketAddr::from(([0, 0, 0, 0], 8089)),
+            path: "/acc".into(),
+            http: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            grpc: SocketAddr::from(([127, 0, 0, 1], 9001)),
+        }
+    }
+}
+
+impl Default for Reactor {
+    fn default() -> Self {
+        Self { threads: 0, pin: true, private_fd_table: true }
+    }
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { idle_timeout: Duration::from_secs(360) }
+    }
+}
+
+impl Default for Apps {
+    fn default() -> Self {
+        Self { ids: vec![101, 102, 103, 104] }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 65_536,
+            handshake_bytes: 16_384,
+            handshake_timeout: Duration::from_secs(10),
+            user_id_bytes: 19,
+            outbox_bytes: 262_144,
+            outbox_total_bytes: 0,
+            assembly_total_bytes: 0,
+            connections: 0,
+            body_bytes: 262_144,
+        }
+    }
+}
+
+impl Default for Announce {
+    fn default() -> Self {
+        Self { exact_up_to: 1_000, digests_per_second: 10_000 }
+    }
+}
+
+impl Default for Dedup {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(12 * 3600), entries_max: 1_000_000 }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { threads: 2 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".into(),
+            format: LogFormat::Human,
+            file: PathBuf::new(),
+            rotation: LogRotation::Daily,
+            keep_files: 7,
+        }
+    }
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(10) }
+    }
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self {
+            addr: "127.0.0.1:6379".into(),
+            password: String::new(),
+            db: 0,
+            pool_size: 10,
+            min_idle_conns: 0,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Names of things: apps, users, connections.
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A platform of a user (web, iOS, …) and a chat room at once, as in the reference.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct AppId(pub u32);
+
+impl fmt::Display for AppId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The name a client logs in with; up to 24 bytes are stored without a heap block.
+pub type UserId = CompactString;
+
+/// One user on one platform: what a message is addressed to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UserKey {
+    /// Where the user is.
+    pub app: AppId,
+    /// Who it is.
+    pub user: UserId,
+}
+
+impl fmt::Display for UserKey {
+    /// The form the reference uses in Redis keys and in `/system/state`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.app, self.user)
+    }
+}
+
+/// The address of a connection: it carries its own way home.
+///
+/// A slot is used again after its connection has gone, so an address is only
+/// valid while the serial stamped at accept is still the one in the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnId {
+    /// Which reactor owns the connection.
+    pub reactor: u16,
+    /// Index in that reactor's slab.
+    pub slot: u32,
+    /// Stamp given at accept; wraps after 2³² accepts of one reactor.
+    pub serial: u32,
+}
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.reactor, self.slot, self.serial)
+    }
+}
