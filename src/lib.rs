@@ -15,6 +15,8 @@
 
 pub mod link; //       crossing: orders between threads, their bounded boxes
 
+pub mod websocket; //  protocol: RFC 6455 over byte slices, no sockets, no clock
+
 pub mod clock; //      words: what time it is
 pub mod config; //            everything that can be set
 pub mod envelope; //          a message before and after encoding

@@ -1,0 +1,21 @@
+//! RFC 6455 over byte slices: no sockets, no clock, no allocation for what arrives whole.
+//!
+//! ```text
+//! bytes of a new connection ── handshake::read ──► Upgrade or Refusal
+//! bytes of an open one ─────── message::Messages ► Incoming … or Violation
+//! what the gateway says ────── frame::append, close::append ──► bytes
+//! ```
+//!
+//! Whoever owns the socket keeps, for each connection, one
+//! `Option<Box<`[`message::Assembly`]`>>` and nothing else; it is `None`
+//! whenever no message is under way.
+
+pub mod close; //     why a connection ends, in codes of the wire
+pub mod frame; //     headers: parsed from clients, written to them
+pub mod handshake; // the HTTP request that asks for a WebSocket, and its answers
+pub mod message; //   frames put together to messages
+
+mod assembly; //      what is kept of a message between two reads
+mod mask; //          the exclusive or of client payloads
+mod refusal; //       the answers to requests that are not granted
+mod utf8; //          text that arrives in pieces
