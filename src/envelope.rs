@@ -33,6 +33,12 @@ impl Frame {
         &self.0
     }
 
+    /// The same bytes, shared.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+
     /// Bytes on the wire.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,8 +1,11 @@
-//! All that passes between threads: orders to a reactor, and the box they wait in.
+//! All that passes between threads: orders to a reactor, the box they wait in,
+//! and the budgets that all reactors share.
 
 mod awake;
+mod budget;
 mod mail;
 mod mailbox;
 
+pub use budget::Budget;
 pub use mail::{Fanout, Mail};
 pub use mailbox::{Mailbox, Post, Refused, mailbox};

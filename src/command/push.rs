@@ -1,0 +1,39 @@
+//! What is sent to users unasked: encoded once, however many receive it.
+
+use super::reply::{append_response, append_string};
+use crate::envelope::{Envelope, Frame};
+use crate::websocket::frame::{self, Kind};
+
+/// Encodes a push as every client of the reference knows it.
+#[must_use]
+pub fn envelope(envelope: &Envelope<'_>) -> Frame {
+    let Envelope { seq, cmd, msg, from } = *envelope;
+    let mut data = Vec::with_capacity(64 + msg.len() + from.len());
+    data.extend_from_slice(b"{\"target\":\"\",\"type\":\"text\",\"msg\":");
+    append_string(&mut data, msg);
+    data.extend_from_slice(b",\"from\":");
+    append_string(&mut data, from);
+    data.push(b'}');
+    encode(seq, cmd, &data)
+}
+
+/// Encodes the digest of a room that is too large to hear of each one:
+/// how many came and went since the last digest, and how many are here.
+#[must_use]
+pub fn presence(seq: u64, joined: u64, left: u64, online: usize) -> Frame {
+    let data = format!("{{\"joined\":{joined},\"left\":{left},\"online\":{online}}}");
+    encode(&seq.to_string(), "presence", data.as_bytes())
+}
+
+fn encode(seq: &str, cmd: &str, data: &[u8]) -> Frame {
+    let mut bytes = Vec::with_capacity(96 + seq.len() + cmd.len() + data.len());
+    frame::append_with(&mut bytes, Kind::Text, |out| {
+        out.extend_from_slice(b"{\"seq\":");
+        append_string(out, seq);
+        out.extend_from_slice(b",\"cmd\":");
+        append_string(out, cmd);
+        append_response(out, 200, "Ok", data);
+        out.push(b'}');
+    });
+    Frame::from_encoded(bytes)
+}

@@ -1,0 +1,34 @@
+//! The envelope of a request.
+
+use super::json::{self, Data, Fields, Text, is_key};
+use serde::de::{IgnoredAny, MapAccess};
+use std::borrow::Cow;
+
+/// A request, borrowed from the receive buffer where nothing is escaped.
+#[derive(Default)]
+pub(super) struct Request<'a> {
+    pub(super) seq: Cow<'a, str>,
+    pub(super) cmd: Cow<'a, str>,
+    pub(super) data: Data<'a>,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn parse(message: &'a str) -> Result<Self, serde_json::Error> {
+        json::read(message)
+    }
+}
+
+impl<'de: 'a, 'a> Fields<'de> for Request<'a> {
+    fn field<M: MapAccess<'de>>(&mut self, key: &str, map: &mut M) -> Result<(), M::Error> {
+        if is_key(key, "seq") {
+            self.seq = map.next_value::<Text<'_>>()?.0;
+        } else if is_key(key, "cmd") {
+            self.cmd = map.next_value::<Text<'_>>()?.0;
+        } else if is_key(key, "data") {
+            self.data = Data(Some(map.next_value()?));
+        } else {
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,262 @@
+//! Who is logged in on this node: the one structure that all threads share.
+//!
+//! Invariant: a shard is locked at login, at logout, once for a message to one
+//! user, and for one page of a list; never across I/O, and never for a
+//! heartbeat or for a recipient of a broadcast.
+
+use crate::id::{AppId, ConnId, UserId};
+use crate::session::User;
+use crossbeam_utils::CachePadded;
+use hashbrown::HashTable;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Users by app and name.
+#[derive(Debug)]
+pub struct Directory {
+    rooms: Box<[Room]>,
+    /// SipHash with a random key: names are chosen by strangers.
+    hasher: RandomState,
+}
+
+/// One app: its users, in shards by the first bits of their hash.
+#[derive(Debug)]
+struct Room {
+    app: AppId,
+    shards: Box<[CachePadded<Mutex<HashTable<Arc<User>>>>]>,
+    members: AtomicUsize,
+    joined: AtomicU64,
+    left: AtomicU64,
+}
+
+/// A piece of a room's list.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Users, in the order of their hashes.
+    pub users: Vec<UserId>,
+    /// Where the next piece begins; `None` after the last.
+    pub next: Option<u64>,
+}
+
+/// 256 shards: at a million users in one room a page holds a lock for some
+/// 4,000 pointers, and 64 reactors seldom meet.
+const SHARD_BITS: u32 = 8;
+
+impl Directory {
+    /// A directory of these apps, nobody in it.
+    #[must_use]
+    pub fn new(apps: &[u32]) -> Self {
+        let mut ids = apps.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let rooms = ids.into_iter().map(|id| Room::new(AppId(id))).collect();
+        Self { rooms, hasher: RandomState::new() }
+    }
+
+    /// The apps, ascending.
+    pub fn apps(&self) -> impl ExactSizeIterator<Item = AppId> + '_ {
+        self.rooms.iter().map(|room| room.app)
+    }
+
+    /// The position of an app in [`Directory::apps`]; `None` if there is no such app.
+    #[must_use]
+    pub fn room_of(&self, app: AppId) -> Option<usize> {
+        self.rooms.binary_search_by_key(&app, |room| room.app).ok()
+    }
+
+    /// Registers a login, displacing an earlier one of the same user. Returns
+    /// how many users the room has now; `None` if there is no such app.
+    pub fn login(&self, user: Arc<User>) -> Option<usize> {
+        let room = &self.rooms[self.room_of(user.app)?];
+        let hash = self.hasher.hash_one(user.id.as_str());
+        let mut shard = room.shard(hash);
+        let found = shard.find_mut(slot_hash(hash), |other| other.id == user.id);
+        if let Some(earlier) = found {
+            earlier.displace();
+            *earlier = user;
+            return Some(room.members.load(Ordering::Relaxed));
+        }
+        let rehash = |user: &Arc<User>| slot_hash(self.hasher.hash_one(user.id.as_str()));
+        shard.insert_unique(slot_hash(hash), user, rehash);
+        Some(room.members.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Removes a login if it still holds the registration. Returns how many
+    /// users the room has left; `None` if a newer login had displaced it.
+    pub fn logout(&self, user: &Arc<User>) -> Option<usize> {
+        let room = &self.rooms[self.room_of(user.app)?];
+        let hash = self.hasher.hash_one(user.id.as_str());
+        let mut shard = room.shard(hash);
+        let entry = shard.find_entry(slot_hash(hash), |other| Arc::ptr_eq(other, user)).ok()?;
+        entry.remove();
+        Some(room.members.fetch_sub(1, Ordering::Relaxed) - 1)
+    }
+
+    /// The connection that holds a user's registration.
+    #[must_use]
+    pub fn find(&self, app: AppId, user: &str) -> Option<ConnId> {
+        let room = &self.rooms[self.room_of(app)?];
+        let hash = self.hasher.hash_one(user);
+        let shard = room.shard(hash);
+        shard.find(slot_hash(hash), |other| other.id == user).map(|user| user.conn())
+    }
+
+    /// Users of one room; 0 for an app that does not exist.
+    #[must_use]
+    pub fn members(&self, app: AppId) -> usize {
+        self.room_of(app).map_or(0, |room| self.rooms[room].members.load(Ordering::Relaxed))
+    }
+
+    /// Users of all rooms.
+    #[must_use]
+    pub fn users(&self) -> usize {
+        self.rooms.iter().map(|room| room.members.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The users of a room from position `from` on (0 is the beginning): one
+    /// shard at a time, so that the lock is short; a page may be empty and
+    /// still have a next one. Whoever is logged in through the whole walk is
+    /// listed exactly once.
+    #[must_use]
+    pub fn page(&self, app: AppId, from: u64, max: usize) -> Page {
+        let Some(room) = self.room_of(app).map(|index| &self.rooms[index]) else {
+            return Page { users: Vec::new(), next: None };
+        };
+        let mut found: Vec<(u64, UserId)> = {
+            let shard = room.shard(from);
+            let hashed = shard.iter().map(|user| (self.hasher.hash_one(user.id.as_str()), user));
+            hashed.filter(|(hash, _)| *hash >= from).map(|(h, u)| (h, u.id.clone())).collect()
+        };
+        found.sort_unstable();
+        let next = if found.len() > max {
+            let next = found[max].0;
+            found.truncate(max);
+            Some(next)
+        } else {
+            let shard = from >> (u64::BITS - SHARD_BITS);
+            (shard + 1 < 1 << SHARD_BITS).then(|| (shard + 1) << (u64::BITS - SHARD_BITS))
+        };
+        Page { users: found.into_iter().map(|(_, user)| user).collect(), next }
+    }
+
+    /// Notes an arrival that only the next digest tells.
+    pub(super) fn note_joined(&self, app: AppId) {
+        if let Some(room) = self.room_of(app) {
+            self.rooms[room].joined.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes a departure that only the next digest tells.
+    pub(super) fn note_left(&self, app: AppId) {
+        if let Some(room) = self.room_of(app) {
+            self.rooms[room].left.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Arrivals and departures noted so far, for each room.
+    pub(super) fn noted(&self) -> impl Iterator<Item = Noted> + '_ {
+        self.rooms.iter().map(|room| Noted {
+            app: room.app,
+            joined: room.joined.load(Ordering::Relaxed),
+            left: room.left.load(Ordering::Relaxed),
+            online: room.members.load(Ordering::Relaxed),
+        })
+    }
+}
+
+/// Totals of a room since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Noted {
+    pub(super) app: AppId,
+    pub(super) joined: u64,
+    pub(super) left: u64,
+    pub(super) online: usize,
+}
+
+impl Room {
+    fn new(app: AppId) -> Self {
+        Self {
+            app,
+            shards: (0..1_usize << SHARD_BITS).map(|_| CachePadded::default()).collect(),
+            members: AtomicUsize::new(0),
+            joined: AtomicU64::new(0),
+            left: AtomicU64::new(0),
+        }
+    }
+
+    /// A thread that panicked with the lock held leaves a table that is whole:
+    /// no operation on it panics half-way.
+    fn shard(&self, hash: u64) -> MutexGuard<'_, HashTable<Arc<User>>> {
+        let index = usize::try_from(hash >> (u64::BITS - SHARD_BITS)).unwrap_or(0);
+        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first bits chose the shard and are alike in all of it; the table takes
+/// its tags from the first bits, so it gets others.
+fn slot_hash(hash: u64) -> u64 {
+    hash.rotate_left(SHARD_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APP: AppId = AppId(101);
+
+    fn conn(serial: u32) -> ConnId {
+        ConnId { reactor: 3, slot: 7, serial }
+    }
+
+    fn user(name: &str, serial: u32) -> Arc<User> {
+        Arc::new(User::new(APP, name.into(), conn(serial)))
+    }
+
+    #[test]
+    fn the_newest_login_holds_the_registration() {
+        let directory = Directory::new(&[102, 101]);
+        let (old, new) = (user("ua", 1), user("ua", 2));
+        assert_eq!(directory.login(Arc::clone(&old)), Some(1));
+        assert_eq!(directory.login(Arc::clone(&new)), Some(1));
+        assert!(old.is_displaced() && !new.is_displaced());
+        assert_eq!(directory.find(APP, "ua"), Some(conn(2)));
+        assert_eq!(directory.logout(&old), None, "the older one announces nothing");
+        assert_eq!(directory.find(APP, "ua"), Some(conn(2)));
+        assert_eq!(directory.logout(&new), Some(0));
+        assert_eq!(directory.find(APP, "ua"), None);
+    }
+
+    #[test]
+    fn apps_are_rooms_of_their_own() {
+        let directory = Directory::new(&[101, 102]);
+        directory.login(user("ua", 1));
+        assert_eq!(directory.find(AppId(102), "ua"), None);
+        assert_eq!((directory.members(APP), directory.members(AppId(102))), (1, 0));
+        let stranger = Arc::new(User::new(AppId(9), "ua".into(), conn(1)));
+        assert_eq!(directory.login(stranger), None);
+        assert_eq!(directory.users(), 1);
+    }
+
+    #[test]
+    fn pages_list_everybody_once_whatever_their_size() {
+        let directory = Directory::new(&[101]);
+        let mut names: Vec<UserId> = (0..5_000).map(|n| format!("user-{n}").into()).collect();
+        for name in &names {
+            directory.login(user(name, 1));
+        }
+        names.sort_unstable();
+        for max in [1, 7, 1_000_000] {
+            let (mut listed, mut from) = (Vec::new(), Some(0));
+            while let Some(at) = from {
+                let page = directory.page(APP, at, max);
+                assert!(page.users.len() <= max);
+                listed.extend(page.users);
+                from = page.next;
+            }
+            listed.sort_unstable();
+            assert_eq!(listed, names);
+        }
+        assert_eq!(directory.page(AppId(7), 0, 10), Page { users: Vec::new(), next: None });
+    }
+}

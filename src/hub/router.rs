@@ -1,0 +1,98 @@
+//! The narrow waist: from a user's name to the mailbox of the reactor that
+//! owns the connection.
+
+use super::directory::Directory;
+use crate::envelope::Frame;
+use crate::id::{AppId, ConnId};
+use crate::link::{Fanout, Mail, Post, Refused};
+use crate::metrics::Metrics;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// What became of a message to one user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// Handed to the reactor that owns the connection.
+    Sent,
+    /// The user is not on this node.
+    Offline,
+    /// The user is here, but the reactor's mailbox is full.
+    Refused,
+}
+
+/// Delivers to connections of this node, and only of this node.
+#[derive(Debug)]
+pub struct Router {
+    directory: Arc<Directory>,
+    posts: Vec<Post>,
+    metrics: Arc<Metrics>,
+}
+
+impl Router {
+    /// A router over the reactors' mailboxes, in the order of their numbers.
+    #[must_use]
+    pub fn new(directory: Arc<Directory>, posts: Vec<Post>, metrics: Arc<Metrics>) -> Self {
+        Self { directory, posts, metrics }
+    }
+
+    /// The users behind this router.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The numbers that this router counts into.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Sends one frame to one user.
+    pub fn deliver(&self, app: AppId, user: &str, frame: Frame) -> Delivered {
+        let Some(ConnId { reactor, slot, serial }) = self.directory.find(app, user) else {
+            return Delivered::Offline;
+        };
+        match self.posts[usize::from(reactor)].send(Mail::Deliver { slot, serial, frame }) {
+            Ok(()) => Delivered::Sent,
+            Err(Refused) => {
+                self.metrics.shared.deliver_refused.fetch_add(1, Ordering::Relaxed);
+                Delivered::Refused
+            }
+        }
+    }
+
+    /// Sends one frame to every user of an app but one: one order a reactor.
+    ///
+    /// # Errors
+    /// [`Refused`] when a mailbox was full; members owned by other reactors get it all the same.
+    pub fn fan_out(&self, fanout: Fanout) -> Result<(), Refused> {
+        let fanout = Arc::new(fanout);
+        let order = || Mail::Fanout(Arc::clone(&fanout));
+        let taken = self.posts.iter().filter(|post| post.send(order()).is_ok()).count();
+        if taken == self.posts.len() {
+            return Ok(());
+        }
+        self.metrics.shared.fanout_refused.fetch_add(1, Ordering::Relaxed);
+        Err(Refused)
+    }
+
+    /// Asks the reactor with the largest backlog to give memory back. If its
+    /// mailbox is full it is asked again at the next overdraft.
+    pub fn ask_to_shed(&self, reactor: u16) {
+        let _asked_again_later = self.posts[usize::from(reactor)].send(Mail::Shed);
+    }
+
+    /// Tells one reactor to close everything within `limit`.
+    ///
+    /// # Errors
+    /// [`Refused`] when its mailbox is full: try again.
+    pub fn drain(&self, reactor: usize, limit: Duration) -> Result<(), Refused> {
+        self.posts[reactor].send(Mail::Drain(limit))
+    }
+
+    /// Orders that wait, for each reactor.
+    pub fn depths(&self) -> impl Iterator<Item = usize> + '_ {
+        self.posts.iter().map(Post::depth)
+    }
+}

@@ -1,0 +1,194 @@
+//! How connections end: said once, removed at the end of a turn.
+
+use super::Reactor;
+use super::conn::{After, LinksOf, State};
+use crate::limits::{CLOSE_TIMEOUT_SECONDS, CLOSES_PER_TURN, EXPIRIES_PER_TURN};
+use crate::metrics::Cause;
+use crate::websocket::close;
+use crate::websocket::message::Violation;
+use std::net::Shutdown;
+use std::sync::atomic::Ordering;
+
+/// The decision that a connection ends. Its last frame has been sent, or is in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ending {
+    cause: Cause,
+    after: After,
+}
+
+impl Ending {
+    /// Close the socket as soon as the last bytes are written.
+    pub(super) fn drop(cause: Cause) -> Self {
+        Self { cause, after: After::Drop }
+    }
+
+    /// End our side, and wait for the peer to end its own.
+    pub(super) fn linger(cause: Cause) -> Self {
+        Self { cause, after: After::Linger }
+    }
+}
+
+impl Cause {
+    /// The cause that a violation is counted under.
+    pub(super) fn of(violation: &Violation) -> Self {
+        match violation.close_code() {
+            close::INVALID_DATA => Self::InvalidText,
+            close::TOO_BIG => Self::TooBig,
+            _ => Self::Protocol,
+        }
+    }
+}
+
+impl Reactor {
+    /// Begins the end of a connection.
+    pub(super) fn end(&mut self, slot: u32, ending: Ending) {
+        if !matches!(self.conns[slot].state, State::Handshake { .. } | State::Open(_)) {
+            return;
+        }
+        self.take_leave(slot, ending.cause);
+        let tick = self.tick;
+        let conn = &mut self.conns[slot];
+        conn.state = State::Closing(ending.after);
+        conn.since = tick;
+        if conn.outbox.is_none() {
+            self.settle(slot);
+        }
+        if !matches!(self.conns[slot].state, State::Dead) {
+            self.file(slot);
+        }
+    }
+
+    /// Ends an open connection with a close frame of our own.
+    pub(super) fn close(&mut self, slot: u32, cause: Cause, code: u16, reason: &str) {
+        let mut frame = Vec::new();
+        close::append(&mut frame, Some((code, reason)));
+        self.stats().messages_out.add(1);
+        self.send_bytes(slot, &frame);
+        self.end(slot, Ending::linger(cause));
+    }
+
+    /// Ends a connection at once, without another byte.
+    pub(super) fn lose(&mut self, slot: u32, cause: Cause) {
+        match self.conns[slot].state {
+            State::Dead => return,
+            State::Closing(_) => {}
+            State::Handshake { .. } | State::Open(_) => self.take_leave(slot, cause),
+        }
+        self.conns[slot].state = State::Dead;
+        self.dead.push(slot);
+    }
+
+    /// The peer will send nothing more. If it is owed something, it gets it.
+    pub(super) fn peer_ended(&mut self, slot: u32) {
+        let conn = &mut self.conns[slot];
+        match &mut conn.state {
+            State::Closing(After::Linger) if conn.outbox.is_some() => {
+                conn.state = State::Closing(After::Drop);
+            }
+            State::Open(_) if conn.outbox.is_some() => self.end(slot, Ending::drop(Cause::Eof)),
+            State::Closing(After::Drop) => {}
+            _ => self.lose(slot, Cause::Eof),
+        }
+    }
+
+    /// All that was owed to a closing peer has been written.
+    pub(super) fn settle(&mut self, slot: u32) {
+        let conn = &mut self.conns[slot];
+        match conn.state {
+            State::Closing(After::Drop) => self.lose(slot, Cause::Eof),
+            State::Closing(After::Linger) => {
+                conn.state = State::Closing(After::Lingering);
+                if conn.socket.shutdown(Shutdown::Write).is_err() {
+                    self.lose(slot, Cause::Reset);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts the cause and undoes what the connection has registered.
+    fn take_leave(&mut self, slot: u32, cause: Cause) {
+        self.stats().count_close(cause);
+        tracing::debug!(conn = %self.id(slot), ?cause, "closing");
+        let conns = &mut self.conns;
+        match &mut conns[slot].state {
+            State::Handshake { .. } => self.forget_head(slot),
+            State::Open(open) => {
+                let held = open.assembly.take().map_or(0, |assembly| assembly.held_bytes());
+                self.shared.assemblies.change(held, 0);
+                let (member, user) = (open.member, open.user.take());
+                let Some(user) = user else { return };
+                if let Some(room) = self.shared.hub.directory.room_of(user.app) {
+                    self.rooms.leave(room, member, |slot, to| {
+                        if let Some(open) = conns[slot].open() {
+                            open.member = to;
+                        }
+                    });
+                }
+                if let Some(members) = self.shared.hub.directory.logout(&user) {
+                    self.shared.hub.announcer.departed(&user, members);
+                }
+            }
+            State::Closing(_) | State::Dead => {}
+        }
+    }
+
+    /// Gives back what was kept of a request head.
+    pub(super) fn forget_head(&mut self, slot: u32) {
+        if let State::Handshake { head } = &mut self.conns[slot].state
+            && let Some(head) = head.take()
+        {
+            self.shared.assemblies.change(head.capacity(), 0);
+        }
+    }
+
+    /// The tick at which a connection has had its time, in its present state.
+    pub(super) fn deadline(&self, slot: u32) -> u32 {
+        let conn = &self.conns[slot];
+        let settings = &self.shared.settings;
+        let ticks = match conn.state {
+            State::Handshake { .. } => settings.handshake_ticks,
+            State::Open(_) => settings.idle_ticks,
+            State::Closing(_) | State::Dead => CLOSE_TIMEOUT_SECONDS,
+        };
+        conn.since.saturating_add(ticks)
+    }
+
+    /// Looks at those whose time may have come.
+    pub(super) fn expire(&mut self) {
+        for _ in 0..EXPIRIES_PER_TURN {
+            let Some(slot) = self.wheel.pop(&mut LinksOf(&mut self.conns), self.tick) else {
+                self.wheel.pass(self.tick);
+                return;
+            };
+            if self.deadline(slot) > self.tick {
+                self.file(slot);
+                continue;
+            }
+            match self.conns[slot].state {
+                State::Handshake { .. } => self.lose(slot, Cause::HandshakeTimeout),
+                State::Open(_) => {
+                    self.close(slot, Cause::Idle, close::NO_HEARTBEAT, "no heartbeat");
+                }
+                State::Closing(_) => self.lose(slot, Cause::Eof),
+                State::Dead => {}
+            }
+        }
+    }
+
+    /// Empties the slots of those who have ended, at most so many a turn.
+    pub(super) fn bury(&mut self) {
+        let keep = self.dead.len().saturating_sub(CLOSES_PER_TURN);
+        while self.dead.len() > keep
+            && let Some(slot) = self.dead.pop()
+        {
+            let before = self.conns[slot].backlog_bytes();
+            self.conns[slot].outbox = None;
+            self.recharge(slot, before);
+            self.wheel.remove(&mut LinksOf(&mut self.conns), slot);
+            // Dropping the socket closes it; epoll forgets a closed socket by itself.
+            self.conns.remove(slot);
+            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! One message to many, a bounded number of them a turn.
+//!
+//! A broadcast is not a loop over a million sockets: each reactor walks the
+//! members of the app with a cursor, so that heartbeats and single messages
+//! stay fast meanwhile. Broadcasts that wait for the same members travel
+//! together: each member is written to once, with one `writev` for all.
+
+use super::Reactor;
+use super::members::Members;
+use crate::envelope::Frame;
+use crate::limits::{FANOUT_PER_TURN, FRAMES_PER_WAVE};
+use crate::link::Fanout;
+use crate::metrics::Cause;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The apps of a reactor: who is in them, and what they wait for.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    rooms: Vec<Room>,
+    /// Rooms with something under way, in the order of their turns.
+    active: VecDeque<usize>,
+    queued: usize,
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    members: Members,
+    /// What the members under the cursor are being sent.
+    wave: Vec<Arc<Fanout>>,
+    /// What the next wave will carry.
+    queue: VecDeque<Arc<Fanout>>,
+}
+
+impl Rooms {
+    pub(super) fn new(apps: usize) -> Self {
+        let rooms = (0..apps).map(|_| Room::default()).collect();
+        Self { rooms, active: VecDeque::new(), queued: 0 }
+    }
+
+    pub(super) fn join(&mut self, room: usize, slot: u32) -> u32 {
+        self.rooms[room].members.push(slot)
+    }
+
+    pub(super) fn leave(&mut self, room: usize, member: u32, moved: impl FnMut(u32, u32)) {
+        self.rooms[room].members.remove(member, moved);
+    }
+
+    /// Broadcasts that wait or are under way.
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    pub(super) fn has_waves(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    /// Queues a broadcast for those who are members when its wave begins,
+    /// which is at once if no other is under way.
+    pub(super) fn queue(&mut self, room: usize, fanout: Arc<Fanout>) {
+        let here = &mut self.rooms[room];
+        if here.members.is_empty() {
+            return;
+        }
+        let idle = here.wave.is_empty() && here.queue.is_empty();
+        here.queue.push_back(fanout);
+        self.queued += 1;
+        if idle {
+            here.begin_wave();
+            self.active.push_back(room);
+        }
+    }
+}
+
+impl Room {
+    fn begin_wave(&mut self) {
+        let frames = self.queue.len().min(FRAMES_PER_WAVE);
+        self.wave.extend(self.queue.drain(..frames));
+        self.members.begin_wave();
+    }
+}
+
+impl Reactor {
+    /// Takes the next steps of the waves under way, one room after the other.
+    pub(super) fn fan_out(&mut self) {
+        let mut steps = FANOUT_PER_TURN;
+        while steps > 0
+            && let Some(room) = self.rooms.active.front().copied()
+        {
+            let Some(slot) = self.rooms.rooms[room].members.step() else {
+                self.end_wave(room);
+                continue;
+            };
+            steps -= 1;
+            self.write_wave(room, slot);
+        }
+        // With several rooms under way each gets its turn.
+        if self.rooms.active.len() > 1 {
+            self.rooms.active.rotate_left(1);
+        }
+    }
+
+    fn end_wave(&mut self, room: usize) {
+        self.stats().fanout_waves.add(1);
+        let here = &mut self.rooms.rooms[room];
+        self.rooms.queued -= here.wave.len();
+        here.wave.clear();
+        if here.queue.is_empty() {
+            self.rooms.active.pop_front();
+        } else {
+            here.begin_wave();
+        }
+    }
+
+    fn write_wave(&mut self, room: usize, slot: u32) {
+        let Some(open) = self.conns[slot].open() else { return };
+        let Some(user) = &open.user else { return };
+        if user.is_displaced() {
+            return;
+        }
+        let wave = &self.rooms.rooms[room].wave;
+        let meant = wave.iter().filter(|fanout| fanout.except != user.id);
+        let frames: Vec<Frame> = meant.map(|fanout| fanout.frame.clone()).collect();
+        self.send_frames(slot, &frames);
+    }
+}

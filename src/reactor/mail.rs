@@ -1,0 +1,60 @@
+//! Orders from other threads.
+
+use super::Reactor;
+use crate::envelope::Frame;
+use crate::limits::{FANOUT_QUEUE_MAX, MAIL_PER_TURN};
+use crate::link::Mail;
+
+/// A message to one connection, waiting for the others of its turn.
+pub(super) struct Staged {
+    slot: u32,
+    serial: u32,
+    frame: Frame,
+}
+
+impl Reactor {
+    /// Takes a bounded number of orders. Messages to the same connection are
+    /// put together, so that they leave in one `writev`.
+    pub(super) fn take_mail(&mut self) {
+        self.more_mail = false;
+        for taken in 0.. {
+            if taken == MAIL_PER_TURN || self.rooms.queued() >= FANOUT_QUEUE_MAX {
+                self.more_mail = self.mailbox.depth() > 0;
+                break;
+            }
+            match self.mailbox.take() {
+                None => break,
+                Some(Mail::Deliver { slot, serial, frame }) => {
+                    self.staged.push(Staged { slot, serial, frame });
+                }
+                Some(Mail::Fanout(fanout)) => {
+                    if let Some(room) = self.shared.hub.directory.room_of(fanout.app) {
+                        self.rooms.queue(room, fanout);
+                    }
+                }
+                Some(Mail::Shed) => self.overdrawn = true,
+                Some(Mail::Drain(limit)) => self.begin_stop(limit),
+            }
+        }
+        self.deliver_staged();
+    }
+
+    fn deliver_staged(&mut self) {
+        let mut staged = std::mem::take(&mut self.staged);
+        // Stable: messages to one connection keep their order.
+        staged.sort_by_key(|message| message.slot);
+        let mut frames = Vec::new();
+        for group in staged.chunk_by(|a, b| (a.slot, a.serial) == (b.slot, b.serial)) {
+            let Staged { slot, serial, .. } = group[0];
+            if self.conns.get(slot, serial).is_none_or(|conn| !conn.is_open()) {
+                self.stats().undeliverable.add(group.len() as u64);
+                continue;
+            }
+            frames.clear();
+            frames.extend(group.iter().map(|message| message.frame.clone()));
+            self.send_frames(slot, &frames);
+        }
+        staged.clear();
+        self.staged = staged;
+    }
+}

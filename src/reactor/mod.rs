@@ -1,0 +1,278 @@
+//! One thread, its sockets, and everything that happens to them.
+//!
+//! A reactor owns its connections alone: slab, wheel, receive buffer, member
+//! lists, listener and descriptor table. It shares the [`crate::hub`] (one
+//! short lock at login, at logout and for a message to one user) and the
+//! budgets, and it never waits for anything but epoll.
+//!
+//! Invariant: nothing in this room blocks, and nothing here knows tokio.
+
+mod accept;
+mod close;
+mod conn;
+mod fanout;
+mod fd_table;
+mod mail;
+mod members;
+mod outbox;
+mod read;
+mod setup;
+mod stop;
+mod wheel;
+mod write;
+
+pub use accept::probe;
+pub use setup::{Settings, Setup, Shared, capacity};
+
+use crate::link::Mailbox;
+use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};
+use crate::metrics::ReactorStats;
+use accept::Acceptor;
+use conn::{Conns, LinksOf};
+use crossbeam_channel::Sender;
+use fanout::Rooms;
+use mail::Staged;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use stop::Stopping;
+use wheel::Wheel;
+
+const LISTENER: Token = Token(usize::MAX);
+const BELL: Token = Token(usize::MAX - 1);
+
+/// Starts a reactor on a thread of its own. It says through `started` where it
+/// listens, or why it cannot, and then runs until it is drained.
+///
+/// # Errors
+/// When the thread cannot be made.
+pub fn spawn(setup: Setup, started: Sender<io::Result<SocketAddr>>) -> io::Result<JoinHandle<()>> {
+    let name = format!("reactor-{}", setup.index);
+    std::thread::Builder::new().name(name).spawn(move || {
+        let _abort = AbortOnPanic;
+        match Reactor::open(setup) {
+            Ok(mut reactor) => {
+                let told = started.send(Ok(reactor.acceptor.address()));
+                drop(started);
+                if told.is_ok() {
+                    reactor.run();
+                }
+            }
+            Err(error) => {
+                // If nobody listens any more, the start has failed already.
+                let _told = started.send(Err(error));
+            }
+        }
+    })
+}
+
+/// A process with a reactor missing would lose the clients that the kernel
+/// still sends there: better to end and be started anew.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+struct Reactor {
+    index: u16,
+    capacity: usize,
+    shared: Arc<Shared>,
+
+    poll: Poll,
+    events: Events,
+    mailbox: Mailbox,
+    acceptor: Acceptor,
+
+    conns: Conns,
+    wheel: Wheel,
+    rooms: Rooms,
+    next_serial: u32,
+
+    /// The one receive buffer.
+    receive: Box<[u8]>,
+    /// Replies to what one read has brought.
+    replies: Vec<u8>,
+    /// Messages to single connections that came with this turn's mail.
+    staged: Vec<Staged>,
+    /// Connections that may have more to read than they were allowed.
+    unread: Vec<(u32, u32)>,
+    /// Slots to be emptied at the end of the turn.
+    dead: Vec<u32>,
+    /// Orders were left in the mailbox.
+    more_mail: bool,
+    /// The output budget was found spent in this turn.
+    overdrawn: bool,
+    stopping: Option<Stopping>,
+
+    /// The time at the beginning of the turn.
+    now: Duration,
+    /// The same in ticks of the wheel: seconds.
+    tick: u32,
+}
+
+impl Reactor {
+    fn open(setup: Setup) -> io::Result<Self> {
+        if let Some(core) = setup.core
+            && !core_affinity::set_for_current(core)
+        {
+            tracing::warn!(reactor = setup.index, core = core.id, "cannot pin");
+        }
+        if let Some(bells) = &setup.private_table_with {
+            fd_table::make_private(bells)?;
+        }
+        let poll = Poll::new()?;
+        let bell = setup.mailbox.bell();
+        poll.registry().register(&mut SourceFd(&bell), BELL, Interest::READABLE)?;
+        let acceptor = Acceptor::open(setup.address, poll.registry())?;
+        let now = setup.shared.clock.now();
+        let tick = tick_of(now);
+        Ok(Self {
+            index: setup.index,
+            capacity: setup.capacity,
+            poll,
+            events: Events::with_capacity(EVENTS_PER_TURN),
+            mailbox: setup.mailbox,
+            acceptor,
+            conns: Conns::with_capacity(setup.capacity.min(CONNECTIONS_RESERVED)),
+            wheel: Wheel::new(tick),
+            rooms: Rooms::new(setup.shared.hub.directory.apps().len()),
+            next_serial: 0,
+            receive: vec![0; RECEIVE_BUFFER_BYTES].into_boxed_slice(),
+            replies: Vec::new(),
+            staged: Vec::new(),
+            unread: Vec::new(),
+            dead: Vec::new(),
+            more_mail: false,
+            overdrawn: false,
+            stopping: None,
+            now,
+            tick,
+            shared: setup.shared,
+        })
+    }
+
+    fn run(&mut self) {
+        loop {
+            if let Err(error) = self.wait() {
+                tracing::error!(reactor = self.index, %error, "epoll failed");
+                std::process::abort();
+            }
+            self.turn();
+            if self.has_stopped() {
+                return;
+            }
+        }
+    }
+
+    /// One pass. Mail comes before sockets: who logs in now must not be told
+    /// of those who came before.
+    fn turn(&mut self) {
+        self.take_mail();
+        self.serve_sockets();
+        self.accept();
+        self.fan_out();
+        self.expire();
+        self.stop_step();
+        self.relieve();
+        self.bury();
+        self.publish();
+    }
+
+    /// Sleeps until there is something to do.
+    fn wait(&mut self) -> io::Result<()> {
+        let timeout = if self.is_busy() || !self.mailbox.may_sleep() {
+            Some(Duration::ZERO)
+        } else {
+            self.next_deadline().map(|at| at.saturating_sub(self.shared.clock.now()))
+        };
+        let polled = self.poll.poll(&mut self.events, timeout);
+        self.mailbox.wake_up();
+        self.now = self.shared.clock.now();
+        self.tick = tick_of(self.now);
+        match polled {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        let may_accept = self.acceptor.more && self.acceptor.paused_until.is_none();
+        let overdue = self.wheel.next_tick().is_some_and(|tick| tick <= self.tick);
+        may_accept
+            || overdue
+            || self.more_mail
+            || self.rooms.has_waves()
+            || !self.unread.is_empty()
+            || !self.dead.is_empty()
+    }
+
+    /// When something has to happen even if no socket and no order says so.
+    fn next_deadline(&self) -> Option<Duration> {
+        let wheel = self.wheel.next_tick().map(|tick| Duration::from_secs(tick.into()));
+        let stop = self.stopping.as_ref().map(|_| self.now + stop::STEP);
+        [wheel, self.acceptor.paused_until, stop].into_iter().flatten().min()
+    }
+
+    fn serve_sockets(&mut self) {
+        let before = std::mem::take(&mut self.unread);
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            match event.token() {
+                LISTENER => self.acceptor.more = true,
+                BELL => {}
+                token => {
+                    let (slot, serial) = accept::from_token(token);
+                    let Some(conn) = self.conns.get(slot, serial) else { continue };
+                    if event.is_writable() && conn.outbox.is_some() {
+                        self.flush(slot);
+                    }
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        self.drain(slot, event.is_read_closed());
+                    }
+                }
+            }
+        }
+        self.events = events;
+        for (slot, serial) in before {
+            if self.conns.get(slot, serial).is_some() {
+                self.drain(slot, true);
+            }
+        }
+    }
+
+    /// Files a connection in the wheel, for its state and its time.
+    fn file(&mut self, slot: u32) {
+        let due = self.deadline(slot);
+        let links = &mut LinksOf(&mut self.conns);
+        self.wheel.remove(links, slot);
+        self.wheel.insert(links, slot, due);
+    }
+
+    fn stats(&self) -> &ReactorStats {
+        &self.shared.metrics.reactors[usize::from(self.index)]
+    }
+
+    fn publish(&self) {
+        let stats = self.stats();
+        stats.connections.set(self.conns.len() as u64);
+        let late = self.wheel.next_tick().map_or(0, |tick| self.tick.saturating_sub(tick));
+        stats.wheel_lag_ms.set(u64::from(late) * 1_000);
+        stats.turns.record(self.shared.clock.now().saturating_sub(self.now));
+    }
+}
+
+/// Address space reserved for a slab at the start: 16 MiB.
+const CONNECTIONS_RESERVED: usize = 1 << 18;
+
+fn tick_of(now: Duration) -> u32 {
+    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
+}

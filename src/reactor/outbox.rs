@@ -1,0 +1,162 @@
+//! What a peer has been sent but does not take: bounded, and gone when it is empty.
+
+use crate::limits::OUTBOX_ENTRY_BYTES;
+use bytes::{Buf, Bytes};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write};
+
+/// Frames that wait until the kernel takes them.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+    /// The first entry has been written in part: it must be finished, or the
+    /// peer would lose the frame boundaries.
+    started: bool,
+}
+
+/// Slices in one `writev`; 64 frames are enough to fill a socket's buffer.
+const SLICES_MAX: usize = 64;
+
+impl Outbox {
+    /// A backlog whose first entry is the rest of something that has been
+    /// `started`, or all of it.
+    pub(super) fn with_rest(rest: Bytes, started: bool) -> Self {
+        let mut outbox = Self { started, ..Self::default() };
+        outbox.push(rest);
+        outbox
+    }
+
+    /// Adds whole frames.
+    pub(super) fn push(&mut self, frames: Bytes) {
+        self.bytes += frames.len();
+        self.queue.push_back(frames);
+    }
+
+    /// What the backlog is charged with.
+    pub(super) fn charge_bytes(&self) -> usize {
+        self.bytes + self.queue.len() * OUTBOX_ENTRY_BYTES
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Forgets all that has not been begun.
+    pub(super) fn drop_unsent(&mut self) {
+        self.queue.truncate(usize::from(self.started));
+        self.bytes = self.queue.iter().map(Bytes::len).sum();
+    }
+
+    /// Writes until all is written or the kernel takes no more. Returns the
+    /// bytes written.
+    pub(super) fn flush(&mut self, socket: &mut impl Write) -> io::Result<usize> {
+        let mut total = 0;
+        while !self.queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let used = self.queue.len().min(SLICES_MAX);
+            for (slice, entry) in slices.iter_mut().zip(&self.queue) {
+                *slice = IoSlice::new(entry);
+            }
+            match socket.write_vectored(&slices[..used]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    self.advance(written);
+                    total += written;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(total)
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.bytes -= written;
+        while let Some(first) = self.queue.front_mut() {
+            if written < first.len() {
+                first.advance(written);
+                self.started |= written > 0;
+                return;
+            }
+            written -= first.len();
+            self.queue.pop_front();
+            self.started = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes at each call, then blocks.
+    struct Narrow {
+        calls: Vec<usize>,
+        taken: Vec<u8>,
+    }
+
+    impl Write for Narrow {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            unreachable!("the outbox writes vectored")
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let room = self.calls.pop().ok_or(io::ErrorKind::WouldBlock)?;
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+            let taken = &all[..room.min(all.len())];
+            self.taken.extend_from_slice(taken);
+            Ok(taken.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn filled() -> Outbox {
+        let mut outbox = Outbox::default();
+        for text in ["abc", "defg", "hi"] {
+            outbox.push(Bytes::from_static(text.as_bytes()));
+        }
+        outbox
+    }
+
+    #[test]
+    fn every_way_of_cutting_keeps_the_order() {
+        for first in 1..9 {
+            for second in 1..9 {
+                let mut narrow = Narrow { calls: vec![9, second, first], taken: Vec::new() };
+                let mut outbox = filled();
+                assert_eq!(outbox.flush(&mut narrow).unwrap(), 9);
+                assert_eq!(narrow.taken, b"abcdefghi");
+                assert!(outbox.is_empty());
+                assert_eq!(outbox.charge_bytes(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn dropping_keeps_the_frame_that_was_begun() {
+        let mut outbox = filled();
+        let mut narrow = Narrow { calls: vec![5], taken: Vec::new() };
+        outbox.flush(&mut narrow).unwrap();
+        outbox.drop_unsent();
+        outbox.push(Bytes::from_static(b"!"));
+        let mut wide = Narrow { calls: vec![9], taken: Vec::new() };
+        outbox.flush(&mut wide).unwrap();
+        assert_eq!(wide.taken, b"fg!");
+    }
+
+    #[test]
+    fn dropping_before_the_first_byte_keeps_nothing() {
+        let mut outbox = filled();
+        outbox.drop_unsent();
+        assert!(outbox.is_empty());
+        let mut outbox = Outbox::with_rest(Bytes::from_static(b"rest"), true);
+        outbox.push(Bytes::from_static(b"next"));
+        outbox.drop_unsent();
+        assert_eq!(outbox.charge_bytes(), 4 + OUTBOX_ENTRY_BYTES);
+    }
+}

@@ -1,0 +1,259 @@
+//! From bytes to messages to what they cause.
+
+use super::Reactor;
+use super::close::Ending;
+use super::conn::{Open, State, Unread};
+use crate::command::{self, Effect, Session};
+use crate::id::{AppId, ConnId, UserId};
+use crate::limits::READS_PER_TURN;
+use crate::metrics::Cause;
+use crate::session::User;
+use crate::websocket::close;
+use crate::websocket::frame::{self, Kind};
+use crate::websocket::handshake::{self, Endpoint};
+use crate::websocket::message::{Incoming, Messages};
+use std::io::{self, Read};
+use std::sync::Arc;
+
+impl Reactor {
+    /// Reads until the socket has nothing more, or its turn is over. A read
+    /// that does not fill the buffer has emptied the socket, unless the peer
+    /// has `ended` its side: then only the end tells.
+    pub(super) fn drain(&mut self, slot: u32, ended: bool) {
+        self.conns[slot].unread = Unread::No;
+        let mut buffer = std::mem::take(&mut self.receive);
+        let mut more = true;
+        for _ in 0..READS_PER_TURN {
+            more = self.read_once(slot, &mut buffer, ended);
+            if !more {
+                break;
+            }
+        }
+        self.receive = buffer;
+        if more {
+            let conn = &mut self.conns[slot];
+            conn.unread = Unread::Queued;
+            self.unread.push((slot, conn.serial));
+        }
+    }
+
+    /// One read; true if another one may bring more.
+    fn read_once(&mut self, slot: u32, buffer: &mut [u8], ended: bool) -> bool {
+        let congestion = self.shared.settings.outbox_bytes_max / 2;
+        let conn = &mut self.conns[slot];
+        if matches!(conn.state, State::Dead) {
+            return false;
+        }
+        if conn.backlog_bytes() > congestion {
+            // A client that does not take its replies is not read from.
+            conn.unread = Unread::Paused;
+            return false;
+        }
+        let kept = match &conn.state {
+            State::Handshake { head: Some(head) } => {
+                buffer[..head.len()].copy_from_slice(head);
+                head.len()
+            }
+            _ => 0,
+        };
+        match conn.socket.read(&mut buffer[kept..]) {
+            Ok(0) => {
+                self.peer_ended(slot);
+                false
+            }
+            Ok(n) => {
+                self.stats().bytes_in.add(n as u64);
+                let filled = kept + n;
+                self.ingest(slot, &mut buffer[..filled], kept);
+                ended || filled == buffer.len()
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
+            Err(_) => {
+                self.lose(slot, Cause::Reset);
+                false
+            }
+        }
+    }
+
+    /// Takes in what a read has brought; the first `seen` bytes are a request
+    /// head that was looked at before.
+    fn ingest(&mut self, slot: u32, bytes: &mut [u8], seen: usize) {
+        let mut replies = std::mem::take(&mut self.replies);
+        let ending = match &self.conns[slot].state {
+            State::Handshake { .. } => self.shake_hands(slot, bytes, seen, &mut replies),
+            State::Open(_) => self.take_messages(slot, bytes, &mut replies),
+            State::Closing(_) | State::Dead => None,
+        };
+        if !replies.is_empty() {
+            self.send_bytes(slot, &replies);
+        }
+        replies.clear();
+        replies.shrink_to(REPLIES_KEPT_BYTES);
+        self.replies = replies;
+        if let Some(ending) = ending {
+            self.end(slot, ending);
+        }
+    }
+
+    fn shake_hands(
+        &mut self,
+        slot: u32,
+        bytes: &mut [u8],
+        seen: usize,
+        replies: &mut Vec<u8>,
+    ) -> Option<Ending> {
+        let settings = &self.shared.settings;
+        match handshake::read(bytes, seen, settings.head_bytes_max, &settings.paths()) {
+            Ok(None) => self.keep_head(slot, &bytes[seen..]),
+            Ok(Some(upgrade)) => {
+                upgrade.append_response(replies);
+                self.stats().handshakes.add(1);
+                self.forget_head(slot);
+                let open = Open { endpoint: upgrade.endpoint, member: 0, user: None, assembly: None };
+                let tick = self.tick;
+                let conn = &mut self.conns[slot];
+                conn.state = State::Open(open);
+                conn.since = tick;
+                match &mut bytes[upgrade.head_len..] {
+                    [] => None,
+                    first_frames => self.take_messages(slot, first_frames, replies),
+                }
+            }
+            Err(refusal) => {
+                refusal.append_response(replies);
+                self.forget_head(slot);
+                tracing::debug!(conn = %self.id(slot), status = refusal.status(), "handshake refused");
+                Some(Ending::linger(Cause::HandshakeRefused))
+            }
+        }
+    }
+
+    /// Keeps the new part of a request head, if the budget allows.
+    fn keep_head(&mut self, slot: u32, news: &[u8]) -> Option<Ending> {
+        let State::Handshake { head } = &mut self.conns[slot].state else {
+            return None;
+        };
+        let head = head.get_or_insert_default();
+        let before = head.capacity();
+        head.extend_from_slice(news);
+        let after = head.capacity();
+        self.shared.assemblies.change(before, after);
+        self.shared.assemblies.is_spent().then(|| Ending::linger(Cause::AssemblyBudget))
+    }
+
+    fn take_messages(
+        &mut self,
+        slot: u32,
+        bytes: &mut [u8],
+        replies: &mut Vec<u8>,
+    ) -> Option<Ending> {
+        let rules = self.shared.settings.message;
+        let mut assembly = self.conns[slot].open()?.assembly.take();
+        let held_before = assembly.as_ref().map_or(0, |assembly| assembly.held_bytes());
+        let mut messages = Messages::new(&mut assembly, bytes, &rules);
+        let mut ending = None;
+        while ending.is_none() {
+            match messages.next() {
+                Ok(Some(incoming)) => ending = self.answer(slot, incoming, replies),
+                Ok(None) => break,
+                Err(violation) => {
+                    let reason = Some((violation.close_code(), violation.reason()));
+                    close::append(replies, reason);
+                    ending = Some(Ending::linger(Cause::of(&violation)));
+                }
+            }
+        }
+        if messages.frames() > 0 {
+            self.conns[slot].since = self.tick;
+        }
+        let held = assembly.as_ref().map_or(0, |assembly| assembly.held_bytes());
+        self.shared.assemblies.change(held_before, held);
+        if ending.is_none() && held > held_before && self.shared.assemblies.is_spent() {
+            close::append(replies, Some((close::TRY_AGAIN, "out of memory for messages")));
+            ending = Some(Ending::linger(Cause::AssemblyBudget));
+        }
+        if let Some(open) = self.conns[slot].open() {
+            open.assembly = assembly;
+        }
+        ending
+    }
+
+    /// What one message causes; replies are collected.
+    fn answer(
+        &mut self,
+        slot: u32,
+        incoming: Incoming<'_>,
+        replies: &mut Vec<u8>,
+    ) -> Option<Ending> {
+        let endpoint = self.conns[slot].open()?.endpoint;
+        match incoming {
+            Incoming::Pong(_) => return None,
+            Incoming::Ping(payload) => frame::append(replies, Kind::Pong, payload),
+            Incoming::Close(reason) => {
+                close::append(replies, reason.map(|(code, _)| (code, "")));
+                return Some(Ending::drop(Cause::ClientClose));
+            }
+            Incoming::Text(text) => {
+                self.stats().messages_in.add(1);
+                match endpoint {
+                    Endpoint::Commands => self.command(slot, text, replies),
+                    Endpoint::Echo => frame::append(replies, Kind::Text, text.as_bytes()),
+                }
+            }
+            Incoming::Binary(bytes) => {
+                self.stats().messages_in.add(1);
+                match endpoint {
+                    Endpoint::Commands => {
+                        self.command(slot, &String::from_utf8_lossy(bytes), replies);
+                    }
+                    Endpoint::Echo => frame::append(replies, Kind::Binary, bytes),
+                }
+            }
+        }
+        self.stats().messages_out.add(1);
+        None
+    }
+
+    fn command(&mut self, slot: u32, message: &str, replies: &mut Vec<u8>) {
+        let conn = self.id(slot);
+        let Some(open) = self.conns[slot].open() else { return };
+        let session = Session { logged_in: open.user.is_some() };
+        let rules = &self.shared.settings.command;
+        let mut outcome = None;
+        frame::append_with(replies, Kind::Text, |out| {
+            outcome = Some(command::apply(message, session, rules, out));
+        });
+        let Some(outcome) = outcome else { return };
+        tracing::debug!(
+            target: "millgate::command", %conn, command = outcome.command, code = ?outcome.code
+        );
+        match outcome.effect {
+            Effect::None => {}
+            Effect::Login { app, user } => self.login(slot, app, user),
+        }
+    }
+
+    /// Registers a user. The room is told before the reply is written, so
+    /// that whoever has read the reply is known everywhere.
+    fn login(&mut self, slot: u32, app: AppId, id: UserId) {
+        let user = Arc::new(User::new(app, id, self.id(slot)));
+        let Some(room) = self.shared.hub.directory.room_of(app) else { return };
+        let Some(members) = self.shared.hub.directory.login(Arc::clone(&user)) else { return };
+        let member = self.rooms.join(room, slot);
+        if let Some(open) = self.conns[slot].open() {
+            open.member = member;
+            open.user = Some(Arc::clone(&user));
+        }
+        self.stats().logins.add(1);
+        self.shared.hub.announcer.arrived(&user, members);
+    }
+
+    /// The address of the connection in `slot`.
+    pub(super) fn id(&self, slot: u32) -> ConnId {
+        ConnId { reactor: self.index, slot, serial: self.conns[slot].serial }
+    }
+}
+
+/// What the reply buffer keeps between reads; an echoed message may have made it larger.
+const REPLIES_KEPT_BYTES: usize = 262_144;

@@ -1,0 +1,135 @@
+//! What a reactor is given at its birth.
+
+use crate::clock::Clock;
+use crate::command;
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::id::AppId;
+use crate::limits::{CONNECTIONS_PER_REACTOR_MAX, FD_RESERVE};
+use crate::link::{Budget, Mailbox};
+use crate::metrics::Metrics;
+use crate::websocket::handshake::Paths;
+use crate::websocket::message;
+use core_affinity::CoreId;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+/// What all reactors of a node share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Who is where.
+    pub hub: Arc<Hub>,
+    /// One block of counters for each reactor.
+    pub metrics: Arc<Metrics>,
+    /// The node's time.
+    pub clock: Clock,
+    /// Bytes that wait for slow peers.
+    pub outboxes: Budget,
+    /// Bytes of half-received requests and messages.
+    pub assemblies: Budget,
+    /// Connections of all reactors.
+    pub connections: AtomicUsize,
+    /// What the configuration says.
+    pub settings: Settings,
+}
+
+/// The configuration as a reactor needs it.
+#[derive(Debug)]
+pub struct Settings {
+    pub(super) path: String,
+    pub(super) echo_path: String,
+    pub(super) head_bytes_max: usize,
+    pub(super) message: message::Rules,
+    pub(super) command: command::Rules,
+    pub(super) outbox_bytes_max: usize,
+    pub(super) connections_max: usize,
+    /// In ticks of the wheel, rounded up so that nobody is reaped too early.
+    pub(super) idle_ticks: u32,
+    pub(super) handshake_ticks: u32,
+}
+
+impl Settings {
+    /// Takes what it needs.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let mut apps: Vec<AppId> = config.apps.ids.iter().copied().map(AppId).collect();
+        apps.sort_unstable();
+        let limits = &config.limits;
+        Self {
+            path: config.listen.path.clone(),
+            echo_path: config.echo.path.clone(),
+            head_bytes_max: limits.handshake_bytes,
+            message: message::Rules { message_bytes: limits.message_bytes },
+            command: command::Rules { apps, user_id_bytes_max: limits.user_id_bytes },
+            outbox_bytes_max: limits.outbox_bytes,
+            connections_max: match limits.connections {
+                0 => usize::MAX,
+                limit => limit,
+            },
+            idle_ticks: ticks(config.heartbeat.idle_timeout),
+            handshake_ticks: ticks(limits.handshake_timeout),
+        }
+    }
+
+    pub(super) fn paths(&self) -> Paths<'_> {
+        Paths { commands: &self.path, echo: &self.echo_path }
+    }
+}
+
+/// Ticks that certainly cover `time`: it may begin at the very end of one.
+fn ticks(time: Duration) -> u32 {
+    let whole = u32::try_from(time.as_secs()).unwrap_or(u32::MAX / 2);
+    whole + 1 + u32::from(time.subsec_nanos() > 0)
+}
+
+/// What one reactor is given.
+#[derive(Debug)]
+pub struct Setup {
+    /// Its number.
+    pub index: u16,
+    /// Where it runs; `None` leaves that to the scheduler.
+    pub core: Option<CoreId>,
+    /// Where it listens, together with the others. Port 0 is for the first one only.
+    pub address: SocketAddr,
+    /// Its orders.
+    pub mailbox: Mailbox,
+    /// The bells of all reactors, which its descriptor table must keep;
+    /// `None` to stay in the table of the process.
+    pub private_table_with: Option<Vec<RawFd>>,
+    /// Connections it may own: what its descriptor table allows.
+    pub capacity: usize,
+    /// What it shares.
+    pub shared: Arc<Shared>,
+}
+
+/// Connections that one reactor may own: a table of its own is its alone, a
+/// common one is divided.
+#[must_use]
+pub fn capacity(open_files_max: u64, reactors: usize, private_table: bool) -> usize {
+    let files = usize::try_from(open_files_max).unwrap_or(usize::MAX);
+    let table = files.saturating_sub(FD_RESERVE + reactors);
+    let share = if private_table { table } else { table / reactors };
+    share.clamp(1, CONNECTIONS_PER_REACTOR_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_table_is_not_divided() {
+        assert_eq!(capacity(20_000, 50, true), 20_000 - FD_RESERVE - 50);
+        assert_eq!(capacity(20_000, 50, false), (20_000 - FD_RESERVE - 50) / 50);
+        assert_eq!(capacity(u64::MAX, 2, true), CONNECTIONS_PER_REACTOR_MAX);
+        assert_eq!(capacity(0, 2, true), 1);
+    }
+
+    #[test]
+    fn ticks_never_end_early() {
+        assert_eq!(ticks(Duration::from_secs(360)), 361);
+        assert_eq!(ticks(Duration::from_millis(1_500)), 3);
+    }
+}
