@@ -50,7 +50,9 @@ impl ConfigError {
 
 impl From<String> for ConfigError {
     fn from(problem: String) -> Self {
-        Self { problems: vec![problem] }
+        Self {
+            problems: vec![problem],
+        }
     }
 }
 
@@ -131,7 +133,9 @@ impl Draft {
         variables.sort();
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
-            let Some(rest) = name.strip_prefix(ENV_PREFIX) else { continue };
+            let Some(rest) = name.strip_prefix(ENV_PREFIX) else {
+                continue;
+            };
             let Some((section, key)) = rest.split_once(ENV_SEPARATOR) else {
                 self.notice_near_miss(&name);
                 continue;
@@ -145,7 +149,8 @@ impl Draft {
             } else if let Ok(text) = value.into_string() {
                 self.push_text(key, name, ENVIRONMENT, &text);
             } else {
-                self.problems.push(format!("{ENVIRONMENT}: \"{name}\" is not UTF-8"));
+                self.problems
+                    .push(format!("{ENVIRONMENT}: \"{name}\" is not UTF-8"));
             }
         }
     }
@@ -153,8 +158,13 @@ impl Draft {
     /// `MILLGATE_LOG_LEVEL` is not ours, but who writes it meant something.
     fn notice_near_miss(&mut self, name: &str) {
         let meant = self.known.keys().map(variable_name);
-        if let Some(meant) = meant.into_iter().find(|m| m.replace(ENV_SEPARATOR, "_") == name) {
-            self.notices.push(format!("{ENVIRONMENT}: \"{name}\" is not read; it is \"{meant}\""));
+        if let Some(meant) = meant
+            .into_iter()
+            .find(|m| m.replace(ENV_SEPARATOR, "_") == name)
+        {
+            self.notices.push(format!(
+                "{ENVIRONMENT}: \"{name}\" is not read; it is \"{meant}\""
+            ));
         }
     }
 
@@ -171,7 +181,12 @@ impl Draft {
 
     fn push_text(&mut self, key: String, said: String, origin: &str, text: &str) {
         let value = self.known.value_of_text(&key, text);
-        self.above.push(Setting { key, value, said, origin: origin.to_owned() });
+        self.above.push(Setting {
+            key,
+            value,
+            said,
+            origin: origin.to_owned(),
+        });
     }
 
     fn read_file(&mut self, path: &Path) {
@@ -179,7 +194,11 @@ impl Draft {
         let text = match std::fs::read(path).map(String::from_utf8) {
             Ok(Ok(text)) => text,
             Ok(Err(_)) => return self.problems.push(format!("{origin}: is not UTF-8 text")),
-            Err(error) => return self.problems.push(format!("{origin}: cannot be read: {error}")),
+            Err(error) => {
+                return self
+                    .problems
+                    .push(format!("{origin}: cannot be read: {error}"));
+            }
         };
         let extension = path.extension().and_then(|extension| extension.to_str());
         if matches!(extension, Some("yaml" | "yml")) {
@@ -192,9 +211,18 @@ impl Draft {
 
     /// The path clients will upgrade on, as far as the sources above a file tell.
     fn listen_path(&self) -> String {
-        let said = self.above.iter().rev().find(|setting| setting.key == "listen.path");
+        let said = self
+            .above
+            .iter()
+            .rev()
+            .find(|setting| setting.key == "listen.path");
         let path = said.and_then(|setting| setting.value.as_str().map(str::to_owned));
         path.unwrap_or_else(|| Config::default().listen.path)
+    }
+
+    /// Whether the environment or the command line sets this key.
+    pub(super) fn is_overridden(&self, key: &str) -> bool {
+        self.above.iter().any(|setting| setting.key == key)
     }
 
     fn read_toml(&mut self, origin: &str, text: &str) {
@@ -214,10 +242,13 @@ impl Draft {
                 }
                 Value::Dict(..) => {
                     let near = self.known.nearest_section(&section);
-                    self.problems.push(unknown(origin, "section", &section, near));
+                    self.problems
+                        .push(unknown(origin, "section", &section, near));
                 }
                 _ if self.known.has_section(&section) => {
-                    self.problems.push(format!("{origin}: \"{section}\" is a section, write [{section}]"));
+                    self.problems.push(format!(
+                        "{origin}: \"{section}\" is a section, write [{section}]"
+                    ));
                 }
                 _ => {
                     let near = self.known.nearest(&section);
@@ -232,9 +263,15 @@ impl Draft {
             let key = format!("{section}.{key}");
             if self.known.contains(&key) {
                 let said = key.clone();
-                self.file.push(Setting { key, value, said, origin: origin.to_owned() });
+                self.file.push(Setting {
+                    key,
+                    value,
+                    said,
+                    origin: origin.to_owned(),
+                });
             } else {
-                self.problems.push(unknown(origin, "key", &key, self.known.nearest(&key)));
+                self.problems
+                    .push(unknown(origin, "key", &key, self.known.nearest(&key)));
             }
         }
     }
@@ -256,17 +293,24 @@ impl Draft {
             Err(error) => return Err(ConfigError::from(error.to_string())),
         };
         for violation in validate::violations(&config) {
-            self.problems.push(match good.iter().rfind(|setting| setting.key == violation.key) {
-                Some(Setting { said, origin, .. }) => {
-                    format!("{origin}: \"{said}\" {}", violation.complaint)
-                }
-                None => format!("\"{}\" {}", violation.key, violation.complaint),
-            });
+            self.problems.push(
+                match good.iter().rfind(|setting| setting.key == violation.key) {
+                    Some(Setting { said, origin, .. }) => {
+                        format!("{origin}: \"{said}\" {}", violation.complaint)
+                    }
+                    None => format!("\"{}\" {}", violation.key, violation.complaint),
+                },
+            );
         }
         if self.problems.is_empty() {
-            Ok(Loaded { config, notices: self.notices })
+            Ok(Loaded {
+                config,
+                notices: self.notices,
+            })
         } else {
-            Err(ConfigError { problems: self.problems })
+            Err(ConfigError {
+                problems: self.problems,
+            })
         }
     }
 }
@@ -281,10 +325,20 @@ pub(super) fn unknown(origin: &str, what: &str, name: &str, near: Option<&str>) 
 
 /// Tries a setting alone: every key has a default, so one of them is a whole configuration.
 fn wrong_type(known: &Known, setting: &Setting) -> Option<String> {
-    let error = nest(&setting.key, setting.value.clone()).deserialize::<Config>().err()?;
-    let Setting { key, value, said, origin } = setting;
+    let error = nest(&setting.key, setting.value.clone())
+        .deserialize::<Config>()
+        .err()?;
+    let Setting {
+        key,
+        value,
+        said,
+        origin,
+    } = setting;
     let expected = expectation(known, key, error);
-    Some(format!("{origin}: \"{said}\" is {}, expected {expected}", shown(key, value)))
+    Some(format!(
+        "{origin}: \"{said}\" is {}, expected {expected}",
+        shown(key, value)
+    ))
 }
 
 fn expectation(known: &Known, key: &str, error: FigmentError) -> String {
@@ -301,10 +355,17 @@ fn expectation(known: &Known, key: &str, error: FigmentError) -> String {
 fn place(text: &str, offset: usize) -> String {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .map_or(0, |rest| rest.chars().count())
+        + 1;
     format!("{line}:{column}")
 }
 
 fn variable_name(key: &str) -> String {
-    format!("{ENV_PREFIX}{}", key.replace('.', ENV_SEPARATOR).to_uppercase())
+    format!(
+        "{ENV_PREFIX}{}",
+        key.replace('.', ENV_SEPARATOR).to_uppercase()
+    )
 }

@@ -35,15 +35,25 @@ pub(super) fn read(draft: &mut Draft, origin: &str, text: &str, listen_path: &st
             return Vec::new();
         }
     };
-    let mut file = AppYaml { draft, origin, listen_path, settings: Vec::new() };
+    let mut file = AppYaml {
+        draft,
+        origin,
+        listen_path,
+        settings: Vec::new(),
+    };
     for (section, keys) in sections {
         if !KEYS.iter().any(|key| is_section(key, &section)) {
             let near = nearest(&section, ["app", "redis"].into_iter());
-            file.draft.problems.push(unknown(origin, "section", &section, near));
+            file.draft
+                .problems
+                .push(unknown(origin, "section", &section, near));
             continue;
         }
         for (key, value) in keys.into_iter().flatten() {
-            file.read_key(&format!("{section}.{key}"), value.as_deref().unwrap_or_default());
+            file.read_key(
+                &format!("{section}.{key}"),
+                value.as_deref().unwrap_or_default(),
+            );
         }
     }
     file.settings
@@ -60,7 +70,10 @@ impl AppYaml<'_> {
     fn read_key(&mut self, said: &str, text: &str) {
         let Some(key) = KEYS.into_iter().find(|key| key.eq_ignore_ascii_case(said)) else {
             let near = nearest(said, KEYS.into_iter());
-            return self.draft.problems.push(unknown(self.origin, "key", said, near));
+            return self
+                .draft
+                .problems
+                .push(unknown(self.origin, "key", said, near));
         };
         match key {
             "app.logFile" => self.push("log.file", said, text),
@@ -70,11 +83,11 @@ impl AppYaml<'_> {
             // they are for this machine until the owner says otherwise.
             "app.httpPort" => {
                 self.push_port("listen.http", said, text, LOOPBACK);
-                self.notice("the HTTP API stays on 127.0.0.1; set listen.http to open it");
+                self.notice_loopback("the HTTP API", "listen.http");
             }
             "app.rpcPort" => {
                 self.push_port("listen.grpc", said, text, LOOPBACK);
-                self.notice("gRPC stays on 127.0.0.1; set listen.grpc to open it");
+                self.notice_loopback("gRPC", "listen.grpc");
             }
             "app.httpUrl" => self.push_url("page.http_url", said, text, "http", ""),
             "app.webSocketUrl" => {
@@ -98,7 +111,12 @@ impl AppYaml<'_> {
             _ => self.draft.known.value_of_text(key, text),
         };
         let origin = self.origin.to_owned();
-        self.settings.push(Setting { key: key.to_owned(), value, said: said.to_owned(), origin });
+        self.settings.push(Setting {
+            key: key.to_owned(),
+            value,
+            said: said.to_owned(),
+            origin,
+        });
     }
 
     fn push_port(&mut self, key: &str, said: &str, text: &str, host: Ipv4Addr) {
@@ -130,11 +148,21 @@ impl AppYaml<'_> {
 
     fn expected(&mut self, said: &str, text: &str, what: &str) {
         let origin = self.origin;
-        self.draft.problems.push(format!("{origin}: \"{said}\" is {text:?}, expected {what}"));
+        self.draft
+            .problems
+            .push(format!("{origin}: \"{said}\" is {text:?}, expected {what}"));
+    }
+
+    fn notice_loopback(&mut self, what: &str, key: &str) {
+        if !self.draft.is_overridden(key) {
+            self.notice(&format!("{what} stays on 127.0.0.1; set {key} to open it"));
+        }
     }
 
     fn notice(&mut self, remark: &str) {
-        self.draft.notices.push(format!("{}: {remark}", self.origin));
+        self.draft
+            .notices
+            .push(format!("{}: {remark}", self.origin));
     }
 }
 
@@ -142,7 +170,8 @@ const ANYWHERE: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 fn is_section(key: &str, section: &str) -> bool {
-    key.split_once('.').is_some_and(|(name, _)| name.eq_ignore_ascii_case(section))
+    key.split_once('.')
+        .is_some_and(|(name, _)| name.eq_ignore_ascii_case(section))
 }
 
 fn is_loopback(url: &str) -> bool {
@@ -161,7 +190,10 @@ fn is_loopback(url: &str) -> bool {
 fn syntax_problem(origin: &str, error: &serde_saphyr::Error) -> String {
     let error = error.without_snippet();
     let message = error.to_string();
-    let message = message.lines().next().unwrap_or("not the reference's app.yaml");
+    let message = message
+        .lines()
+        .next()
+        .unwrap_or("not the reference's app.yaml");
     match error.location() {
         Some(at) => format!("{origin}:{}:{}: {message}", at.line(), at.column()),
         None => format!("{origin}: {message}"),
