@@ -90,28 +90,35 @@ impl Known {
     }
 }
 
-/// The candidate nearest to what was written, if one is near enough: either its
-/// last part is the same (the section was forgotten or mixed up), or few letters differ.
+/// The candidate that was probably meant by what was written, if there is one.
 pub(super) fn nearest<'a>(
     wanted: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let wanted = wanted.to_lowercase();
-    let tail = last_part(&wanted).to_owned();
     candidates
-        .filter_map(|candidate| {
-            let lower = candidate.to_lowercase();
-            let letters = strsim::damerau_levenshtein(&wanted, &lower);
-            if letters <= (wanted.len() / 4).max(2) {
-                Some((letters, candidate))
-            } else if last_part(&lower) == tail {
-                Some((usize::MAX, candidate))
-            } else {
-                None
-            }
-        })
-        .min_by_key(|(letters, _)| *letters)
+        .filter_map(|candidate| Some((distance(&wanted, &candidate.to_lowercase())?, candidate)))
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// How far apart two names are, if they are near at all: a few letters differ;
+/// or the section is right and a part of the key is; or the key is right and
+/// its section was forgotten or mixed up.
+fn distance(wanted: &str, candidate: &str) -> Option<usize> {
+    const PART_OF_THE_KEY: usize = 1_000;
+    const OTHER_SECTION: usize = 2_000;
+    let letters = strsim::damerau_levenshtein(wanted, candidate);
+    if letters <= (wanted.len() / 4).max(2) {
+        return Some(letters);
+    }
+    let (wanted_section, wanted_key) = split(wanted);
+    let (section, key) = split(candidate);
+    if wanted_section == section && key.split('_').any(|word| word == wanted_key) {
+        Some(PART_OF_THE_KEY + letters)
+    } else {
+        (wanted_key == key).then_some(OTHER_SECTION + letters)
+    }
 }
 
 /// A value as it appears in a message; secrets do not.
@@ -156,8 +163,8 @@ fn is_duration(text: &str) -> bool {
         .is_ok()
 }
 
-fn last_part(key: &str) -> &str {
-    key.rsplit_once('.').map_or(key, |(_, last)| last)
+fn split(name: &str) -> (&str, &str) {
+    name.split_once('.').unwrap_or(("", name))
 }
 
 #[cfg(test)]

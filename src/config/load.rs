@@ -6,7 +6,7 @@
 
 use super::known::{Known, nearest, shown};
 use super::{Config, reference, validate};
-use figment::error::Kind;
+use figment::error::{Actual, Kind};
 use figment::providers::{Format, Toml};
 use figment::util::nest;
 use figment::value::{Dict, Value};
@@ -344,8 +344,8 @@ fn wrong_type(known: &Known, setting: &Setting) -> Option<String> {
 fn expectation(known: &Known, key: &str, error: FigmentError) -> String {
     match error.kind {
         Kind::UnknownVariant(_, variants) => variants.join(" or "),
-        Kind::InvalidValue(figment::error::Actual::Unsigned(_), bound) => {
-            format!("a smaller number ({bound})")
+        Kind::InvalidValue(Actual::Signed(1..) | Actual::Unsigned(_), _) => {
+            format!("at most {}", u32::MAX)
         }
         _ => known.expectation(key).to_owned(),
     }
