@@ -181,9 +181,10 @@ mod tests {
             Some("heartbeat.idle_timeout")
         );
         assert_eq!(
-            known.nearest("listen.threads").map(last_part),
-            Some("threads")
+            known.nearest("heartbeat.timeout"),
+            Some("heartbeat.idle_timeout")
         );
+        assert_eq!(known.nearest("worker.threads"), Some("control.threads"));
         assert_eq!(known.nearest("colour.of_the_sky"), None);
         assert_eq!(known.nearest_section("lisen"), Some("listen"));
     }
