@@ -190,12 +190,15 @@ fn is_loopback(url: &str) -> bool {
 fn syntax_problem(origin: &str, error: &serde_saphyr::Error) -> String {
     let error = error.without_snippet();
     let message = error.to_string();
-    let message = message
-        .lines()
-        .next()
-        .unwrap_or("not the reference's app.yaml");
+    let message = message.lines().next().unwrap_or_default();
     match error.location() {
-        Some(at) => format!("{origin}:{}:{}: {message}", at.line(), at.column()),
+        Some(at) => {
+            // The text ends in the place as well; it stands at the front, where editors look for it.
+            let message = message
+                .rsplit_once(" at line ")
+                .map_or(message, |(text, _)| text);
+            format!("{origin}:{}:{}: {message}", at.line(), at.column())
+        }
         None => format!("{origin}: {message}"),
     }
 }

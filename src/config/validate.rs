@@ -62,7 +62,13 @@ impl Check {
 
     fn duration(&mut self, key: &'static str, value: Duration, min: Duration) {
         if value < min {
-            self.say(key, format!("is {value:?}, must be at least {min:?}"));
+            // Debug would call nothing "0ns".
+            let value = if value.is_zero() {
+                "0s".to_owned()
+            } else {
+                format!("{value:?}")
+            };
+            self.say(key, format!("is {value}, must be at least {min:?}"));
         } else if value > DURATION_MAX {
             self.say(key, "is too long, must be at most 365days");
         }

@@ -124,4 +124,6 @@ fn mistakes_in_the_file_of_the_reference_are_named_as_they_stand_there() {
             "{problems:?}"
         );
     }
+    let problems = Case::file("app.yaml", "redis:\n  password: [a]\n").problems();
+    assert_eq!(problems, ["app.yaml:2:13: expected string scalar"]);
 }
