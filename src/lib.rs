@@ -13,6 +13,8 @@
 //!
 //! From the top down; a room imports only from rooms below it.
 
+pub mod gateway; //    assembly: all parts, started and stopped in order
+
 pub mod link; //       crossing: orders between threads, their bounded boxes
 
 pub mod websocket; //  protocol: RFC 6455 over byte slices, no sockets, no clock
@@ -22,4 +24,5 @@ pub mod config; //            everything that can be set
 pub mod envelope; //          a message before and after encoding
 pub mod id; //                apps, users, connections
 pub mod limits; //            every bound, with its reason
+pub mod logging; //           where log lines go
 pub mod session; //           a user who is logged in

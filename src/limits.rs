@@ -54,6 +54,9 @@ pub const EVENTS_PER_TURN: usize = 1_024;
 /// Pause after the kernel has run out of descriptors or memory, in milliseconds.
 pub const ACCEPT_PAUSE_MS: u64 = 500;
 
+/// Log lines waiting to be written, about 4 MiB; further ones are dropped and counted.
+pub const LOG_LINES_MAX: usize = 16_384;
+
 /// Descriptors of a table left for other things than connections.
 pub const FD_RESERVE: usize = 64;
 

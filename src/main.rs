@@ -1,3 +1,206 @@
-//! The door.
+//! The door: arguments, configuration, run.
 
-fn main() {}
+use clap::{Args, Parser, Subcommand};
+use millgate::config::{Config, ConfigError, Loaded};
+use millgate::gateway::{Gateway, StartError};
+use millgate::logging::{self, LogError};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A WebSocket gateway: a million connections in one process.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or SIGINT
+    #[command(after_help = SETTINGS)]
+    Serve(Settings),
+    /// Say whether a configuration is right, and what it amounts to
+    #[command(after_help = SETTINGS)]
+    CheckConfig(Settings),
+    /// Print the configuration file with every key and its default
+    DefaultConfig,
+}
+
+#[derive(Args)]
+struct Settings {
+    /// Configuration: TOML, or the reference's app.yaml as it is
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address for WebSocket clients (listen.websocket)
+    #[arg(long, value_name = "ADDR")]
+    websocket: Option<String>,
+    /// Address of the HTTP API, pages and metrics (listen.http)
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+    /// Threads that own the sockets, 0 for one per core (reactor.threads)
+    #[arg(long, value_name = "N")]
+    threads: Option<String>,
+    /// error, warn, info, debug, trace, or directives (log.level)
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Any key of the configuration; may be repeated
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = assignment)]
+    assignments: Vec<(String, String)>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  millgate serve
+  millgate default-config > millgate.toml
+  millgate check-config --config millgate.toml
+  millgate serve --config millgate.toml --websocket 0.0.0.0:9000 --set heartbeat.idle_timeout=60s
+  MILLGATE_LOG__FORMAT=json millgate serve";
+
+const SETTINGS: &str = "\
+What is not set has its default (see `millgate default-config`). The file comes first; a variable
+MILLGATE_SECTION__KEY goes over it, and a flag over both.";
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for line in failure.to_string().lines() {
+                complain(line);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(settings) => serve(settings.load()?),
+        Command::CheckConfig(settings) => print(&summary(&settings.load()?)),
+        Command::DefaultConfig => print(include_str!("../config/millgate.toml")),
+    }
+}
+
+fn serve(Loaded { config, notices }: Loaded) -> Result<(), Failure> {
+    let _log = logging::start(&config.log)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "millgate starts");
+    for notice in notices {
+        tracing::info!("{notice}");
+    }
+    let to_file = !config.log.file.as_os_str().is_empty();
+    let ended = Gateway::start(config).and_then(Gateway::run_until_signal);
+    if let Err(error) = &ended
+        && to_file
+    {
+        // stderr hears of it from `main`; whoever reads the file later must find it there too.
+        tracing::error!("{error}");
+    }
+    Ok(ended?)
+}
+
+impl Settings {
+    fn load(self) -> Result<Loaded, ConfigError> {
+        let named = [
+            ("listen.websocket", self.websocket),
+            ("listen.http", self.http),
+            ("reactor.threads", self.threads),
+            ("log.level", self.log_level),
+        ];
+        let mut overrides = self.assignments;
+        for (key, value) in named {
+            overrides.extend(value.map(|value| (key.to_owned(), value)));
+        }
+        Config::load(self.config.as_deref(), &overrides)
+    }
+}
+
+/// Splits `section.key=value`.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("an \"=\" is missing, as in log.level=debug")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+/// What an operator wants to see before a restart.
+fn summary(Loaded { config, notices }: &Loaded) -> String {
+    let Config {
+        listen,
+        reactor,
+        heartbeat,
+        apps,
+        log,
+        redis,
+        ..
+    } = config;
+    let threads = match reactor.threads {
+        0 => "one per core".to_owned(),
+        threads => threads.to_string(),
+    };
+    let cluster = match redis {
+        Some(redis) => format!("redis {}, grpc {}", redis.addr, listen.grpc),
+        None => "none, this node is complete by itself".to_owned(),
+    };
+    let file = match log.file.as_os_str().is_empty() {
+        true => "stderr".to_owned(),
+        false => log.file.display().to_string(),
+    };
+    let mut text = format!(
+        "ok\n\
+         websocket  ws://{}{}\n\
+         http       http://{}\n\
+         reactors   {threads}\n\
+         idle after {:?}\n\
+         apps       {}\n\
+         log        {} to {file}\n\
+         cluster    {cluster}\n",
+        listen.websocket,
+        listen.path,
+        listen.http,
+        heartbeat.idle_timeout,
+        some_of(&apps.ids),
+        log.level,
+    );
+    for notice in notices {
+        text.push_str(&format!("note       {notice}\n"));
+    }
+    text
+}
+
+/// The first few of a list that may be long.
+fn some_of(ids: &[u32]) -> String {
+    const SHOWN: usize = 8;
+    let first: Vec<_> = ids.iter().take(SHOWN).map(u32::to_string).collect();
+    match ids.len().checked_sub(SHOWN) {
+        Some(more @ 1..) => format!("{} and {more} more", first.join(", ")),
+        _ => first.join(", "),
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // The reader has seen enough, as in `millgate default-config | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(Failure::Output),
+    }
+}
+
+/// Where `eprintln!` would panic because stderr is closed, nobody is left to be told.
+fn complain(line: &str) {
+    let _unheard = writeln!(io::stderr(), "millgate: {line}");
+}
+
+/// All that can go wrong at the door; a line of text for each problem.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("stdout: {0}")]
+    Output(io::Error),
+}

@@ -2,6 +2,15 @@
 //!
 //! `config/millgate.toml` is the same list for people; a test holds the two together.
 
+mod known;
+mod load;
+mod reference;
+mod secret;
+mod validate;
+
+pub use load::{ConfigError, Loaded};
+pub use secret::Secret;
+
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,7 +55,7 @@ pub struct Config {
 pub struct Listen {
     /// WebSocket clients; port 0 lets the kernel choose.
     pub websocket: SocketAddr,
-    /// The path clients upgrade on.
+    /// The path clients upgrade on; begins with `/`.
     pub path: String,
     /// HTTP API, pages and metrics.
     pub http: SocketAddr,
@@ -87,7 +96,7 @@ pub struct Apps {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Echo {
-    /// Path on the WebSocket listener; empty means off.
+    /// Path on the WebSocket listener, not that of the clients; empty means off.
     pub path: String,
 }
 
@@ -95,16 +104,16 @@ pub struct Echo {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Largest message a client may send, after reassembly; 1009 above it.
+    /// Largest message a client may send, after reassembly; 1009 above it. At least 125.
     pub message_bytes: usize,
-    /// Largest request head of a handshake; 431 above it.
+    /// Largest request head of a handshake; 431 above it. At least 512.
     pub handshake_bytes: usize,
-    /// Time from accept to a complete handshake.
+    /// Time from accept to a complete handshake. At least 1 s.
     #[serde(with = "humantime_serde")]
     pub handshake_timeout: Duration,
-    /// Longest user id, in bytes.
+    /// Longest user id, in bytes; 1 to 255.
     pub user_id_bytes: usize,
-    /// Backlog of one connection; the peer is closed with 3008 above it.
+    /// Backlog of one connection; the peer is closed with 3008 above it. At least 4096.
     pub outbox_bytes: usize,
     /// Backlog of all connections; 0 means an eighth of the RAM. The largest go first.
     pub outbox_total_bytes: usize,
@@ -133,7 +142,7 @@ pub struct Dedup {
     /// How long a msgID is remembered.
     #[serde(with = "humantime_serde")]
     pub window: Duration,
-    /// How many are remembered at most; the oldest are forgotten first.
+    /// How many are remembered at most, the oldest are forgotten first. At least 1.
     pub entries_max: usize,
 }
 
@@ -151,7 +160,7 @@ pub struct Page {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Control {
-    /// Threads of the tokio runtime. At least 1.
+    /// Threads of the tokio runtime; 1 to 1024.
     pub threads: usize,
 }
 
@@ -167,7 +176,7 @@ pub struct Log {
     pub file: PathBuf,
     /// When a new file is begun.
     pub rotation: LogRotation,
-    /// How many rotated files are kept.
+    /// How many rotated files are kept; 0 means all.
     pub keep_files: usize,
 }
 
@@ -209,7 +218,7 @@ pub struct Redis {
     /// `host:port`.
     pub addr: String,
     /// Empty means none.
-    pub password: String,
+    pub password: Secret,
     /// Database number.
     pub db: u32,
     /// Kept for files of the reference; one multiplexed connection a use needs no pool.
@@ -231,19 +240,27 @@ impl Default for Listen {
 
 impl Default for Reactor {
     fn default() -> Self {
-        Self { threads: 0, pin: true, private_fd_table: true }
+        Self {
+            threads: 0,
+            pin: true,
+            private_fd_table: true,
+        }
     }
 }
 
 impl Default for Heartbeat {
     fn default() -> Self {
-        Self { idle_timeout: Duration::from_secs(360) }
+        Self {
+            idle_timeout: Duration::from_secs(360),
+        }
     }
 }
 
 impl Default for Apps {
     fn default() -> Self {
-        Self { ids: vec![101, 102, 103, 104] }
+        Self {
+            ids: vec![101, 102, 103, 104],
+        }
     }
 }
 
@@ -265,13 +282,19 @@ impl Default for Limits {
 
 impl Default for Announce {
     fn default() -> Self {
-        Self { exact_up_to: 1_000, digests_per_second: 10_000 }
+        Self {
+            exact_up_to: 1_000,
+            digests_per_second: 10_000,
+        }
     }
 }
 
 impl Default for Dedup {
     fn default() -> Self {
-        Self { window: Duration::from_secs(12 * 3600), entries_max: 1_000_000 }
+        Self {
+            window: Duration::from_secs(12 * 3600),
+            entries_max: 1_000_000,
+        }
     }
 }
 
@@ -295,7 +318,9 @@ impl Default for Log {
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10) }
+        Self {
+            timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -303,7 +328,7 @@ impl Default for Redis {
     fn default() -> Self {
         Self {
             addr: "127.0.0.1:6379".into(),
-            password: String::new(),
+            password: Secret::default(),
             db: 0,
             pool_size: 10,
             min_idle_conns: 0,

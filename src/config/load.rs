@@ -1,0 +1,371 @@
+//! Where values come from: defaults < file < environment < command line.
+//!
+//! Every source is first read into [`Setting`]s, one a key. Each is looked at on
+//! its own, so that one bad line does not hide the next, and then all of them
+//! are merged in order.
+
+use super::known::{Known, nearest, shown};
+use super::{Config, reference, validate};
+use figment::error::{Actual, Kind};
+use figment::providers::{Format, Toml};
+use figment::util::nest;
+use figment::value::{Dict, Value};
+use figment::{Error as FigmentError, Figment};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+/// Variables that begin with this and contain [`ENV_SEPARATOR`] after it are ours.
+const ENV_PREFIX: &str = "MILLGATE_";
+
+/// Between section and key. Kubernetes gives every container
+/// `MILLGATE_PORT` and the like for a service of that name; none of those has it.
+const ENV_SEPARATOR: &str = "__";
+
+const COMMAND_LINE: &str = "command line";
+const ENVIRONMENT: &str = "environment";
+
+/// A configuration, and what its owner should know about how it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The configuration; within all bounds.
+    pub config: Config,
+    /// Remarks, one line each; nothing is wrong.
+    pub notices: Vec<String>,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError {
+    problems: Vec<String>,
+}
+
+impl ConfigError {
+    /// One line each; at least one.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+impl From<String> for ConfigError {
+    fn from(problem: String) -> Self {
+        Self {
+            problems: vec![problem],
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problems.join("\n"))
+    }
+}
+
+impl Config {
+    /// Reads a configuration with this process's environment. A file that ends
+    /// in `.yaml` or `.yml` is one of the reference, any other is TOML.
+    /// `overrides` are keys and values of the command line, the last one wins.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with all that is wrong.
+    pub fn load(
+        file: Option<&Path>,
+        overrides: &[(String, String)],
+    ) -> Result<Loaded, ConfigError> {
+        Self::load_with(file, std::env::vars_os(), overrides)
+    }
+
+    /// The same with an environment that is given.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with all that is wrong.
+    pub fn load_with(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        overrides: &[(String, String)],
+    ) -> Result<Loaded, ConfigError> {
+        let mut draft = Draft::new()?;
+        draft.read_environment(environment);
+        draft.read_overrides(overrides);
+        if let Some(path) = file {
+            draft.read_file(path);
+        }
+        draft.finish()
+    }
+}
+
+/// One value for one key, and who said so.
+pub(super) struct Setting {
+    /// `section.key`, known to exist.
+    pub(super) key: String,
+    pub(super) value: Value,
+    /// The key as it is spelt at its origin.
+    pub(super) said: String,
+    /// A file, the environment or the command line.
+    pub(super) origin: String,
+}
+
+/// What has been read so far.
+pub(super) struct Draft {
+    pub(super) known: Known,
+    file: Vec<Setting>,
+    /// Environment, then command line.
+    above: Vec<Setting>,
+    pub(super) problems: Vec<String>,
+    pub(super) notices: Vec<String>,
+}
+
+impl Draft {
+    fn new() -> Result<Self, ConfigError> {
+        Ok(Self {
+            known: Known::new()?,
+            file: Vec::new(),
+            above: Vec::new(),
+            problems: Vec::new(),
+            notices: Vec::new(),
+        })
+    }
+
+    fn read_environment(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) {
+        // Sorted, so that messages come in the same order every time.
+        let mut variables: Vec<_> = environment.into_iter().collect();
+        variables.sort();
+        for (name, value) in variables {
+            let name = name.to_string_lossy().into_owned();
+            let Some(rest) = name.strip_prefix(ENV_PREFIX) else {
+                continue;
+            };
+            let Some((section, key)) = rest.split_once(ENV_SEPARATOR) else {
+                self.notice_near_miss(&name);
+                continue;
+            };
+            let key = format!("{section}.{key}").to_lowercase();
+            if !self.known.contains(&key) {
+                let names: Vec<_> = self.known.keys().map(variable_name).collect();
+                let near = nearest(&name, names.iter().map(String::as_str));
+                let problem = unknown(ENVIRONMENT, "key", &name, near);
+                self.problems.push(problem);
+            } else if let Ok(text) = value.into_string() {
+                self.push_text(key, name, ENVIRONMENT, &text);
+            } else {
+                self.problems
+                    .push(format!("{ENVIRONMENT}: \"{name}\" is not UTF-8"));
+            }
+        }
+    }
+
+    /// `MILLGATE_LOG_LEVEL` is not ours, but who writes it meant something.
+    fn notice_near_miss(&mut self, name: &str) {
+        let meant = self.known.keys().map(variable_name);
+        if let Some(meant) = meant
+            .into_iter()
+            .find(|m| m.replace(ENV_SEPARATOR, "_") == name)
+        {
+            self.notices.push(format!(
+                "{ENVIRONMENT}: \"{name}\" is not read; it is \"{meant}\""
+            ));
+        }
+    }
+
+    fn read_overrides(&mut self, overrides: &[(String, String)]) {
+        for (key, text) in overrides {
+            if self.known.contains(key) {
+                self.push_text(key.clone(), key.clone(), COMMAND_LINE, text);
+            } else {
+                let problem = unknown(COMMAND_LINE, "key", key, self.known.nearest(key));
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    fn push_text(&mut self, key: String, said: String, origin: &str, text: &str) {
+        let value = self.known.value_of_text(&key, text);
+        self.above.push(Setting {
+            key,
+            value,
+            said,
+            origin: origin.to_owned(),
+        });
+    }
+
+    fn read_file(&mut self, path: &Path) {
+        let origin = path.display().to_string();
+        let text = match std::fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => text,
+            Ok(Err(_)) => return self.problems.push(format!("{origin}: is not UTF-8 text")),
+            Err(error) => {
+                return self
+                    .problems
+                    .push(format!("{origin}: cannot be read: {error}"));
+            }
+        };
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("yaml" | "yml")) {
+            let path = self.listen_path();
+            self.file = reference::read(self, &origin, &text, &path);
+        } else {
+            self.read_toml(&origin, &text);
+        }
+    }
+
+    /// The path clients will upgrade on, as far as the sources above a file tell.
+    fn listen_path(&self) -> String {
+        let said = self
+            .above
+            .iter()
+            .rev()
+            .find(|setting| setting.key == "listen.path");
+        let path = said.and_then(|setting| setting.value.as_str().map(str::to_owned));
+        path.unwrap_or_else(|| Config::default().listen.path)
+    }
+
+    /// Whether the environment or the command line sets this key.
+    pub(super) fn is_overridden(&self, key: &str) -> bool {
+        self.above.iter().any(|setting| setting.key == key)
+    }
+
+    fn read_toml(&mut self, origin: &str, text: &str) {
+        let sections: Dict = match Toml::from_str(text) {
+            Ok(sections) => sections,
+            Err(error) => {
+                // Not the whole error: it quotes the line, and there may be a password in it.
+                let place = place(text, error.span().map_or(0, |span| span.start));
+                let message = error.message().replace('\n', ", ");
+                return self.problems.push(format!("{origin}:{place}: {message}"));
+            }
+        };
+        for (section, keys) in sections {
+            match keys {
+                Value::Dict(_, keys) if self.known.has_section(&section) => {
+                    self.read_section(origin, &section, keys);
+                }
+                Value::Dict(..) => {
+                    let near = self.known.nearest_section(&section);
+                    self.problems
+                        .push(unknown(origin, "section", &section, near));
+                }
+                _ if self.known.has_section(&section) => {
+                    self.problems.push(format!(
+                        "{origin}: \"{section}\" is a section, write [{section}]"
+                    ));
+                }
+                _ => {
+                    let near = self.known.nearest(&section);
+                    self.problems.push(unknown(origin, "key", &section, near));
+                }
+            }
+        }
+    }
+
+    fn read_section(&mut self, origin: &str, section: &str, keys: Dict) {
+        for (key, value) in keys {
+            let key = format!("{section}.{key}");
+            if self.known.contains(&key) {
+                let said = key.clone();
+                self.file.push(Setting {
+                    key,
+                    value,
+                    said,
+                    origin: origin.to_owned(),
+                });
+            } else {
+                self.problems
+                    .push(unknown(origin, "key", &key, self.known.nearest(&key)));
+            }
+        }
+    }
+
+    /// Merges what is right and reports what is not.
+    fn finish(mut self) -> Result<Loaded, ConfigError> {
+        let mut good: Vec<Setting> = Vec::new();
+        for setting in self.file.into_iter().chain(self.above) {
+            match wrong_type(&self.known, &setting) {
+                Some(problem) => self.problems.push(problem),
+                None => good.push(setting),
+            }
+        }
+        let merged = good.iter().fold(Figment::new(), |merged, setting| {
+            merged.merge((setting.key.as_str(), &setting.value))
+        });
+        let config: Config = match merged.extract() {
+            Ok(config) => config,
+            Err(error) => return Err(ConfigError::from(error.to_string())),
+        };
+        for violation in validate::violations(&config) {
+            self.problems.push(
+                match good.iter().rfind(|setting| setting.key == violation.key) {
+                    Some(Setting { said, origin, .. }) => {
+                        format!("{origin}: \"{said}\" {}", violation.complaint)
+                    }
+                    None => format!("\"{}\" {}", violation.key, violation.complaint),
+                },
+            );
+        }
+        if self.problems.is_empty() {
+            Ok(Loaded {
+                config,
+                notices: self.notices,
+            })
+        } else {
+            Err(ConfigError {
+                problems: self.problems,
+            })
+        }
+    }
+}
+
+/// A line about a name that does not exist.
+pub(super) fn unknown(origin: &str, what: &str, name: &str, near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("{origin}: unknown {what} \"{name}\", did you mean \"{near}\"?"),
+        None => format!("{origin}: unknown {what} \"{name}\""),
+    }
+}
+
+/// Tries a setting alone: every key has a default, so one of them is a whole configuration.
+fn wrong_type(known: &Known, setting: &Setting) -> Option<String> {
+    let error = nest(&setting.key, setting.value.clone())
+        .deserialize::<Config>()
+        .err()?;
+    let Setting {
+        key,
+        value,
+        said,
+        origin,
+    } = setting;
+    let expected = expectation(known, key, error);
+    Some(format!(
+        "{origin}: \"{said}\" is {}, expected {expected}",
+        shown(key, value)
+    ))
+}
+
+fn expectation(known: &Known, key: &str, error: FigmentError) -> String {
+    match error.kind {
+        Kind::UnknownVariant(_, variants) => variants.join(" or "),
+        Kind::InvalidValue(Actual::Signed(1..) | Actual::Unsigned(_), _) => {
+            format!("at most {}", u32::MAX)
+        }
+        _ => known.expectation(key).to_owned(),
+    }
+}
+
+/// Line and column, counted from 1, of a byte.
+fn place(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .map_or(0, |rest| rest.chars().count())
+        + 1;
+    format!("{line}:{column}")
+}
+
+fn variable_name(key: &str) -> String {
+    format!(
+        "{ENV_PREFIX}{}",
+        key.replace('.', ENV_SEPARATOR).to_uppercase()
+    )
+}

@@ -1,0 +1,241 @@
+//! The bounds that types do not express.
+
+use super::{Config, Redis};
+use crate::limits::REACTORS_MAX;
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+
+/// A key whose value is out of bounds.
+pub(super) struct Violation {
+    pub(super) key: &'static str,
+    /// The rest of a sentence that begins with the key.
+    pub(super) complaint: String,
+}
+
+/// All that is out of bounds, in the order of the keys.
+pub(super) fn violations(config: &Config) -> Vec<Violation> {
+    let mut check = Check {
+        violations: Vec::new(),
+    };
+    check.listen(config);
+    check.threads(config);
+    check.apps(&config.apps.ids);
+    check.limits(config);
+    check.page(config);
+    check.log_level(&config.log.level);
+    if let Some(redis) = &config.redis {
+        check.redis(redis);
+    }
+    check.violations
+}
+
+/// A duration longer than this is a slip of the pen; it also keeps sums of times far from overflow.
+const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Check {
+    violations: Vec<Violation>,
+}
+
+impl Check {
+    fn say(&mut self, key: &'static str, complaint: impl Into<String>) {
+        self.violations.push(Violation {
+            key,
+            complaint: complaint.into(),
+        });
+    }
+
+    fn between<T: PartialOrd + Display>(&mut self, key: &'static str, value: T, min: T, max: T) {
+        if value < min || value > max {
+            self.say(key, format!("is {value}, must be from {min} to {max}"));
+        }
+    }
+
+    fn at_least<T: PartialOrd + Display>(&mut self, key: &'static str, value: T, min: T) {
+        if value < min {
+            self.say(key, format!("is {value}, must be at least {min}"));
+        }
+    }
+
+    fn duration(&mut self, key: &'static str, value: Duration, min: Duration) {
+        if value < min {
+            // Debug would call nothing "0ns".
+            let value = if value.is_zero() {
+                "0s".to_owned()
+            } else {
+                format!("{value:?}")
+            };
+            self.say(key, format!("is {value}, must be at least {min:?}"));
+        } else if value > DURATION_MAX {
+            self.say(key, "is too long, must be at most 365days");
+        }
+    }
+
+    fn listen(&mut self, config: &Config) {
+        self.path("listen.path", &config.listen.path);
+        let echo = &config.echo.path;
+        if !echo.is_empty() {
+            self.path("echo.path", echo);
+            if *echo == config.listen.path {
+                self.say(
+                    "echo.path",
+                    format!("is {echo:?}, must differ from listen.path"),
+                );
+            }
+        }
+        let http = config.listen.http;
+        if http.port() != 0 && http == config.listen.websocket {
+            self.say(
+                "listen.http",
+                format!("is {http}, must differ from listen.websocket"),
+            );
+        }
+    }
+
+    fn path(&mut self, key: &'static str, path: &str) {
+        if !path.starts_with('/') {
+            self.say(key, format!("is {path:?}, must begin with \"/\""));
+        } else if path.contains(['?', '#']) || !path.bytes().all(|b| b.is_ascii_graphic()) {
+            self.say(key, format!("is {path:?}, must be a plain path"));
+        }
+    }
+
+    fn threads(&mut self, config: &Config) {
+        self.between("reactor.threads", config.reactor.threads, 0, REACTORS_MAX);
+        self.between(
+            "control.threads",
+            config.control.threads,
+            1,
+            CONTROL_THREADS_MAX,
+        );
+        self.duration(
+            "heartbeat.idle_timeout",
+            config.heartbeat.idle_timeout,
+            SECOND,
+        );
+        self.duration("stop.timeout", config.stop.timeout, Duration::ZERO);
+        self.duration("dedup.window", config.dedup.window, Duration::ZERO);
+        self.at_least("dedup.entries_max", config.dedup.entries_max, 1);
+    }
+
+    fn apps(&mut self, ids: &[u32]) {
+        if ids.is_empty() || ids.len() > APPS_MAX {
+            self.say(
+                "apps.ids",
+                format!("has {} entries, must have 1 to {APPS_MAX}", ids.len()),
+            );
+        }
+        if ids.contains(&0) {
+            self.say("apps.ids", "contains 0, which stands for no app");
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = ids.iter().find(|id| !seen.insert(**id)) {
+            self.say("apps.ids", format!("contains {twice} twice"));
+        }
+    }
+
+    fn limits(&mut self, config: &Config) {
+        let limits = &config.limits;
+        self.at_least(
+            "limits.message_bytes",
+            limits.message_bytes,
+            MESSAGE_BYTES_MIN,
+        );
+        self.at_least(
+            "limits.handshake_bytes",
+            limits.handshake_bytes,
+            HANDSHAKE_BYTES_MIN,
+        );
+        self.duration("limits.handshake_timeout", limits.handshake_timeout, SECOND);
+        self.between(
+            "limits.user_id_bytes",
+            limits.user_id_bytes,
+            1,
+            USER_ID_BYTES_MAX,
+        );
+        self.at_least("limits.outbox_bytes", limits.outbox_bytes, OUTBOX_BYTES_MIN);
+    }
+
+    fn page(&mut self, config: &Config) {
+        self.url(
+            "page.websocket_url",
+            &config.page.websocket_url,
+            ["ws://", "wss://"],
+        );
+        self.url(
+            "page.http_url",
+            &config.page.http_url,
+            ["http://", "https://"],
+        );
+    }
+
+    fn url(&mut self, key: &'static str, url: &str, schemes: [&str; 2]) {
+        if url.is_empty() {
+            return;
+        }
+        if !schemes
+            .iter()
+            .any(|scheme| url.strip_prefix(scheme).is_some_and(|r| !r.is_empty()))
+        {
+            let [plain, safe] = schemes;
+            self.say(
+                key,
+                format!("is {url:?}, must begin with {plain} or {safe}"),
+            );
+        } else if url.contains(['"', '\'', '<', '>', '\\']) || url.contains(char::is_whitespace) {
+            self.say(
+                key,
+                format!("is {url:?}, must be a URL without spaces and quotes"),
+            );
+        }
+    }
+
+    /// A filter takes any word for the name of a module and then logs nothing
+    /// else, so a misspelt level has to be caught here.
+    fn log_level(&mut self, level: &str) {
+        let is_word = |part: &&str| !part.contains(['=', '[', ']', '{', '}', ':']);
+        let mut words = level.split(',').map(str::trim).filter(is_word);
+        if let Some(word) = words.find(|word| !LEVELS.contains(&word.to_lowercase().as_str())) {
+            self.say(
+                "log.level",
+                format!("has {word:?}, must be one of {}", LEVELS.join(", ")),
+            );
+        } else if let Err(error) = EnvFilter::try_new(level) {
+            self.say("log.level", format!("is {level:?}: {error}"));
+        }
+    }
+
+    fn redis(&mut self, redis: &Redis) {
+        let addr = &redis.addr;
+        let port = addr
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.is_empty())
+            .map(|(_, port)| port);
+        if port.is_none_or(|port| port.parse::<u16>().is_err()) {
+            self.say("redis.addr", format!("is {addr:?}, must be host:port"));
+        }
+    }
+}
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// Apps have small integers inside, and every reactor a list of members for each.
+const APPS_MAX: usize = 4_096;
+
+/// More than any machine has use for beside its reactors.
+const CONTROL_THREADS_MAX: usize = 1_024;
+
+/// A control frame, which may be this long, must always fit.
+const MESSAGE_BYTES_MIN: usize = 125;
+
+/// The shortest head a browser sends has nearly this size.
+const HANDSHAKE_BYTES_MIN: usize = 512;
+
+/// The length is kept in a byte.
+const USER_ID_BYTES_MAX: usize = 255;
+
+/// Room for a few replies, or a client is closed at its first hiccup.
+const OUTBOX_BYTES_MIN: usize = 4_096;

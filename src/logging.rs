@@ -1,0 +1,293 @@
+//! Log lines: to stderr or to a file that rotates, never on the time of the thread that speaks.
+//!
+//! A line is put into a bounded queue and written by a thread of its own. When
+//! the queue is full, or the disk, the line is lost and counted: a reactor that
+//! waited for a disk would let a hundred thousand clients wait with it.
+
+use crate::clock;
+use crate::config::{Log, LogFormat, LogRotation};
+use crate::limits::LOG_LINES_MAX;
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tracing::Dispatch;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::EnvFilter;
+
+/// Keeps the writing thread; when it is dropped, what is in the queue is written first.
+#[derive(Debug)]
+#[must_use = "without it, nothing is written"]
+pub struct LogGuard {
+    overflow: ErrorCounter,
+    failed: Arc<AtomicUsize>,
+    _worker: WorkerGuard,
+}
+
+impl LogGuard {
+    /// Lines lost so far, because the queue was full or could not be written out.
+    #[must_use]
+    pub fn dropped(&self) -> usize {
+        self.overflow
+            .dropped_lines()
+            .saturating_add(self.failed.load(Ordering::Relaxed))
+    }
+}
+
+/// Why logging could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The level is not one.
+    #[error("log.level is {level:?}: {source}")]
+    Level {
+        /// What it is.
+        level: String,
+        /// What is wrong with it.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// The log file has no usable name.
+    #[error("log.file {path:?} does not name a file")]
+    Name {
+        /// As configured.
+        path: PathBuf,
+    },
+    /// The log file, or its directory, cannot be made or written.
+    #[error("log.file {path:?} cannot be written: {source}")]
+    File {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There can be one log in a process.
+    #[error("logging has been started already")]
+    Twice,
+}
+
+/// Sends the log lines of the whole process where the configuration says.
+///
+/// # Errors
+/// When the level cannot be understood, the file cannot be written, or logging runs already.
+pub fn start(config: &Log) -> Result<LogGuard, LogError> {
+    let (dispatch, guard) = dispatch(config)?;
+    tracing::dispatcher::set_global_default(dispatch).map_err(|_| LogError::Twice)?;
+    Ok(guard)
+}
+
+/// The same for those who hold their log in their hands: the tests, and a
+/// program with more than one.
+///
+/// # Errors
+/// When the level cannot be understood or the file cannot be written.
+pub fn dispatch(config: &Log) -> Result<(Dispatch, LogGuard), LogError> {
+    let filter = EnvFilter::try_new(&config.level).map_err(|source| LogError::Level {
+        level: config.level.clone(),
+        source,
+    })?;
+    let to_stderr = config.file.as_os_str().is_empty();
+    let (writer, guard) = if to_stderr {
+        queue(io::stderr())
+    } else {
+        queue(LogFile::open(config)?)
+    };
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer);
+    let dispatch = match config.format {
+        LogFormat::Human => Dispatch::new(lines.with_ansi(to_stderr && colours_welcome()).finish()),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            Dispatch::new(
+                lines
+                    .with_current_span(false)
+                    .with_span_list(false)
+                    .finish(),
+            )
+        }
+    };
+    Ok((dispatch, guard))
+}
+
+/// People who set `NO_COLOR` to anything want none; see <https://no-color.org>.
+fn colours_welcome() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && io::stderr().is_terminal()
+}
+
+fn queue(destination: impl Write + Send + 'static) -> (NonBlocking, LogGuard) {
+    let failed = Arc::new(AtomicUsize::new(0));
+    let counted = Counted {
+        destination,
+        failed: Arc::clone(&failed),
+    };
+    let (writer, worker) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LOG_LINES_MAX)
+        .thread_name("millgate-log")
+        .finish(counted);
+    let overflow = writer.error_counter();
+    (
+        writer,
+        LogGuard {
+            overflow,
+            failed,
+            _worker: worker,
+        },
+    )
+}
+
+/// Counts the lines that could not be written; the writing thread has nobody to tell.
+struct Counted<W> {
+    destination: W,
+    failed: Arc<AtomicUsize>,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.destination.write(bytes)
+    }
+
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        let written = self.destination.write_all(line);
+        if written.is_err() {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.destination.flush()
+    }
+}
+
+/// A log file that is begun anew each hour or day, and the old ones that are kept.
+///
+/// The appender could remove old files itself, but it takes for one whatever
+/// begins with the same letters: with a log named `millgate` it would remove
+/// `millgate.toml` one day.
+struct LogFile {
+    appender: RollingFileAppender,
+    directory: PathBuf,
+    name: String,
+    /// Seconds until the next file; 0 means never.
+    period: u64,
+    /// Number of the period that is being written.
+    current: u64,
+    keep: usize,
+}
+
+impl LogFile {
+    fn open(config: &Log) -> Result<Self, LogError> {
+        let path = &config.file;
+        let Some(name) = path.file_name().and_then(OsStr::to_str) else {
+            return Err(LogError::Name { path: path.clone() });
+        };
+        let refused = |source| LogError::File {
+            path: path.clone(),
+            source,
+        };
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        std::fs::create_dir_all(directory).map_err(refused)?;
+        let (rotation, period) = match config.rotation {
+            LogRotation::Never => (Rotation::NEVER, 0),
+            LogRotation::Hourly => (Rotation::HOURLY, 3_600),
+            LogRotation::Daily => (Rotation::DAILY, 86_400),
+        };
+        let appender = RollingFileAppender::builder()
+            .rotation(rotation)
+            .filename_prefix(name)
+            .build(directory)
+            .map_err(|error| refused(cause(&error)))?;
+        let mut file = Self {
+            appender,
+            directory: directory.to_owned(),
+            name: name.to_owned(),
+            period,
+            current: 0,
+            keep: config.keep_files,
+        };
+        file.tidy();
+        Ok(file)
+    }
+
+    /// Removes the oldest files when a period has begun.
+    fn tidy(&mut self) {
+        let Some(period) = clock::unix_seconds().checked_div(self.period) else {
+            return;
+        };
+        if period == self.current || self.keep == 0 {
+            return;
+        }
+        self.current = period;
+        let Ok(entries) = std::fs::read_dir(&self.directory) else {
+            return;
+        };
+        let names = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        let mut ours: Vec<_> = names.filter(|name| is_rotated(name, &self.name)).collect();
+        // The date stands largest unit first, so the order of the letters is that of time.
+        ours.sort();
+        for name in ours.iter().rev().skip(self.keep) {
+            // One that cannot be removed is tried again in the next period.
+            let _gone = std::fs::remove_file(self.directory.join(name));
+        }
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.appender.write(bytes);
+        self.tidy();
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.appender.flush()
+    }
+}
+
+/// Whether a file is `name` with a date behind it: `.2025-01-31` or `.2025-01-31-23`.
+fn is_rotated(file: &str, name: &str) -> bool {
+    let date = file
+        .strip_prefix(name)
+        .and_then(|rest| rest.strip_prefix('.'));
+    date.is_some_and(|date| {
+        matches!(date.len(), 10 | 13)
+            && date.bytes().enumerate().all(|(at, byte)| match at {
+                4 | 7 | 10 => byte == b'-',
+                _ => byte.is_ascii_digit(),
+            })
+    })
+}
+
+/// What the system said, without the words around it.
+fn cause(error: &dyn std::error::Error) -> io::Error {
+    match error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+    {
+        Some(source) => io::Error::new(source.kind(), source.to_string()),
+        None => io::Error::other(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_files_of_this_log_are_its_own() {
+        assert!(is_rotated("gin.log.2025-01-31", "gin.log"));
+        assert!(is_rotated("gin.log.2025-01-31-23", "gin.log"));
+        assert!(!is_rotated("gin.log", "gin.log"));
+        assert!(!is_rotated("gin.log.2025-01-31.gz", "gin.log"));
+        assert!(!is_rotated("gin.log-2025-01-31", "gin.log"));
+        assert!(!is_rotated("millgate.toml", "millgate"));
+    }
+}

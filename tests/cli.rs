@@ -1,0 +1,224 @@
+//! The program from outside: what it prints, where, and how it ends.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+/// The program, without the environment of whoever runs the tests.
+fn millgate(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millgate"));
+    command.args(arguments).env_clear();
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    millgate(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let output = run(&["--version"]);
+    assert_eq!(
+        stdout(&output),
+        concat!("millgate ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn help_shows_examples() {
+    let output = run(&["--help"]);
+    assert!(output.status.success());
+    for part in [
+        "serve",
+        "check-config",
+        "default-config",
+        "Examples:",
+        "MILLGATE_LOG__FORMAT",
+    ] {
+        assert!(stdout(&output).contains(part), "{part}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    for arguments in [
+        &[][..],
+        &["fly"],
+        &["serve", "--sett"],
+        &["serve", "--set", "log.level"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stdout(&output).is_empty());
+    }
+}
+
+#[test]
+fn the_default_config_goes_round() {
+    let output = run(&["default-config"]);
+    assert!(output.status.success());
+    assert_eq!(stdout(&output), include_str!("../config/millgate.toml"));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("millgate.toml");
+    fs::write(&path, &output.stdout).unwrap();
+    let checked = run(&["check-config", "--config", path.to_str().unwrap()]);
+    assert!(checked.status.success());
+    assert_eq!(stdout(&checked), stdout(&run(&["check-config"])));
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    for arguments in [&["default-config"][..], &["check-config"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = millgate(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(stderr(&output), "");
+    }
+}
+
+#[test]
+fn a_full_disk_under_stdout_is_one_line() {
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = millgate(&["default-config"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "millgate: stdout: No space left on device (os error 28)\n"
+    );
+}
+
+#[test]
+fn a_closed_stderr_is_no_panic() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = millgate(&["check-config", "--set", "a.b=1"])
+        .stderr(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn check_config_sums_up() {
+    let output = millgate(&[
+        "check-config",
+        "--threads",
+        "3",
+        "--websocket",
+        "127.0.0.1:7000",
+    ])
+    .args([
+        "--http",
+        "127.0.0.1:7001",
+        "--log-level",
+        "warn",
+        "--set",
+        "apps.ids=[5]",
+    ])
+    .env("MILLGATE_REDIS__PASSWORD", "hunter2")
+    .env("MILLGATE_LOG_LEVEL", "debug")
+    .output()
+    .unwrap();
+    assert!(output.status.success());
+    assert_eq!(
+        stdout(&output),
+        "ok\n\
+         websocket  ws://127.0.0.1:7000/acc\n\
+         http       http://127.0.0.1:7001\n\
+         reactors   3\n\
+         idle after 360s\n\
+         apps       5\n\
+         log        warn to stderr\n\
+         cluster    redis 127.0.0.1:6379, grpc 127.0.0.1:9001\n\
+         note       environment: \"MILLGATE_LOG_LEVEL\" is not read; it is \"MILLGATE_LOG__LEVEL\"\n"
+    );
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn each_problem_is_a_line_on_stderr() {
+    for command in ["check-config", "serve"] {
+        let output = millgate(&[command, "--set", "log.levle=info", "--threads", "many"])
+            .env("MILLGATE_REACTOR__PIN", "maybe")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(stdout(&output), "");
+        assert_eq!(
+            stderr(&output),
+            "millgate: command line: unknown key \"log.levle\", did you mean \"log.level\"?\n\
+             millgate: environment: \"MILLGATE_REACTOR__PIN\" is \"maybe\", expected true or false\n\
+             millgate: command line: \"reactor.threads\" is \"many\", expected a whole number, 0 or more\n"
+        );
+    }
+}
+
+#[test]
+fn a_missing_file_is_one_line() {
+    let output = run(&["serve", "--config", "/nowhere/x.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "millgate: /nowhere/x.toml: cannot be read: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_is_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("file"), "").unwrap();
+    let path = directory.path().join("file/millgate.log");
+    let output = run(&["serve", "--set", &format!("log.file={}", path.display())]);
+    assert_eq!(output.status.code(), Some(1));
+    let line = stderr(&output);
+    assert!(
+        line.starts_with(&format!("millgate: log.file {path:?} cannot be written: ")),
+        "{line}"
+    );
+    assert_eq!(line.lines().count(), 1, "{line}");
+}
+
+#[test]
+fn serve_says_that_it_starts_without_colour_in_a_pipe() {
+    let mut node = millgate(&[
+        "serve",
+        "--websocket",
+        "127.0.0.1:0",
+        "--http",
+        "127.0.0.1:0",
+    ])
+    .args(["--threads", "1", "--set", "reactor.pin=false"])
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    let mut line = String::new();
+    BufReader::new(node.stderr.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    // It may have ended by itself already; either way it must not be left behind.
+    node.kill().unwrap();
+    node.wait().unwrap();
+    assert!(
+        line.contains("INFO") && line.contains("millgate starts"),
+        "{line}"
+    );
+    assert!(!line.contains('\x1b'), "{line}");
+}
