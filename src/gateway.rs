@@ -1,29 +1,231 @@
 //! Assembly: everything a node is made of, started and stopped in order.
 
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::control::{Control, Parts};
+use crate::host::kernel;
+use crate::hub::Hub;
+use crate::limits::REACTORS_MAX;
+use crate::link::{Budget, Mailbox, Post, mailbox};
+use crate::metrics::Metrics;
+use crate::reactor::{self, Settings, Setup, Shared};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Why a node could not be started, or did not end well.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {}
+pub enum StartError {
+    /// The WebSocket listener could not be opened.
+    #[error("cannot listen for WebSocket clients on {address} (listen.websocket): {}", reason(.error))]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The HTTP listener could not be opened.
+    #[error("cannot listen for HTTP on {address} (listen.http): {}", reason(.error))]
+    Http {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The kernel refused something else that a node needs.
+    #[error("cannot start: {0}")]
+    Kernel(#[from] io::Error),
+}
+
+/// The usual failures in the words of whoever has to mend them.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there already".into(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied (ports below 1024 need CAP_NET_BIND_SERVICE)".into()
+        }
+        io::ErrorKind::AddrNotAvailable => "this host has no such address".into(),
+        _ => error.to_string(),
+    }
+}
 
 /// A node that runs.
 #[derive(Debug)]
-pub struct Gateway;
+pub struct Gateway {
+    websocket_addr: SocketAddr,
+    stop_timeout: Duration,
+    hub: Arc<Hub>,
+    reactors: Vec<JoinHandle<()>>,
+    control: Control,
+}
 
 impl Gateway {
-    /// Starts everything.
+    /// Starts everything: reactors first, so that their descriptor tables are
+    /// split off before the control plane opens anything.
     ///
     /// # Errors
-    /// When a part cannot be started.
-    pub fn start(_config: Config) -> Result<Self, StartError> {
-        Ok(Self)
+    /// When a listener cannot be opened or the kernel refuses a thread or a descriptor.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let count = threads(&config);
+        let clock = Clock::start();
+        let open_files_max = kernel::raise_open_files()?;
+        let metrics = Metrics::new(count);
+        let (posts, mailboxes): (Vec<Post>, Vec<Mailbox>) =
+            (0..count).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+        let bells = posts.iter().map(Post::bell).collect::<Vec<_>>();
+        let hub = Hub::new(&config, posts, Arc::clone(&metrics));
+        let shared = Arc::new(Shared {
+            hub: Arc::clone(&hub),
+            metrics,
+            clock,
+            outboxes: Budget::new(share_of_memory(config.limits.outbox_total_bytes)?, count),
+            assemblies: Budget::new(share_of_memory(config.limits.assembly_total_bytes)?, count),
+            connections: AtomicUsize::new(0),
+            settings: Settings::new(&config),
+        });
+        let private = config.reactor.private_fd_table;
+        let cores = if config.reactor.pin { core_affinity::get_core_ids() } else { None };
+        let cores = cores.unwrap_or_default();
+        let listen = config.listen.websocket;
+        let not_listening = |error| StartError::Listen { address: listen, error };
+        if listen.port() != 0 {
+            reactor::probe(listen).map_err(not_listening)?;
+        }
+        let mut started = Started { hub: Arc::clone(&hub), reactors: Vec::new() };
+        let mut address = listen;
+        for (index, mailbox) in mailboxes.into_iter().enumerate() {
+            let setup = Setup {
+                index: u16::try_from(index).unwrap_or(u16::MAX),
+                core: (!cores.is_empty()).then(|| cores[index % cores.len()]),
+                address,
+                mailbox,
+                private_table_with: private.then(|| bells.clone()),
+                capacity: reactor::capacity(open_files_max, count, private),
+                shared: Arc::clone(&shared),
+            };
+            address = started.start(setup).map_err(not_listening)?;
+        }
+        let control = start_control(&config, &shared, address)?;
+        tracing::info!(
+            websocket = %address, path = config.listen.path, http = %control.http_addr(),
+            reactors = count, open_files_max, "listening"
+        );
+        if config.redis.is_some() {
+            tracing::warn!("[redis] is set, but this version serves a single node: it is not used");
+        }
+        let reactors = std::mem::take(&mut started.reactors);
+        let stop_timeout = config.stop.timeout;
+        Ok(Self { websocket_addr: address, stop_timeout, hub, reactors, control })
     }
 
-    /// Waits for SIGTERM or SIGINT, then ends in good order.
+    /// Where WebSocket clients are listened for; the port is never 0.
+    #[must_use]
+    pub fn websocket_addr(&self) -> SocketAddr {
+        self.websocket_addr
+    }
+
+    /// Where the HTTP API listens; the port is never 0.
+    #[must_use]
+    pub fn http_addr(&self) -> SocketAddr {
+        self.control.http_addr()
+    }
+
+    /// Waits for SIGTERM or SIGINT, then ends in good order. A second signal
+    /// ends the process at once.
     ///
     /// # Errors
-    /// When the end was not a good one.
+    /// When the signals cannot be waited for.
     pub fn run_until_signal(self) -> Result<(), StartError> {
+        self.control.wait_for_signal()?;
+        self.stop();
         Ok(())
+    }
+
+    /// Ends in good order: no new clients, close 1012 to everybody at a pace
+    /// that fits into `stop.timeout`, then the control plane.
+    pub fn stop(self) {
+        tracing::info!(users = self.hub.directory.users(), "stopping");
+        self.hub.announcer.silence();
+        drain(&self.hub, self.reactors, self.stop_timeout);
+        self.control.stop();
+        tracing::info!("stopped");
+    }
+}
+
+/// Opens the HTTP listener and starts what is behind it.
+fn start_control(
+    config: &Config,
+    shared: &Shared,
+    websocket_addr: SocketAddr,
+) -> Result<Control, StartError> {
+    let address = config.listen.http;
+    let http = TcpListener::bind(address).map_err(|error| StartError::Http { address, error })?;
+    let parts = Parts {
+        hub: Arc::clone(&shared.hub),
+        metrics: Arc::clone(&shared.metrics),
+        clock: shared.clock,
+        websocket_addr,
+        http,
+    };
+    Ok(Control::start(config, parts)?)
+}
+
+/// Reactors that have been started; ends them again if the start fails half-way.
+struct Started {
+    hub: Arc<Hub>,
+    reactors: Vec<JoinHandle<()>>,
+}
+
+impl Started {
+    /// Starts one and returns where it listens.
+    fn start(&mut self, setup: Setup) -> io::Result<SocketAddr> {
+        let (tell, told) = crossbeam_channel::bounded(1);
+        let thread = reactor::spawn(setup, tell)?;
+        match told.recv().map_err(|_| io::Error::other("the reactor died"))? {
+            Ok(address) => {
+                self.reactors.push(thread);
+                Ok(address)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        drain(&self.hub, std::mem::take(&mut self.reactors), Duration::ZERO);
+    }
+}
+
+/// Closes all connections of these reactors and waits for their end.
+fn drain(hub: &Hub, reactors: Vec<JoinHandle<()>>, limit: Duration) {
+    for (index, thread) in reactors.iter().enumerate() {
+        // A full mailbox is being emptied by its owner: it has room in a moment.
+        while !thread.is_finished() && hub.router.drain(index, limit).is_err() {
+            std::thread::yield_now();
+        }
+    }
+    for thread in reactors {
+        // A reactor that panics ends the process; there is nothing to learn here.
+        let _ended = thread.join();
+    }
+}
+
+fn threads(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    match config.reactor.threads {
+        0 => cores().min(REACTORS_MAX),
+        threads => threads.min(REACTORS_MAX),
+    }
+}
+
+/// A bound in bytes: as configured, or an eighth of the RAM.
+fn share_of_memory(configured: usize) -> io::Result<usize> {
+    match configured {
+        0 => Ok(kernel::memory_bytes()? / 8),
+        bytes => Ok(bytes),
     }
 }

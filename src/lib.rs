@@ -15,9 +15,17 @@
 
 pub mod gateway; //    assembly: all parts, started and stopped in order
 
+pub mod control; //    control plane: HTTP API, pages, metrics; tokio, never mio
+pub mod reactor; //    data plane: sockets and everything that happens to them; mio, never tokio
+
+pub mod command; //    decisions: what a client may ask, and what it is answered
+pub mod hub; //                   who is where; the narrow waist of every message
+
 pub mod link; //       crossing: orders between threads, their bounded boxes
 
 pub mod websocket; //  protocol: RFC 6455 over byte slices, no sockets, no clock
+
+pub mod host; //       host: what this machine allows
 
 pub mod clock; //      words: what time it is
 pub mod config; //            everything that can be set
@@ -25,4 +33,5 @@ pub mod envelope; //          a message before and after encoding
 pub mod id; //                apps, users, connections
 pub mod limits; //            every bound, with its reason
 pub mod logging; //           where log lines go
+pub mod metrics; //           counters: one writer each, summed on scrape
 pub mod session; //           a user who is logged in

@@ -30,9 +30,7 @@ impl LogGuard {
     /// Lines lost so far, because the queue was full or could not be written out.
     #[must_use]
     pub fn dropped(&self) -> usize {
-        self.overflow
-            .dropped_lines()
-            .saturating_add(self.failed.load(Ordering::Relaxed))
+        self.overflow.dropped_lines().saturating_add(self.failed.load(Ordering::Relaxed))
     }
 }
 
@@ -82,29 +80,17 @@ pub fn start(config: &Log) -> Result<LogGuard, LogError> {
 /// # Errors
 /// When the level cannot be understood or the file cannot be written.
 pub fn dispatch(config: &Log) -> Result<(Dispatch, LogGuard), LogError> {
-    let filter = EnvFilter::try_new(&config.level).map_err(|source| LogError::Level {
-        level: config.level.clone(),
-        source,
-    })?;
+    let filter = EnvFilter::try_new(&config.level)
+        .map_err(|source| LogError::Level { level: config.level.clone(), source })?;
     let to_stderr = config.file.as_os_str().is_empty();
-    let (writer, guard) = if to_stderr {
-        queue(io::stderr())
-    } else {
-        queue(LogFile::open(config)?)
-    };
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer);
+    let (writer, guard) =
+        if to_stderr { queue(io::stderr()) } else { queue(LogFile::open(config)?) };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let dispatch = match config.format {
         LogFormat::Human => Dispatch::new(lines.with_ansi(to_stderr && colours_welcome()).finish()),
         LogFormat::Json => {
             let lines = lines.json().flatten_event(true);
-            Dispatch::new(
-                lines
-                    .with_current_span(false)
-                    .with_span_list(false)
-                    .finish(),
-            )
+            Dispatch::new(lines.with_current_span(false).with_span_list(false).finish())
         }
     };
     Ok((dispatch, guard))
@@ -118,24 +104,14 @@ fn colours_welcome() -> bool {
 
 fn queue(destination: impl Write + Send + 'static) -> (NonBlocking, LogGuard) {
     let failed = Arc::new(AtomicUsize::new(0));
-    let counted = Counted {
-        destination,
-        failed: Arc::clone(&failed),
-    };
+    let counted = Counted { destination, failed: Arc::clone(&failed) };
     let (writer, worker) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(LOG_LINES_MAX)
         .thread_name("millgate-log")
         .finish(counted);
     let overflow = writer.error_counter();
-    (
-        writer,
-        LogGuard {
-            overflow,
-            failed,
-            _worker: worker,
-        },
-    )
+    (writer, LogGuard { overflow, failed, _worker: worker })
 }
 
 /// Counts the lines that could not be written; the writing thread has nobody to tell.
@@ -184,10 +160,7 @@ impl LogFile {
         let Some(name) = path.file_name().and_then(OsStr::to_str) else {
             return Err(LogError::Name { path: path.clone() });
         };
-        let refused = |source| LogError::File {
-            path: path.clone(),
-            source,
-        };
+        let refused = |source| LogError::File { path: path.clone(), source };
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -227,9 +200,7 @@ impl LogFile {
         let Ok(entries) = std::fs::read_dir(&self.directory) else {
             return;
         };
-        let names = entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok());
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let mut ours: Vec<_> = names.filter(|name| is_rotated(name, &self.name)).collect();
         // The date stands largest unit first, so the order of the letters is that of time.
         ours.sort();
@@ -254,9 +225,7 @@ impl Write for LogFile {
 
 /// Whether a file is `name` with a date behind it: `.2025-01-31` or `.2025-01-31-23`.
 fn is_rotated(file: &str, name: &str) -> bool {
-    let date = file
-        .strip_prefix(name)
-        .and_then(|rest| rest.strip_prefix('.'));
+    let date = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
     date.is_some_and(|date| {
         matches!(date.len(), 10 | 13)
             && date.bytes().enumerate().all(|(at, byte)| match at {
@@ -268,10 +237,7 @@ fn is_rotated(file: &str, name: &str) -> bool {
 
 /// What the system said, without the words around it.
 fn cause(error: &dyn std::error::Error) -> io::Error {
-    match error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>())
-    {
+    match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
         Some(source) => io::Error::new(source.kind(), source.to_string()),
         None => io::Error::other(error.to_string()),
     }

@@ -117,23 +117,13 @@ impl Settings {
 
 /// Splits `section.key=value`.
 fn assignment(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or("an \"=\" is missing, as in log.level=debug")?;
+    let (key, value) = text.split_once('=').ok_or("an \"=\" is missing, as in log.level=debug")?;
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
 /// What an operator wants to see before a restart.
 fn summary(Loaded { config, notices }: &Loaded) -> String {
-    let Config {
-        listen,
-        reactor,
-        heartbeat,
-        apps,
-        log,
-        redis,
-        ..
-    } = config;
+    let Config { listen, reactor, heartbeat, apps, log, redis, .. } = config;
     let threads = match reactor.threads {
         0 => "one per core".to_owned(),
         threads => threads.to_string(),

@@ -28,35 +28,21 @@ fn stderr(output: &Output) -> &str {
 #[test]
 fn the_version_is_that_of_the_package() {
     let output = run(&["--version"]);
-    assert_eq!(
-        stdout(&output),
-        concat!("millgate ", env!("CARGO_PKG_VERSION"), "\n")
-    );
+    assert_eq!(stdout(&output), concat!("millgate ", env!("CARGO_PKG_VERSION"), "\n"));
 }
 
 #[test]
 fn help_shows_examples() {
     let output = run(&["--help"]);
     assert!(output.status.success());
-    for part in [
-        "serve",
-        "check-config",
-        "default-config",
-        "Examples:",
-        "MILLGATE_LOG__FORMAT",
-    ] {
+    for part in ["serve", "check-config", "default-config", "Examples:", "MILLGATE_LOG__FORMAT"] {
         assert!(stdout(&output).contains(part), "{part}");
     }
 }
 
 #[test]
 fn wrong_usage_is_2() {
-    for arguments in [
-        &[][..],
-        &["fly"],
-        &["serve", "--sett"],
-        &["serve", "--set", "log.level"],
-    ] {
+    for arguments in [&[][..], &["fly"], &["serve", "--sett"], &["serve", "--set", "log.level"]] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(stdout(&output).is_empty());
@@ -81,11 +67,7 @@ fn a_reader_that_leaves_early_is_no_failure() {
     for arguments in [&["default-config"][..], &["check-config"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let output = millgate(arguments)
-            .stdout(writer)
-            .stderr(Stdio::piped())
-            .output()
-            .unwrap();
+        let output = millgate(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         assert_eq!(stderr(&output), "");
     }
@@ -93,50 +75,28 @@ fn a_reader_that_leaves_early_is_no_failure() {
 
 #[test]
 fn a_full_disk_under_stdout_is_one_line() {
-    let full = fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = millgate(&["default-config"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(
-        stderr(&output),
-        "millgate: stdout: No space left on device (os error 28)\n"
-    );
+    assert_eq!(stderr(&output), "millgate: stdout: No space left on device (os error 28)\n");
 }
 
 #[test]
 fn a_closed_stderr_is_no_panic() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let status = millgate(&["check-config", "--set", "a.b=1"])
-        .stderr(writer)
-        .status()
-        .unwrap();
+    let status = millgate(&["check-config", "--set", "a.b=1"]).stderr(writer).status().unwrap();
     assert_eq!(status.code(), Some(1));
 }
 
 #[test]
 fn check_config_sums_up() {
-    let output = millgate(&[
-        "check-config",
-        "--threads",
-        "3",
-        "--websocket",
-        "127.0.0.1:7000",
-    ])
-    .args([
-        "--http",
-        "127.0.0.1:7001",
-        "--log-level",
-        "warn",
-        "--set",
-        "apps.ids=[5]",
-    ])
-    .env("MILLGATE_REDIS__PASSWORD", "hunter2")
-    .env("MILLGATE_LOG_LEVEL", "debug")
-    .output()
-    .unwrap();
+    let output = millgate(&["check-config", "--threads", "3", "--websocket", "127.0.0.1:7000"])
+        .args(["--http", "127.0.0.1:7001", "--log-level", "warn", "--set", "apps.ids=[5]"])
+        .env("MILLGATE_REDIS__PASSWORD", "hunter2")
+        .env("MILLGATE_LOG_LEVEL", "debug")
+        .output()
+        .unwrap();
     assert!(output.status.success());
     assert_eq!(
         stdout(&output),
@@ -198,27 +158,16 @@ fn a_log_file_that_cannot_be_written_is_one_line() {
 
 #[test]
 fn serve_says_that_it_starts_without_colour_in_a_pipe() {
-    let mut node = millgate(&[
-        "serve",
-        "--websocket",
-        "127.0.0.1:0",
-        "--http",
-        "127.0.0.1:0",
-    ])
-    .args(["--threads", "1", "--set", "reactor.pin=false"])
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
-    let mut line = String::new();
-    BufReader::new(node.stderr.take().unwrap())
-        .read_line(&mut line)
+    let mut node = millgate(&["serve", "--websocket", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        .args(["--threads", "1", "--set", "reactor.pin=false"])
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    let mut line = String::new();
+    BufReader::new(node.stderr.take().unwrap()).read_line(&mut line).unwrap();
     // It may have ended by itself already; either way it must not be left behind.
     node.kill().unwrap();
     node.wait().unwrap();
-    assert!(
-        line.contains("INFO") && line.contains("millgate starts"),
-        "{line}"
-    );
+    assert!(line.contains("INFO") && line.contains("millgate starts"), "{line}");
     assert!(!line.contains('\x1b'), "{line}");
 }

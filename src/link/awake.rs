@@ -15,29 +15,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Both sides swap with `AcqRel`, so one of the two comes second and sees what
 /// the other did: the message, or the flag. `tests/loom.rs` tries every order.
 #[derive(Debug)]
-pub struct Awake(AtomicBool);
+pub(crate) struct Awake(AtomicBool);
 
 impl Awake {
     /// An owner that is awake.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(AtomicBool::new(true))
     }
 
     /// Called by a sender after it has queued a message: true if the owner
     /// sleeps and this sender has to wake it. Only one sender is told so.
     #[must_use]
-    pub fn rouse(&self) -> bool {
+    pub(crate) fn rouse(&self) -> bool {
         !self.0.swap(true, Ordering::AcqRel)
     }
 
     /// Called by the owner before its last look into the queue.
-    pub fn doze(&self) {
+    pub(crate) fn doze(&self) {
         self.0.swap(false, Ordering::AcqRel);
     }
 
     /// Called by the owner when it is back at work.
-    pub fn rise(&self) {
+    pub(crate) fn rise(&self) {
         self.0.swap(true, Ordering::AcqRel);
     }
 }

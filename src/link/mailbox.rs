@@ -3,7 +3,7 @@
 use super::awake::Awake;
 use super::mail::Mail;
 use crate::limits::MAIL_DEPTH_MAX;
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -81,10 +81,7 @@ impl Mailbox {
     /// The next order, if there is one.
     #[must_use]
     pub fn take(&self) -> Option<Mail> {
-        match self.receiver.try_recv() {
-            Ok(mail) => Some(mail),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.receiver.try_recv().ok()
     }
 
     /// Orders that wait.

@@ -153,12 +153,13 @@ impl Reactor {
             self.acceptor.more = true;
         }
         let has_room = self.conns.len() < self.capacity - self.capacity / 16;
-        if self.acceptor.is_closed() && has_room {
-            if let Err(error) = self.acceptor.reopen(self.poll.registry()) {
-                tracing::error!(reactor = self.index, %error, "cannot listen again");
-                self.acceptor.pause(self.now);
-                return false;
-            }
+        if self.acceptor.is_closed()
+            && has_room
+            && let Err(error) = self.acceptor.reopen(self.poll.registry())
+        {
+            tracing::error!(reactor = self.index, %error, "cannot listen again");
+            self.acceptor.pause(self.now);
+            return false;
         }
         self.acceptor.more
     }

@@ -32,6 +32,7 @@ const _: () = assert!(size_of::<Conn>() <= 64);
 #[derive(Debug)]
 pub(super) enum State {
     /// The request head has not wholly arrived; what has is kept.
+    #[allow(clippy::box_collection, reason = "a Vec of three words would not fit the cache line")]
     Handshake { head: Option<Box<Vec<u8>>> },
     /// Messages go to and fro.
     Open(Open),

@@ -10,7 +10,6 @@ use super::members::Members;
 use crate::envelope::Frame;
 use crate::limits::{FANOUT_PER_TURN, FRAMES_PER_WAVE};
 use crate::link::Fanout;
-use crate::metrics::Cause;
 use std::collections::VecDeque;
 use std::sync::Arc;
 

@@ -26,7 +26,8 @@ pub(super) fn make_private(keep: &[RawFd]) -> io::Result<()> {
     if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let mut kept: Vec<RawFd> = keep.iter().copied().filter(|fd| *fd > STANDARD_STREAM_LAST).collect();
+    let mut kept: Vec<RawFd> =
+        keep.iter().copied().filter(|fd| *fd > STANDARD_STREAM_LAST).collect();
     kept.sort_unstable();
     let mut first = STANDARD_STREAM_LAST + 1;
     for fd in kept {

@@ -24,8 +24,8 @@ mod write;
 pub use accept::probe;
 pub use setup::{Settings, Setup, Shared, capacity};
 
-use crate::link::Mailbox;
 use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};
+use crate::link::Mailbox;
 use crate::metrics::ReactorStats;
 use accept::Acceptor;
 use conn::{Conns, LinksOf};
@@ -135,6 +135,7 @@ impl Reactor {
         let acceptor = Acceptor::open(setup.address, poll.registry())?;
         let now = setup.shared.clock.now();
         let tick = tick_of(now);
+        let rooms = Rooms::new(setup.shared.hub.directory.apps().len());
         Ok(Self {
             index: setup.index,
             capacity: setup.capacity,
@@ -144,7 +145,7 @@ impl Reactor {
             acceptor,
             conns: Conns::with_capacity(setup.capacity.min(CONNECTIONS_RESERVED)),
             wheel: Wheel::new(tick),
-            rooms: Rooms::new(setup.shared.hub.directory.apps().len()),
+            rooms,
             next_serial: 0,
             receive: vec![0; RECEIVE_BUFFER_BYTES].into_boxed_slice(),
             replies: Vec::new(),

@@ -110,7 +110,8 @@ impl Reactor {
                 upgrade.append_response(replies);
                 self.stats().handshakes.add(1);
                 self.forget_head(slot);
-                let open = Open { endpoint: upgrade.endpoint, member: 0, user: None, assembly: None };
+                let open =
+                    Open { endpoint: upgrade.endpoint, member: 0, user: None, assembly: None };
                 let tick = self.tick;
                 let conn = &mut self.conns[slot];
                 conn.state = State::Open(open);

@@ -57,8 +57,8 @@ impl Wheel {
         }
     }
 
-    /// Files `slot` so that it is handed out at tick `due`, or before it, but
-    /// not before it is reached by the cursor. It must not be filed already.
+    /// Files `slot` so that it is handed out at tick `due` or before it; a tick
+    /// that has passed means the next one. It must not be filed already.
     pub(super) fn insert(&mut self, slots: &mut impl Slots, slot: u32, due: u32) {
         debug_assert!(slots[slot].prev == NONE, "filed twice");
         let (level, bucket) = self.place(due);
@@ -117,7 +117,7 @@ impl Wheel {
 
     /// The next tick at which [`Wheel::pop`] has something to look at.
     pub(super) fn next_tick(&self) -> Option<u32> {
-        (0..LEVELS).find_map(|level| {
+        let of_level = |level: u32| {
             let shift = level * BITS;
             // Of the bucket that the cursor is in, a higher level is only
             // looked at on its first tick.
@@ -127,7 +127,10 @@ impl Wheel {
             let bucket = (ahead != 0).then(|| first + ahead.trailing_zeros())?;
             let base = self.cursor.checked_shr(shift + BITS).unwrap_or(0);
             Some((base << BITS | bucket) << shift)
-        })
+        };
+        // A higher level may be the first: when the cursor stands where one
+        // of its buckets has just come up and has not been emptied yet.
+        (0..LEVELS).filter_map(of_level).min()
     }
 
     /// Level and bucket of a tick: the level is where its digits (base 64)
@@ -207,7 +210,7 @@ mod tests {
             match dice.roll(100) {
                 0..45 => {
                     let reach = [3, 70, 400, 5_000, 300_000, 20_000_000][dice.roll(6) as usize];
-                    let at = now + dice.roll(reach);
+                    let at = now + 1 + dice.roll(reach);
                     let filed_earlier = due.get(&slot).is_some_and(|filed| *filed <= at);
                     due.insert(slot, at);
                     // Later deadlines are left to the lazy wheel, half of the time.

@@ -37,10 +37,7 @@ pub(super) enum Stage {
     #[default]
     Between,
     /// The first bytes of a header.
-    Header {
-        bytes: [u8; HEADER_BYTES_MAX],
-        len: u8,
-    },
+    Header { bytes: [u8; HEADER_BYTES_MAX], len: u8 },
     /// A header and the first bytes of its payload, which are taken care of.
     Payload { header: Header, received: u64 },
 }

@@ -126,9 +126,7 @@ impl std::error::Error for Violation {}
 /// As much of a reason as fits, in whole characters.
 fn cut(reason: &str) -> &str {
     let ends = (0..=REASON_BYTES_MAX.min(reason.len())).rev();
-    ends.into_iter()
-        .find_map(|end| reason.get(..end))
-        .unwrap_or_default()
+    ends.into_iter().find_map(|end| reason.get(..end)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -189,10 +187,7 @@ mod tests {
         // 123 is no multiple of 2: half an ü would have to go along.
         append(&mut out, Some((NORMAL, &"ü".repeat(62))));
         assert_eq!(out.len(), 2 + 2 + 122);
-        assert_eq!(
-            parse(&out[2..]),
-            Ok(Some((NORMAL, "ü".repeat(61).as_str())))
-        );
+        assert_eq!(parse(&out[2..]), Ok(Some((NORMAL, "ü".repeat(61).as_str()))));
     }
 
     #[test]

@@ -174,18 +174,10 @@ impl Header {
         let Some((len, len_bytes)) = extended(short, rest)? else {
             return Ok(None);
         };
-        let mask = rest
-            .get(usize::from(len_bytes)..)
-            .and_then(<[u8]>::first_chunk::<4>);
+        let mask = rest.get(usize::from(len_bytes)..).and_then(<[u8]>::first_chunk::<4>);
         let Some(&mask) = mask else { return Ok(None) };
         let header_len = 2 + len_bytes + 4;
-        Ok(Some(Self {
-            len,
-            mask,
-            opcode,
-            fin: first & FIN != 0,
-            header_len,
-        }))
+        Ok(Some(Self { len, mask, opcode, fin: first & FIN != 0, header_len }))
     }
 }
 
@@ -263,9 +255,7 @@ mod tests {
             assert_eq!(out[6 + read.position() as usize..], payload);
 
             let mut with = b"before".to_vec();
-            append_with(&mut with, Kind::Binary, |out| {
-                out.extend_from_slice(&payload)
-            });
+            append_with(&mut with, Kind::Binary, |out| out.extend_from_slice(&payload));
             assert_eq!(with, out, "{length}");
         }
     }
@@ -310,11 +300,7 @@ mod tests {
         for length in lengths {
             let whole = client(0x82, length);
             for end in 0..whole.len() {
-                assert_eq!(
-                    Header::parse(&whole[..end]),
-                    Ok(None),
-                    "{end} of {whole:x?}"
-                );
+                assert_eq!(Header::parse(&whole[..end]), Ok(None), "{end} of {whole:x?}");
             }
             assert!(Header::parse(&whole).unwrap().is_some());
         }

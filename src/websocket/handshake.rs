@@ -96,11 +96,7 @@ pub fn read(
         None => (head, false),
     };
     let Some(head) = find_end(bounded, seen).and_then(|end| bounded.get(..end)) else {
-        return if full {
-            Err(Refusal::HeadTooLarge)
-        } else {
-            Ok(None)
-        };
+        return if full { Err(Refusal::HeadTooLarge) } else { Ok(None) };
     };
 
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
@@ -113,19 +109,12 @@ pub fn read(
     let fields = Fields::collect(request.headers);
     let endpoint = judge_request(&request, &fields, paths)?;
     let key = fields.judge_handshake()?;
-    Ok(Some(Upgrade {
-        endpoint,
-        head_len: head.len(),
-        accept: derive_accept_key(key),
-    }))
+    Ok(Some(Upgrade { endpoint, head_len: head.len(), accept: derive_accept_key(key) }))
 }
 
 /// Whether these bytes are the beginning of a method, or a method and its space.
 fn may_begin_request(head: &[u8]) -> bool {
-    let method = head
-        .iter()
-        .take(METHOD_BYTES_MAX + 1)
-        .take_while(|byte| **byte != b' ');
+    let method = head.iter().take(METHOD_BYTES_MAX + 1).take_while(|byte| **byte != b' ');
     let mut length = 0;
     for byte in method {
         // RFC 9112 allows any token; all registered methods are capitals and hyphens.
@@ -188,9 +177,7 @@ fn path_of(target: &str) -> &str {
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("ws") {
         return "";
     }
-    rest.find('/')
-        .and_then(|slash| rest.get(slash..))
-        .unwrap_or("/")
+    rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/")
 }
 
 /// What a handshake says in its header lines.
@@ -264,8 +251,7 @@ impl<'h> Fields<'h> {
 
 /// Whether a comma-separated list names `token`, in any case.
 fn has_token(list: &[u8], token: &[u8]) -> bool {
-    list.split(|byte| *byte == b',')
-        .any(|entry| entry.trim_ascii().eq_ignore_ascii_case(token))
+    list.split(|byte| *byte == b',').any(|entry| entry.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 /// Whether this is base64 of sixteen bytes: 22 digits and the padding. The

@@ -42,11 +42,7 @@ mod tests {
                 let plain: Vec<u8> = (0..length).map(|i: u8| i.wrapping_mul(31)).collect();
                 let mut masked = plain.clone();
                 apply(&mut masked, key, offset);
-                assert_eq!(
-                    masked,
-                    naive(&plain, key, offset),
-                    "{length} bytes at {offset}"
-                );
+                assert_eq!(masked, naive(&plain, key, offset), "{length} bytes at {offset}");
             }
         }
     }

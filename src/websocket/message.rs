@@ -42,6 +42,7 @@ pub struct Messages<'a> {
     assembly: &'a mut Option<Box<Assembly>>,
     input: &'a mut [u8],
     message_bytes: usize,
+    frames: u32,
     /// What was last handed out, if it had to be put together.
     assembled: Assembled,
 }
@@ -79,12 +80,13 @@ impl<'a> Messages<'a> {
         rules: &Rules,
     ) -> Self {
         let message_bytes = rules.message_bytes;
-        Self {
-            assembly,
-            input,
-            message_bytes,
-            assembled: Assembled::Nothing,
-        }
+        Self { assembly, input, message_bytes, frames: 0, assembled: Assembled::Nothing }
+    }
+
+    /// Complete frames seen so far, of whatever kind: each is a sign of life.
+    #[must_use]
+    pub fn frames(&self) -> u32 {
+        self.frames
     }
 
     /// The next whole message or control frame. It borrows from `self`: it
@@ -105,9 +107,15 @@ impl<'a> Messages<'a> {
         self.assembled = Assembled::Nothing;
         loop {
             match self.step() {
-                Ok(Step::InPlace(incoming)) => return Ok(Some(incoming)),
-                Ok(Step::Assembled) => return self.assembled.incoming(),
-                Ok(Step::Fragment) => {}
+                Ok(Step::InPlace(incoming)) => {
+                    self.frames += 1;
+                    return Ok(Some(incoming));
+                }
+                Ok(Step::Assembled) => {
+                    self.frames += 1;
+                    return self.assembled.incoming();
+                }
+                Ok(Step::Fragment) => self.frames += 1,
                 Ok(Step::Starved) => return Ok(None),
                 Err(violation) => {
                     *self.assembly = None;
@@ -203,11 +211,7 @@ impl<'a> Messages<'a> {
         }
         let held = message.map_or(0, Content::len);
         let room = self.message_bytes.saturating_sub(held);
-        if header.len > room as u64 {
-            Err(Violation::TooBig)
-        } else {
-            Ok(())
-        }
+        if header.len > room as u64 { Err(Violation::TooBig) } else { Ok(()) }
     }
 
     /// Copies what cannot be handed out where it was received.
@@ -231,20 +235,14 @@ impl<'a> Messages<'a> {
         if header.opcode.is_control() {
             assembly.control.extend_from_slice(payload);
         } else {
-            let message = assembly
-                .message
-                .get_or_insert_with(|| Content::new(header.opcode));
+            let message = assembly.message.get_or_insert_with(|| Content::new(header.opcode));
             let ceiling = match header.fin {
                 true => message.len() + payload.len() + missing as usize,
                 false => self.message_bytes,
             };
             message.push(payload, ceiling)?;
         }
-        if missing > 0 {
-            Ok(Step::Starved)
-        } else {
-            self.complete(&header)
-        }
+        if missing > 0 { Ok(Step::Starved) } else { self.complete(&header) }
     }
 
     /// Takes what the last byte of a frame has made whole out of the assembly.
@@ -275,9 +273,7 @@ impl<'a> Messages<'a> {
     /// The data message under way.
     #[inline]
     fn message(&self) -> Option<&Content> {
-        self.assembly
-            .as_deref()
-            .and_then(|assembly| assembly.message.as_ref())
+        self.assembly.as_deref().and_then(|assembly| assembly.message.as_ref())
     }
 
     /// Moves an assembly, should there be one, to the next stage, and drops it

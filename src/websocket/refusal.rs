@@ -61,11 +61,9 @@ impl Refusal {
             Self::NotFound | Self::HeadTooLarge => &["Connection: close"],
             Self::MethodNotAllowed => &["Allow: GET", "Connection: close"],
             // RFC 9110 §7.8: who sends Upgrade names it in Connection.
-            Self::UpgradeRequired => &[
-                "Upgrade: websocket",
-                "Sec-WebSocket-Version: 13",
-                "Connection: close, Upgrade",
-            ],
+            Self::UpgradeRequired => {
+                &["Upgrade: websocket", "Sec-WebSocket-Version: 13", "Connection: close, Upgrade"]
+            }
         };
         append_plain(out, self.status(), self.reason(), headers, self.detail());
     }
@@ -84,13 +82,7 @@ impl std::error::Error for Refusal {}
 pub fn append_unavailable(out: &mut Vec<u8>, retry_after_seconds: u32) {
     let retry = format!("Retry-After: {retry_after_seconds}");
     let headers = [retry.as_str(), "Connection: close"];
-    append_plain(
-        out,
-        503,
-        "Service Unavailable",
-        &headers,
-        "no room for this connection now",
-    );
+    append_plain(out, 503, "Service Unavailable", &headers, "no room for this connection now");
 }
 
 fn append_plain(out: &mut Vec<u8>, status: u16, reason: &str, headers: &[&str], detail: &str) {

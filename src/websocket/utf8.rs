@@ -27,8 +27,7 @@ impl Text {
 
     /// Makes room for exactly `additional` bytes more.
     pub(super) fn reserve_exact(&mut self, additional: usize) {
-        self.checked
-            .reserve_exact(usize::from(self.begun_len) + additional);
+        self.checked.reserve_exact(usize::from(self.begun_len) + additional);
     }
 
     /// Takes the next piece.
@@ -55,11 +54,7 @@ impl Text {
     /// # Errors
     /// When the last character is incomplete.
     pub(super) fn finish(self) -> Result<String, Malformed> {
-        if self.begun_len == 0 {
-            Ok(self.checked)
-        } else {
-            Err(Malformed)
-        }
+        if self.begun_len == 0 { Ok(self.checked) } else { Err(Malformed) }
     }
 
     /// Gives the begun character byte by byte what it lacks; returns the rest.
@@ -75,10 +70,7 @@ impl Text {
             *place = byte;
             self.begun_len += 1;
             piece = rest;
-            let begun = self
-                .begun
-                .get(..usize::from(self.begun_len))
-                .unwrap_or_default();
+            let begun = self.begun.get(..usize::from(self.begun_len)).unwrap_or_default();
             match std::str::from_utf8(begun) {
                 Ok(character) => {
                     self.checked.push_str(character);
@@ -95,8 +87,7 @@ impl Text {
     fn push_begun(&mut self, piece: &[u8], valid: usize) -> Result<(), Malformed> {
         let (whole, begun) = piece.split_at_checked(valid).ok_or(Malformed)?;
         // Looks at these bytes a second time; only a text cut inside a character pays for it.
-        self.checked
-            .push_str(std::str::from_utf8(whole).map_err(|_| Malformed)?);
+        self.checked.push_str(std::str::from_utf8(whole).map_err(|_| Malformed)?);
         let place = self.begun.get_mut(..begun.len()).ok_or(Malformed)?;
         place.copy_from_slice(begun);
         self.begun_len = begun.len() as u8;
@@ -137,22 +128,12 @@ mod tests {
     #[test]
     fn every_two_pieces_come_to_what_std_says_of_the_whole() {
         for sample in SAMPLES {
-            let expected = std::str::from_utf8(sample)
-                .map(str::to_owned)
-                .map_err(|_| Malformed);
+            let expected = std::str::from_utf8(sample).map(str::to_owned).map_err(|_| Malformed);
             for at in 0..=sample.len() {
                 let (left, right) = sample.split_at(at);
-                assert_eq!(
-                    in_pieces([left, right]),
-                    expected,
-                    "{sample:x?} cut at {at}"
-                );
+                assert_eq!(in_pieces([left, right]), expected, "{sample:x?} cut at {at}");
             }
-            assert_eq!(
-                in_pieces(sample.chunks(1)),
-                expected,
-                "{sample:x?} in bytes"
-            );
+            assert_eq!(in_pieces(sample.chunks(1)), expected, "{sample:x?} in bytes");
         }
     }
 

@@ -13,10 +13,7 @@ pub(crate) struct Case {
 
 impl Case {
     pub(crate) fn file(name: &'static str, text: &str) -> Self {
-        Self {
-            file: Some((name, text.to_owned())),
-            ..Self::default()
-        }
+        Self { file: Some((name, text.to_owned())), ..Self::default() }
     }
 
     pub(crate) fn toml(text: &str) -> Self {
@@ -45,10 +42,7 @@ impl Case {
         let prefix = format!("{}/", directory.path().display());
         let cut = |lines: &[String]| lines.iter().map(|l| l.replace(&prefix, "")).collect();
         match result {
-            Ok(loaded) => Ok(Loaded {
-                notices: cut(&loaded.notices),
-                ..loaded
-            }),
+            Ok(loaded) => Ok(Loaded { notices: cut(&loaded.notices), ..loaded }),
             Err(error) => Err(cut(error.problems())),
         }
     }

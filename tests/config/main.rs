@@ -16,13 +16,7 @@ const SHIPPED: &str = include_str!("../../config/millgate.toml");
 #[test]
 fn nothing_said_means_the_defaults() {
     let loaded = Case::default().load().unwrap();
-    assert_eq!(
-        loaded,
-        Loaded {
-            config: Config::default(),
-            notices: vec![]
-        }
-    );
+    assert_eq!(loaded, Loaded { config: Config::default(), notices: vec![] });
 }
 
 #[test]
@@ -32,39 +26,21 @@ fn the_shipped_file_is_the_defaults() {
 
 #[test]
 fn the_shipped_file_has_every_key_with_one_comment_line() {
-    let complete = Config {
-        redis: Some(Redis::default()),
-        ..Config::default()
-    };
+    let complete = Config { redis: Some(Redis::default()), ..Config::default() };
     let sections = serde_json::to_value(complete).unwrap();
     // The redis section is there in comments.
-    let lines: Vec<_> = SHIPPED
-        .lines()
-        .map(|l| l.strip_prefix("# ").unwrap_or(l))
-        .collect();
+    let lines: Vec<_> = SHIPPED.lines().map(|l| l.strip_prefix("# ").unwrap_or(l)).collect();
     let mut keys = 0;
     for (section, entries) in sections.as_object().unwrap() {
         let heading = format!("[{section}]");
         let begin = lines.iter().position(|l| *l == heading).expect(&heading) + 1;
-        let end = lines[begin..]
-            .iter()
-            .position(|l| l.starts_with('['))
-            .map(|n| begin + n);
+        let end = lines[begin..].iter().position(|l| l.starts_with('[')).map(|n| begin + n);
         let body = &lines[begin..end.unwrap_or(lines.len())];
         for key in entries.as_object().unwrap().keys() {
-            let at = body
-                .iter()
-                .position(|l| l.starts_with(&format!("{key} = ")))
-                .expect(key);
+            let at = body.iter().position(|l| l.starts_with(&format!("{key} = "))).expect(key);
             // Comments of this file lose their mark above, those inside [redis] keep one.
-            assert!(
-                at > 0 && !body[at - 1].contains(" = "),
-                "{section}.{key} has no comment"
-            );
-            assert!(
-                at < 2 || body[at - 2].contains(" = "),
-                "{section}.{key} has two comments"
-            );
+            assert!(at > 0 && !body[at - 1].contains(" = "), "{section}.{key} has no comment");
+            assert!(at < 2 || body[at - 2].contains(" = "), "{section}.{key} has two comments");
             keys += 1;
         }
     }
@@ -78,10 +54,7 @@ fn the_shipped_file_has_every_key_with_one_comment_line() {
 #[test]
 fn the_commented_redis_section_is_its_default() {
     let (above, redis) = SHIPPED.split_once("# [redis]").unwrap();
-    let redis: Vec<_> = redis
-        .lines()
-        .map(|l| l.strip_prefix("# ").unwrap_or(l))
-        .collect();
+    let redis: Vec<_> = redis.lines().map(|l| l.strip_prefix("# ").unwrap_or(l)).collect();
     let config = Case::toml(&format!("{above}[redis]\n{}", redis.join("\n"))).config();
     assert_eq!(config.redis, Some(Redis::default()));
 }
@@ -98,10 +71,7 @@ fn flags_go_over_environment_over_file_over_defaults() {
     assert_eq!(config.reactor.threads, 2);
     assert_eq!(config.control.threads, 30);
     assert_eq!(config.limits.connections, 400);
-    assert_eq!(
-        config.limits.message_bytes,
-        Config::default().limits.message_bytes
-    );
+    assert_eq!(config.limits.message_bytes, Config::default().limits.message_bytes);
     let config = case().flag("limits.connections", "500").config();
     assert_eq!(config.limits.connections, 500, "the last flag wins");
 }
@@ -139,21 +109,12 @@ fn variables_of_kubernetes_are_not_ours() {
         .env("PATH", "/bin")
         .load()
         .unwrap();
-    assert_eq!(
-        loaded,
-        Loaded {
-            config: Config::default(),
-            notices: vec![]
-        }
-    );
+    assert_eq!(loaded, Loaded { config: Config::default(), notices: vec![] });
 }
 
 #[test]
 fn a_variable_with_one_underscore_too_few_is_noticed() {
-    let loaded = Case::default()
-        .env("MILLGATE_LOG_LEVEL", "debug")
-        .load()
-        .unwrap();
+    let loaded = Case::default().env("MILLGATE_LOG_LEVEL", "debug").load().unwrap();
     assert_eq!(loaded.config.log.level, "info");
     assert_eq!(
         loaded.notices,
@@ -167,8 +128,5 @@ fn a_password_is_never_shown() {
     assert_eq!(config.redis.as_ref().unwrap().password.reveal(), "hunter2");
     assert!(!format!("{config:?} {config:#?}").contains("hunter2"));
     assert!(!serde_json::to_string(&config).unwrap().contains("hunter2"));
-    assert_eq!(
-        format!("{:?} {:?}", Secret::from("x"), Secret::default()),
-        "\"***\" \"\""
-    );
+    assert_eq!(format!("{:?} {:?}", Secret::from("x"), Secret::default()), "\"***\" \"\"");
 }

@@ -26,11 +26,7 @@ fn the_file_of_the_reference_is_accepted_as_it_is() {
         let loaded = Case::file(name, APP_YAML).load().unwrap();
         let mut expected = Config::default();
         expected.log.file = "log/gin.log".into();
-        expected.redis = Some(Redis {
-            pool_size: 30,
-            min_idle_conns: 30,
-            ..Redis::default()
-        });
+        expected.redis = Some(Redis { pool_size: 30, min_idle_conns: 30, ..Redis::default() });
         assert_eq!(loaded.config, expected);
         assert_eq!(
             loaded.notices,
@@ -64,32 +60,17 @@ fn ports_addresses_and_passwords_of_the_reference_are_mapped() {
     assert_eq!(config.page.websocket_url, "ws://chat.example.org:90/ws");
     let redis = config.redis.unwrap();
     assert_eq!((redis.password.reveal(), redis.db), ("0123", 4));
-    assert_eq!(
-        loaded.notices,
-        Vec::<String>::new(),
-        "listen.http was set by hand"
-    );
+    assert_eq!(loaded.notices, Vec::<String>::new(), "listen.http was set by hand");
 }
 
 #[test]
 fn every_key_of_the_reference_may_be_absent() {
-    for text in [
-        "",
-        "app:\n",
-        "app: {}\nredis:\n",
-        "app:\n  httpPort:\n  logFile: \"\"\n",
-    ] {
+    for text in ["", "app:\n", "app: {}\nredis:\n", "app:\n  httpPort:\n  logFile: \"\"\n"] {
         let loaded = Case::file("app.yaml", text).load().unwrap();
         assert_eq!(loaded.config, Config::default(), "{text:?}");
     }
     let config = Case::file("app.yaml", "redis:\n  addr: r:1\n").config();
-    assert_eq!(
-        config.redis,
-        Some(Redis {
-            addr: "r:1".into(),
-            ..Redis::default()
-        })
-    );
+    assert_eq!(config.redis, Some(Redis { addr: "r:1".into(), ..Redis::default() }));
 }
 
 #[test]
@@ -110,19 +91,11 @@ fn mistakes_in_the_file_of_the_reference_are_named_as_they_stand_there() {
             "app.yaml: \"redis.addr\" is \"here\", must be host:port",
         ]
     );
-    for text in [
-        "app: [1]\n",
-        "app:\n\tx: 1\n",
-        "redis:\n  password: \"hunter2\n",
-        "- a\n",
-    ] {
+    for text in ["app: [1]\n", "app:\n\tx: 1\n", "redis:\n  password: \"hunter2\n", "- a\n"] {
         let problems = Case::file("app.yaml", text).problems();
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].starts_with("app.yaml:"), "{problems:?}");
-        assert!(
-            !problems[0].contains("hunter2") && !problems[0].contains('\n'),
-            "{problems:?}"
-        );
+        assert!(!problems[0].contains("hunter2") && !problems[0].contains('\n'), "{problems:?}");
     }
     let problems = Case::file("app.yaml", "redis:\n  password: [a]\n").problems();
     assert_eq!(problems, ["app.yaml:2:13: expected string scalar"]);

@@ -75,65 +75,21 @@ fn bounds_of_numbers_and_paths_are_kept() {
         ("listen.path", "acc", "is \"acc\", must begin with \"/\""),
         ("listen.path", "/a?b", "is \"/a?b\", must be a plain path"),
         ("echo.path", "echo", "is \"echo\", must begin with \"/\""),
-        (
-            "echo.path",
-            "/acc",
-            "is \"/acc\", must differ from listen.path",
-        ),
-        (
-            "listen.http",
-            "0.0.0.0:8089",
-            "is 0.0.0.0:8089, must differ from listen.websocket",
-        ),
+        ("echo.path", "/acc", "is \"/acc\", must differ from listen.path"),
+        ("listen.http", "0.0.0.0:8089", "is 0.0.0.0:8089, must differ from listen.websocket"),
         ("reactor.threads", "1025", "is 1025, must be from 0 to 1024"),
         ("control.threads", "0", "is 0, must be from 1 to 1024"),
-        (
-            "heartbeat.idle_timeout",
-            "999ms",
-            "is 999ms, must be at least 1s",
-        ),
-        (
-            "heartbeat.idle_timeout",
-            "2years",
-            "is too long, must be at most 365days",
-        ),
-        (
-            "stop.timeout",
-            "2years",
-            "is too long, must be at most 365days",
-        ),
-        (
-            "dedup.window",
-            "2years",
-            "is too long, must be at most 365days",
-        ),
+        ("heartbeat.idle_timeout", "999ms", "is 999ms, must be at least 1s"),
+        ("heartbeat.idle_timeout", "2years", "is too long, must be at most 365days"),
+        ("stop.timeout", "2years", "is too long, must be at most 365days"),
+        ("dedup.window", "2years", "is too long, must be at most 365days"),
         ("dedup.entries_max", "0", "is 0, must be at least 1"),
-        (
-            "limits.message_bytes",
-            "124",
-            "is 124, must be at least 125",
-        ),
-        (
-            "limits.handshake_bytes",
-            "511",
-            "is 511, must be at least 512",
-        ),
-        (
-            "limits.handshake_timeout",
-            "0s",
-            "is 0s, must be at least 1s",
-        ),
+        ("limits.message_bytes", "124", "is 124, must be at least 125"),
+        ("limits.handshake_bytes", "511", "is 511, must be at least 512"),
+        ("limits.handshake_timeout", "0s", "is 0s, must be at least 1s"),
         ("limits.user_id_bytes", "0", "is 0, must be from 1 to 255"),
-        (
-            "limits.user_id_bytes",
-            "256",
-            "is 256, must be from 1 to 255",
-        ),
-        (
-            "limits.outbox_bytes",
-            "4095",
-            "is 4095, must be at least 4096",
-        ),
+        ("limits.user_id_bytes", "256", "is 256, must be from 1 to 255"),
+        ("limits.outbox_bytes", "4095", "is 4095, must be at least 4096"),
     ]);
 }
 
@@ -142,11 +98,7 @@ fn bounds_of_lists_are_kept() {
     let too_many = format!("{:?}", (1..=4097).collect::<Vec<u32>>());
     assert_complaints(&[
         ("apps.ids", "[]", "has 0 entries, must have 1 to 4096"),
-        (
-            "apps.ids",
-            &too_many,
-            "has 4097 entries, must have 1 to 4096",
-        ),
+        ("apps.ids", &too_many, "has 4097 entries, must have 1 to 4096"),
         ("apps.ids", "[1, 0]", "contains 0, which stands for no app"),
         ("apps.ids", "[5, 6, 5]", "contains 5 twice"),
     ]);
@@ -155,44 +107,22 @@ fn bounds_of_lists_are_kept() {
 #[test]
 fn bounds_of_texts_are_kept() {
     assert_complaints(&[
-        (
-            "page.websocket_url",
-            "http://x",
-            "is \"http://x\", must begin with ws:// or wss://",
-        ),
-        (
-            "page.http_url",
-            "https://",
-            "is \"https://\", must begin with http:// or https://",
-        ),
+        ("page.websocket_url", "http://x", "is \"http://x\", must begin with ws:// or wss://"),
+        ("page.http_url", "https://", "is \"https://\", must begin with http:// or https://"),
         (
             "page.http_url",
             "http://a b",
             "is \"http://a b\", must be a URL without spaces and quotes",
         ),
-        (
-            "log.level",
-            "inof",
-            "has \"inof\", must be one of error, warn, info, debug, trace, off",
-        ),
-        (
-            "log.level",
-            "",
-            "has \"\", must be one of error, warn, info, debug, trace, off",
-        ),
+        ("log.level", "inof", "has \"inof\", must be one of error, warn, info, debug, trace, off"),
+        ("log.level", "", "has \"\", must be one of error, warn, info, debug, trace, off"),
         ("redis.addr", "redis", "is \"redis\", must be host:port"),
         ("redis.addr", ":6379", "is \":6379\", must be host:port"),
     ]);
-    let [problem] = &Case::default()
-        .flag("log.level", "millgate=loud")
-        .problems()[..]
-    else {
+    let [problem] = &Case::default().flag("log.level", "millgate=loud").problems()[..] else {
         panic!("one problem");
     };
-    assert!(
-        problem.starts_with("command line: \"log.level\" is \"millgate=loud\": "),
-        "{problem}"
-    );
+    assert!(problem.starts_with("command line: \"log.level\" is \"millgate=loud\": "), "{problem}");
 }
 
 #[test]
@@ -210,10 +140,7 @@ fn the_edges_of_the_bounds_are_inside() {
         ("page.websocket_url", "wss://example.org/acc"),
     ];
     for (key, value) in cases {
-        assert!(
-            Case::default().flag(key, value).load().is_ok(),
-            "{key} = {value}"
-        );
+        assert!(Case::default().flag(key, value).load().is_ok(), "{key} = {value}");
     }
 }
 
@@ -240,19 +167,11 @@ fn a_file_that_cannot_be_read_is_one_line() {
     );
     let directory = tempfile::tempdir().unwrap();
     let error: ConfigError = Config::load_with(Some(directory.path()), [], &[]).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains(": cannot be read: Is a directory"),
-        "{error}"
-    );
+    assert!(error.to_string().contains(": cannot be read: Is a directory"), "{error}");
     let path = directory.path().join("latin.toml");
     std::fs::write(&path, b"# \xe9t\xe9\n").unwrap();
     let error = Config::load_with(Some(&path), [], &[]).unwrap_err();
-    assert!(
-        error.to_string().ends_with("latin.toml: is not UTF-8 text"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("latin.toml: is not UTF-8 text"), "{error}");
 }
 
 #[test]
@@ -261,10 +180,7 @@ fn a_syntax_error_has_line_and_column_but_not_the_line() {
         panic!("one problem");
     };
     assert!(problem.starts_with("x.toml:2:"), "{problem}");
-    assert!(
-        !problem.contains("hunter2") && !problem.contains('\n'),
-        "{problem}"
-    );
+    assert!(!problem.contains("hunter2") && !problem.contains('\n'), "{problem}");
     let [problem] = &Case::toml("[log]\nlevel = \"a\"\nlevel = \"b\"\n").problems()[..] else {
         panic!("one problem");
     };

@@ -1,0 +1,53 @@
+//! Facts and limits that the kernel tells.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs;
+use std::io;
+
+/// Raises the soft limit of open files to the hard one and returns it.
+///
+/// # Errors
+/// When the kernel refuses, which it does not for the hard limit.
+pub fn raise_open_files() -> io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// Memory of this host, or of the control group if that is less, in bytes.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn memory_bytes() -> io::Result<usize> {
+    let host = memory_of_host(&fs::read_to_string("/proc/meminfo")?)
+        .ok_or_else(|| io::Error::other("/proc/meminfo has no MemTotal"))?;
+    // Absent outside a container, "max" without a limit.
+    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse().ok()).unwrap_or(usize::MAX);
+    Ok(host.min(group))
+}
+
+fn memory_of_host(meminfo: &str) -> Option<usize> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        let text = "MemFree: 1 kB\nMemTotal:       24616068 kB\n";
+        assert_eq!(memory_of_host(text), Some(24_616_068 * 1024));
+        assert_eq!(memory_of_host("MemFree: 1 kB\n"), None);
+        assert!(memory_bytes().unwrap() > 1 << 27);
+    }
+
+    #[test]
+    fn the_soft_limit_follows_the_hard_one() {
+        let hard = raise_open_files().unwrap();
+        assert_eq!(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), hard);
+    }
+}

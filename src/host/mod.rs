@@ -1,0 +1,3 @@
+//! What this host allows.
+
+pub mod kernel;
