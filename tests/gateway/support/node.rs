@@ -1,0 +1,109 @@
+//! A whole gateway in this process, on ports of its own.
+
+use millgate::config::Config;
+use millgate::gateway::Gateway;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub struct Node(Option<Gateway>);
+
+impl Node {
+    /// With the defaults, but on loopback and free ports, two reactors, and an
+    /// echo endpoint on `/echo`.
+    pub fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.listen.websocket = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.listen.http = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.reactor.threads = 2;
+        config.reactor.pin = false;
+        config.echo.path = "/echo".into();
+        // Clients that a test has forgotten do not answer a close.
+        config.stop.timeout = Duration::from_millis(300);
+        change(&mut config);
+        Self(Some(Gateway::start(config).expect("the gateway starts")))
+    }
+
+    fn gateway(&self) -> &Gateway {
+        self.0.as_ref().expect("not stopped yet")
+    }
+
+    pub fn websocket(&self) -> SocketAddr {
+        self.gateway().websocket_addr()
+    }
+
+    pub fn http(&self) -> SocketAddr {
+        self.gateway().http_addr()
+    }
+
+    /// Ends it in good order.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(gateway) = self.0.take() {
+            gateway.stop();
+        }
+    }
+
+    /// Status and body of a GET.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        answer(agent().get(format!("http://{}{path}", self.http())).call())
+    }
+
+    /// The `data` of an API answer, which must be a success.
+    pub fn get_data(&self, path: &str) -> Value {
+        data(self.get(path))
+    }
+
+    /// Status and body of a POST of form fields.
+    pub fn post(&self, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
+        let url = format!("http://{}{path}", self.http());
+        answer(agent().post(url).send_form(fields.iter().copied()))
+    }
+
+    pub fn post_data(&self, path: &str, fields: &[(&str, &str)]) -> Value {
+        data(self.post(path, fields))
+    }
+
+    /// The value of a metric, summed over its labels; `name` may carry some.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let of_name =
+            |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        let value = |line: &str| line.rsplit(' ').next().and_then(|word| word.parse::<f64>().ok());
+        text.lines().filter(of_name).filter_map(value).sum()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(20)));
+    config.build().into()
+}
+
+fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, String) {
+    let mut response = result.expect("an answer");
+    let status = response.status().as_u16();
+    let body = response.body_mut().with_config().limit(1 << 30).read_to_string();
+    (status, body.expect("a body"))
+}
+
+fn data((status, body): (u16, String)) -> Value {
+    assert_eq!(status, 200, "{body}");
+    let answer: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(answer["code"], 200, "{body}");
+    answer["data"].clone()
+}
