@@ -28,7 +28,7 @@ use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};
 use crate::link::Mailbox;
 use crate::metrics::ReactorStats;
 use accept::Acceptor;
-use conn::{Conns, LinksOf};
+use conn::{Conns, LinksOf, Unread};
 use crossbeam_channel::Sender;
 use fanout::Rooms;
 use mail::Staged;
@@ -236,7 +236,11 @@ impl Reactor {
                     if event.is_writable() && conn.outbox.is_some() {
                         self.flush(slot);
                     }
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    // Who waits in the list is read from below, or next turn: reading
+                    // here as well would put it into the list a second time.
+                    let waits = self.conns[slot].unread == Unread::Queued;
+                    let told = event.is_readable() || event.is_read_closed() || event.is_error();
+                    if told && !waits {
                         self.drain(slot, event.is_read_closed());
                     }
                 }
@@ -248,6 +252,7 @@ impl Reactor {
                 self.drain(slot, true);
             }
         }
+        debug_assert!(self.unread.len() <= self.conns.len(), "each waits for its turn once");
     }
 
     /// Files a connection in the wheel, for its state and its time.
