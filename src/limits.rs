@@ -17,6 +17,11 @@
 /// default size limit usually arrives whole and is handled in place.
 pub const RECEIVE_BUFFER_BYTES: usize = 65_536 + 4_096;
 
+/// Largest request head that can be allowed: what is kept of one goes into the
+/// receive buffer before the next read, which must find room behind it.
+pub const HANDSHAKE_BYTES_MAX: usize = 65_536;
+const _: () = assert!(HANDSHAKE_BYTES_MAX < RECEIVE_BUFFER_BYTES);
+
 /// Orders waiting for one reactor. At 50,000 messages a second two reactors
 /// have 160 ms to look; beyond that the sender is told.
 pub const MAIL_DEPTH_MAX: usize = 4_096;

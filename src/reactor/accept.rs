@@ -152,9 +152,7 @@ impl Reactor {
         if self.acceptor.paused_until.take().is_some() {
             self.acceptor.more = true;
         }
-        let has_room = self.conns.len() < self.capacity - self.capacity / 16;
-        if self.acceptor.is_closed()
-            && has_room
+        if self.may_reopen()
             && let Err(error) = self.acceptor.reopen(self.poll.registry())
         {
             tracing::error!(reactor = self.index, %error, "cannot listen again");
@@ -162,6 +160,11 @@ impl Reactor {
             return false;
         }
         self.acceptor.more
+    }
+
+    /// Whether the listener is closed for want of room that there is now.
+    pub(super) fn may_reopen(&self) -> bool {
+        self.acceptor.is_closed() && self.conns.len() < self.capacity - self.capacity / 16
     }
 
     /// Returns true if the next accept may follow at once.

@@ -206,11 +206,13 @@ impl Reactor {
     }
 
     fn is_busy(&self) -> bool {
-        let may_accept = self.acceptor.more && self.acceptor.paused_until.is_none();
+        let may_accept =
+            (self.acceptor.more || self.may_reopen()) && self.acceptor.paused_until.is_none();
         let overdue = self.wheel.next_tick().is_some_and(|tick| tick <= self.tick);
         may_accept
             || overdue
             || self.more_mail
+            || self.overdrawn
             || self.rooms.has_waves()
             || !self.unread.is_empty()
             || !self.dead.is_empty()

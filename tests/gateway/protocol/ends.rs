@@ -4,8 +4,9 @@
 use crate::support::{Client, Message, Node, client_frame};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
-use std::io::Write;
-use std::net::{Shutdown, TcpStream};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 #[test]
@@ -57,6 +58,53 @@ fn a_full_node_says_so() {
     // Whoever leaves makes room: it is there once the server has said goodbye.
     first.close();
     Client::connect(&node).expect_silence();
+}
+
+/// A reactor whose descriptors are used up closes its listener, so that clients
+/// go to the others. It must not sleep over the moment when there is room again.
+#[test]
+fn a_full_reactor_listens_again_as_soon_as_there_is_room() {
+    let mut node = Command::new("sh")
+        .args(["-c", "ulimit -n 88 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_millgate"), "serve"])
+        .args(["--websocket", "127.0.0.1:0", "--http", "127.0.0.1:0", "--threads", "1"])
+        // Nothing else may wake it.
+        .args(["--set", "limits.handshake_timeout=300s"])
+        .env_clear()
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("sh");
+    let mut log = BufReader::new(node.stderr.take().expect("piped")).lines();
+    let listening = log.find_map(|line| {
+        let line = line.expect("a line");
+        let address = line.split_once("websocket=")?.1.split(' ').next()?;
+        Some(address.parse().expect("an address"))
+    });
+    let address = listening.expect("it listens");
+    let mut clients = Vec::new();
+    while let Some(client) = try_connect(address) {
+        clients.push(client);
+    }
+    assert!(clients.len() > 16, "{}", clients.len());
+    // One is not a sixteenth of the room, two are.
+    for client in clients.drain(..2) {
+        client.close();
+    }
+    let again = (0..100_000).find_map(|_| try_connect(address));
+    node.kill().expect("it runs");
+    node.wait().expect("it ends");
+    assert!(again.is_some(), "nobody can connect any more");
+}
+
+/// A WebSocket, unless the server does not listen or hangs up.
+fn try_connect(address: SocketAddr) -> Option<Client> {
+    let mut socket = TcpStream::connect(address).ok()?;
+    socket.write_all(&Client::request("/acc")).ok()?;
+    if socket.peek(&mut [0]).ok()? == 0 {
+        return None;
+    }
+    let mut client = Client::over(socket);
+    assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+    Some(client)
 }
 
 #[test]
