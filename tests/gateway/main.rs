@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, unreachable_pub, dead_code, reason = "tests")]
 
+mod conformance;
 mod protocol;
 mod smoke;
 mod support;

@@ -5,7 +5,7 @@
 
 use super::Node;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -86,6 +86,16 @@ impl Client {
     /// A masked frame: FIN, reserved bits and opcode in `first`.
     pub fn send_frame(&mut self, first: u8, payload: &[u8]) {
         self.send_raw(&client_frame(first, payload));
+    }
+
+    /// The same to a server that may have hung up; false if it has.
+    pub fn try_send_raw(&mut self, bytes: &[u8]) -> bool {
+        match self.socket.write_all(bytes) {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => false,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("the server does not read: {error}"),
+        }
     }
 
     /// The same bytes in pieces of this many, each a write of its own.
@@ -239,7 +249,7 @@ impl Client {
                 self.buffer.extend_from_slice(&chunk[..n]);
                 n
             }
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
             Err(error) => panic!("nothing came: {error}; so far {:?}", self.buffer),
         }
     }
