@@ -1,0 +1,8 @@
+//! The RFC 6455 engine from outside: bytes in, messages or violations out.
+
+mod autobahn_frames;
+mod autobahn_text;
+mod client;
+mod pieces;
+mod twin;
+mod upgrade;
