@@ -7,15 +7,18 @@ use crate::client::{
 use crate::twin::{self, Utf8, utf8};
 use proptest::prelude::*;
 
+/// Opcode and payload of a frame.
+type Plain = (u8, Vec<u8>);
+
 /// A message as its sender means it: parts, each with the control frames that follow it.
 #[derive(Clone, Debug)]
 struct Message {
     text: bool,
-    parts: Vec<(Vec<u8>, Vec<(u8, Vec<u8>)>)>,
+    parts: Vec<(Vec<u8>, Vec<Plain>)>,
 }
 
 impl Message {
-    fn frames(&self) -> Vec<(u8, Vec<u8>)> {
+    fn frames(&self) -> Vec<Plain> {
         let last = self.parts.len() - 1;
         let mut frames = Vec::new();
         for (i, (part, controls)) in self.parts.iter().enumerate() {
@@ -36,7 +39,7 @@ impl Message {
     }
 
     fn events(&self) -> Vec<Event> {
-        let controls = |(opcode, bytes): &(u8, Vec<u8>)| match *opcode {
+        let controls = |(opcode, bytes): &Plain| match *opcode {
             PING => Event::Ping(bytes.clone()),
             _ => Event::Pong(bytes.clone()),
         };
@@ -59,7 +62,7 @@ impl Message {
     }
 }
 
-fn controls() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {
+fn controls() -> impl Strategy<Value = Vec<Plain>> {
     let payload = prop::collection::vec(any::<u8>(), 0..=125);
     prop::collection::vec((prop_oneof![Just(PING), Just(PONG)], payload), 0..3)
 }
