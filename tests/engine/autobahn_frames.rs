@@ -153,6 +153,12 @@ fn case_5_what_fragments_may_not_do() {
     for (name, frames, expected) in cases {
         assert_eq!(play(frames), expected, "{name}");
     }
+    let closed_badly = play(&[(TEXT, b"half"), (FIN | CLOSE, b"\x03\xec")]);
+    assert_eq!(
+        closed_badly,
+        [PROTOCOL],
+        "an illegal close inside a message"
+    );
     // 5.12 to 5.14: the message before is whole, the continuation behind it is stray.
     for stray in [CONTINUATION, FIN | CONTINUATION] {
         let events = play(&[(TEXT, b"a"), (FIN | CONTINUATION, b"b"), (stray, b"c")]);

@@ -112,11 +112,19 @@ impl Connection {
         // A copy: the engine unmasks in place.
         let mut bytes = bytes.to_vec();
         let mut messages = Messages::new(&mut self.assembly, &mut bytes, &self.rules);
-        while let Some(incoming) = messages.next()? {
-            self.events.push(incoming.into());
-        }
-        assert_eq!(messages.next(), Ok(None), "a used-up input stays used up");
-        Ok(())
+        let outcome = loop {
+            match messages.next() {
+                Ok(Some(incoming)) => self.events.push(incoming.into()),
+                Ok(None) => break Ok(()),
+                Err(violation) => break Err(violation),
+            }
+        };
+        assert_eq!(
+            messages.next(),
+            Ok(None),
+            "what is used up or spoilt stays so"
+        );
+        outcome
     }
 }
 

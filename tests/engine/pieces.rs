@@ -5,6 +5,7 @@ use crate::client::{
     receive,
 };
 use crate::twin::{self, Utf8, utf8};
+use millgate::websocket::message::{Incoming, Messages, Rules};
 use proptest::prelude::*;
 
 /// Opcode and payload of a frame.
@@ -231,6 +232,47 @@ fn every_split_point_of_a_busy_stream() {
                 "cut at {first} and {second}"
             );
         }
+    }
+}
+
+/// Whether the one message in the last of these pieces is handed out from the
+/// very bytes that were received.
+fn in_place(pieces: &[&[u8]]) -> bool {
+    let mut assembly = None;
+    let rules = Rules {
+        message_bytes: LIMIT,
+    };
+    for piece in pieces {
+        let mut piece = piece.to_vec();
+        let received = piece.as_ptr_range();
+        let mut messages = Messages::new(&mut assembly, &mut piece, &rules);
+        while let Some(incoming) = messages.next().unwrap() {
+            match incoming {
+                Incoming::Binary(bytes) => return received.contains(&bytes.as_ptr()),
+                Incoming::Text(text) => return received.contains(&text.as_ptr()),
+                _ => {}
+            }
+        }
+    }
+    panic!("no message in {pieces:x?}");
+}
+
+#[test]
+fn a_message_whose_payload_comes_at_once_is_never_copied() {
+    for opcode in [TEXT, BINARY] {
+        let wire = frame(FIN | opcode, &[b'a'; 300]);
+        assert!(in_place(&[&wire]), "whole");
+        for at in 1..=8 {
+            let (header, rest) = wire.split_at(at);
+            assert!(in_place(&[header, rest]), "header cut at {at}");
+        }
+        let (left, right) = wire.split_at(9);
+        assert!(
+            !in_place(&[left, right]),
+            "one byte of the payload came earlier"
+        );
+        let fragments = [frame(opcode, b"a"), frame(FIN | CONTINUATION, b"b")].concat();
+        assert!(!in_place(&[&fragments]), "fragments lie apart");
     }
 }
 

@@ -91,6 +91,11 @@ fn what_is_granted() {
         with("Upgrade: websocket", "uPGRADE:\twebSocket  "),
         with("Upgrade: websocket", "Upgrade: h2c, websocket"),
         with("Upgrade: websocket", "Upgrade: h2c\r\nUpgrade: websocket"),
+        with("Upgrade: websocket", "Upgrade: websocket\r\nUpgrade: h2c"),
+        with(
+            "Connection: Upgrade",
+            "Connection: upgrade\r\nConnection: keep-alive",
+        ),
         with("Connection: Upgrade", "connection: keep-alive ,UPGRADE"),
         with(
             "Connection: Upgrade",
@@ -180,6 +185,10 @@ fn what_is_refused() {
         (
             400,
             with("Origin", "Content-Length: 0\r\nContent-Length: 1\r\nOrigin"),
+        ),
+        (
+            400,
+            with("Origin", "Content-Length: 1\r\nContent-Length: 0\r\nOrigin"),
         ),
         (400, with("Origin", "Transfer-Encoding: chunked\r\nOrigin")),
         (400, with("Origin:", "Origin :")),
