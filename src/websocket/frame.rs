@@ -253,6 +253,9 @@ mod tests {
             assert_eq!(u8::from(header.opcode), 2);
             assert_eq!(said, length as u64);
             assert_eq!(out[6 + read.position() as usize..], payload);
+            let fewest = [(125, 2), (65_535, 4), (usize::MAX, 10)];
+            let fewest = fewest.into_iter().find(|(most, _)| length <= *most);
+            assert_eq!(Some(read.position()), fewest.map(|(_, bytes)| bytes), "{length}");
 
             let mut with = b"before".to_vec();
             append_with(&mut with, Kind::Binary, |out| out.extend_from_slice(&payload));
