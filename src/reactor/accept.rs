@@ -143,8 +143,7 @@ impl Reactor {
         }
     }
 
-    /// Whether it is time to accept: ends a pause, opens a listener that was
-    /// closed as soon as a sixteenth of the room is free again.
+    /// Whether it is time to accept: ends a pause, opens a closed listener.
     fn may_accept(&mut self) -> bool {
         if self.acceptor.paused_until.is_some_and(|until| self.now < until) {
             return false;
@@ -152,9 +151,7 @@ impl Reactor {
         if self.acceptor.paused_until.take().is_some() {
             self.acceptor.more = true;
         }
-        let has_room = self.conns.len() < self.capacity - self.capacity / 16;
-        if self.acceptor.is_closed()
-            && has_room
+        if self.may_reopen()
             && let Err(error) = self.acceptor.reopen(self.poll.registry())
         {
             tracing::error!(reactor = self.index, %error, "cannot listen again");
@@ -162,6 +159,14 @@ impl Reactor {
             return false;
         }
         self.acceptor.more
+    }
+
+    /// True when a listener that was closed may be opened again: a sixteenth
+    /// of the room is free.
+    pub(super) fn may_reopen(&self) -> bool {
+        self.acceptor.is_closed()
+            && self.acceptor.paused_until.is_none()
+            && self.conns.len() < self.capacity - self.capacity / 16
     }
 
     /// Returns true if the next accept may follow at once.

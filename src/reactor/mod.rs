@@ -28,7 +28,7 @@ use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};
 use crate::link::Mailbox;
 use crate::metrics::ReactorStats;
 use accept::Acceptor;
-use conn::{Conns, LinksOf};
+use conn::{Conns, LinksOf, Unread};
 use crossbeam_channel::Sender;
 use fanout::Rooms;
 use mail::Staged;
@@ -209,6 +209,7 @@ impl Reactor {
         let may_accept = self.acceptor.more && self.acceptor.paused_until.is_none();
         let overdue = self.wheel.next_tick().is_some_and(|tick| tick <= self.tick);
         may_accept
+            || self.may_reopen()
             || overdue
             || self.more_mail
             || self.rooms.has_waves()
@@ -236,7 +237,9 @@ impl Reactor {
                     if event.is_writable() && conn.outbox.is_some() {
                         self.flush(slot);
                     }
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    let news = event.is_readable() || event.is_read_closed() || event.is_error();
+                    // Who waits for a turn already gets it below, and only once.
+                    if news && self.conns[slot].unread != Unread::Queued {
                         self.drain(slot, event.is_read_closed());
                     }
                 }
