@@ -106,7 +106,7 @@ pub struct Echo {
 pub struct Limits {
     /// Largest message a client may send, after reassembly; 1009 above it. At least 125.
     pub message_bytes: usize,
-    /// Largest request head of a handshake; 431 above it. At least 512.
+    /// Largest request head of a handshake; 431 above it. 512 to 65,536. At least 512.
     pub handshake_bytes: usize,
     /// Time from accept to a complete handshake. At least 1 s.
     #[serde(with = "humantime_serde")]
