@@ -1,6 +1,6 @@
 //! Frame headers: those of the server are written, those of clients parsed (RFC 6455 §5.2).
 
-use super::close::Violation;
+use super::violation::Violation;
 
 /// Payload of a control frame, at most (§5.5).
 pub const CONTROL_BYTES_MAX: usize = 125;

@@ -12,7 +12,7 @@ use super::mask;
 use std::mem;
 
 pub use super::assembly::Assembly;
-pub use super::close::Violation;
+pub use super::violation::Violation;
 
 /// The bounds that a connection's messages are held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
