@@ -1,12 +1,12 @@
 //! The chat page of a room, and what belongs to it.
 
 use super::Site;
+use super::answer::Refusal;
 use super::form::Query;
 use crate::id::AppId;
-use axum::extract::State;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
-};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use axum::response::{IntoResponse, Response};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -22,25 +22,29 @@ pub(super) async fn index(State(site): State<Arc<Site>>, Query(fields): Query) -
         (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
         (CONTENT_SECURITY_POLICY, policy(&site)),
         (REFERRER_POLICY, "no-referrer".to_owned()),
-        (CACHE_CONTROL, "no-cache".to_owned()),
+        (CACHE_CONTROL, REVALIDATE.to_owned()),
     ];
     (headers, render(&site, app)).into_response()
 }
 
-/// `GET /home/chat.js`.
-pub(super) async fn script() -> Response {
-    asset("text/javascript; charset=utf-8", include_str!("page/chat.js"))
+/// `GET /home/…`: what the page is made of.
+pub(super) async fn asset(name: Result<Path<String>, PathRejection>) -> Response {
+    let (kind, text) = match name.as_ref().map_or("", |Path(name)| name.as_str()) {
+        "chat.css" => (STYLE, include_str!("page/chat.css")),
+        "chat.js" => (SCRIPT, include_str!("page/chat.js")),
+        "lines.js" => (SCRIPT, include_str!("page/lines.js")),
+        "link.js" => (SCRIPT, include_str!("page/link.js")),
+        "people.js" => (SCRIPT, include_str!("page/people.js")),
+        _ => return Refusal::NotFound.into_response(),
+    };
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, REVALIDATE)], text).into_response()
 }
 
-/// `GET /home/chat.css`.
-pub(super) async fn style() -> Response {
-    asset("text/css; charset=utf-8", include_str!("page/chat.css"))
-}
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
 
-fn asset(kind: &'static str, text: &'static str) -> Response {
-    let headers: [(HeaderName, &str); 2] = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")];
-    (headers, text).into_response()
-}
+/// A page and its scripts are of one version, also after an upgrade.
+const REVALIDATE: &str = "no-cache";
 
 /// Nothing but what this server sends, and connections only where the page is
 /// told to go. Behind a proxy the browser's name for this host is not known
@@ -69,16 +73,17 @@ fn origin(url: &str) -> &str {
 
 fn render(site: &Site, app: AppId) -> String {
     let page = &site.config.page;
-    let numbers = [
+    let fillings = [
         ("{app}", app.to_string()),
         ("{port}", site.websocket_addr.port().to_string()),
         ("{path}", escaped(&site.config.listen.path)),
         ("{websocket_url}", escaped(&page.websocket_url)),
         ("{http_url}", escaped(page.http_url.trim_end_matches('/'))),
+        ("{name_bytes}", site.config.limits.user_id_bytes.to_string()),
         ("{rooms}", rooms(&site.config.apps.ids, app)),
     ];
     let mut html = include_str!("page/index.html").to_owned();
-    for (place, text) in numbers {
+    for (place, text) in fillings {
         html = html.replace(place, &text);
     }
     html
