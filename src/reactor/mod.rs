@@ -251,6 +251,7 @@ impl Reactor {
                 self.drain(slot, true);
             }
         }
+        debug_assert!(self.unread.len() <= self.conns.len(), "each waits for its turn once");
     }
 
     /// Files a connection in the wheel, for its state and its time.

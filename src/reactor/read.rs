@@ -116,6 +116,10 @@ impl Reactor {
                 let conn = &mut self.conns[slot];
                 conn.state = State::Open(open);
                 conn.since = tick;
+                // It is filed for the end of its handshake, which may come later.
+                if self.shared.settings.idle_ticks < self.shared.settings.handshake_ticks {
+                    self.file(slot);
+                }
                 match &mut bytes[upgrade.head_len..] {
                     [] => None,
                     first_frames => self.take_messages(slot, first_frames, replies),

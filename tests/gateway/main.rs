@@ -2,5 +2,6 @@
 
 #![allow(missing_docs, unreachable_pub, dead_code, reason = "tests")]
 
+mod protocol;
 mod smoke;
 mod support;

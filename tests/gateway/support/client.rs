@@ -6,7 +6,7 @@
 use super::Node;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// What the server sent: one frame, which is one message.
@@ -32,7 +32,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Client {
     /// A TCP connection and nothing more.
     pub fn tcp(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).expect("connects");
+        Self::over(TcpStream::connect(address).expect("connects"))
+    }
+
+    /// Over a socket that somebody has connected in his own way.
+    pub fn over(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
         socket.set_write_timeout(Some(PATIENCE)).expect("a deadline");
         socket.set_nodelay(true).expect("no delay");
@@ -84,6 +88,13 @@ impl Client {
         self.send_raw(&client_frame(first, payload));
     }
 
+    /// The same bytes in pieces of this many, each a write of its own.
+    pub fn send_in_pieces(&mut self, bytes: &[u8], piece_bytes: usize) {
+        for piece in bytes.chunks(piece_bytes) {
+            self.send_raw(piece);
+        }
+    }
+
     pub fn send_text(&mut self, text: &str) {
         self.send_frame(0x81, text.as_bytes());
     }
@@ -126,6 +137,22 @@ impl Client {
             other => panic!("close {code} was due, not {other:?}"),
         }
         assert_eq!(self.recv(), Message::End);
+    }
+
+    /// Asserts that the server ends TCP, with nothing before it.
+    pub fn expect_end(&mut self) {
+        assert_eq!(self.recv(), Message::End);
+    }
+
+    /// Closes as a client should, and asserts that the server answers in kind.
+    pub fn close(mut self) {
+        self.send_frame(0x88, &1000_u16.to_be_bytes());
+        self.expect_close(1000);
+    }
+
+    /// Ends this side of TCP; the server may still send.
+    pub fn end_sending(&mut self) {
+        self.socket.shutdown(Shutdown::Write).expect("connected");
     }
 
     /// The head of an HTTP answer, its blank line included.

@@ -1,0 +1,7 @@
+//! What clients see, row by row: commands, pushes, frames, handshakes, ends.
+
+mod commands;
+mod ends;
+mod frames;
+mod handshakes;
+mod pushes;
