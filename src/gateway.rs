@@ -113,6 +113,12 @@ impl Gateway {
             websocket = %address, path = config.listen.path, http = %control.http_addr(),
             reactors = count, open_files_max, "listening"
         );
+        if !control.http_addr().ip().is_loopback() {
+            tracing::warn!(
+                http = %control.http_addr(),
+                "the HTTP API has no key: whoever reaches this address can send to every user"
+            );
+        }
         if config.redis.is_some() {
             tracing::warn!("[redis] is set, but this version serves a single node: it is not used");
         }

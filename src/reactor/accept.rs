@@ -143,8 +143,7 @@ impl Reactor {
         }
     }
 
-    /// Whether it is time to accept: ends a pause, opens a listener that was
-    /// closed as soon as a sixteenth of the room is free again.
+    /// Whether it is time to accept: ends a pause, opens a closed listener.
     fn may_accept(&mut self) -> bool {
         if self.acceptor.paused_until.is_some_and(|until| self.now < until) {
             return false;
@@ -162,9 +161,12 @@ impl Reactor {
         self.acceptor.more
     }
 
-    /// Whether the listener is closed for want of room that there is now.
+    /// True when a listener that was closed may be opened again: a sixteenth
+    /// of the room is free.
     pub(super) fn may_reopen(&self) -> bool {
-        self.acceptor.is_closed() && self.conns.len() < self.capacity - self.capacity / 16
+        self.acceptor.is_closed()
+            && self.acceptor.paused_until.is_none()
+            && self.conns.len() < self.capacity - self.capacity / 16
     }
 
     /// Returns true if the next accept may follow at once.

@@ -206,10 +206,10 @@ impl Reactor {
     }
 
     fn is_busy(&self) -> bool {
-        let may_accept =
-            (self.acceptor.more || self.may_reopen()) && self.acceptor.paused_until.is_none();
+        let may_accept = self.acceptor.more && self.acceptor.paused_until.is_none();
         let overdue = self.wheel.next_tick().is_some_and(|tick| tick <= self.tick);
         may_accept
+            || self.may_reopen()
             || overdue
             || self.more_mail
             || self.overdrawn
@@ -238,11 +238,9 @@ impl Reactor {
                     if event.is_writable() && conn.outbox.is_some() {
                         self.flush(slot);
                     }
-                    // Who waits in the list is read from below, or next turn: reading
-                    // here as well would put it into the list a second time.
-                    let waits = self.conns[slot].unread == Unread::Queued;
-                    let told = event.is_readable() || event.is_read_closed() || event.is_error();
-                    if told && !waits {
+                    let news = event.is_readable() || event.is_read_closed() || event.is_error();
+                    // Who waits for a turn already gets it below, and only once.
+                    if news && self.conns[slot].unread != Unread::Queued {
                         self.drain(slot, event.is_read_closed());
                     }
                 }

@@ -79,9 +79,7 @@ impl Reactor {
         let conn = &mut self.conns[slot];
         let Some(outbox) = &mut conn.outbox else { return };
         let before = outbox.charge_bytes();
-        let Ok(written) = outbox.flush(&mut conn.socket) else {
-            return self.lose(slot, Cause::Reset);
-        };
+        let written = outbox.flush(&mut conn.socket);
         let after = outbox.charge_bytes();
         if outbox.is_empty() {
             conn.outbox = None;
@@ -91,10 +89,15 @@ impl Reactor {
             self.unread.push((slot, conn.serial));
         }
         let settled = conn.outbox.is_none();
-        self.stats().bytes_out.add(written as u64);
         self.recharge(slot, before);
-        if settled {
-            self.settle(slot);
+        match written {
+            Ok(written) => {
+                self.stats().bytes_out.add(written as u64);
+                if settled {
+                    self.settle(slot);
+                }
+            }
+            Err(_) => self.lose(slot, Cause::Reset),
         }
     }
 
