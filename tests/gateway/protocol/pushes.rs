@@ -233,3 +233,43 @@ fn announcements_can_be_turned_off() {
     watcher.expect_silence();
     last.expect_silence();
 }
+
+#[test]
+fn a_message_reaches_the_addressee_on_the_platform_named() {
+    let node = one_reactor();
+    let mut stranger = Client::connect(&node);
+    let mut phone = Client::login(&node, 102, "ua");
+    let mut older = Client::login(&node, 101, "ua");
+    let mut web = Client::login(&node, 101, "ua");
+    let mut other = Client::login(&node, 101, "ub");
+    expect_enter(&mut web, "ub");
+    let text = "\"你好\" <b>\\ \u{1f600}\n";
+    let fields = [("appID", "101"), ("userID", "ua"), ("msgID", "m-1"), ("message", text)];
+    assert_eq!(node.post_data("/user/sendMessage", &fields), json!({"sendResults": true}));
+    let data = json!({"target": "", "type": "text", "msg": text, "from": "ua"});
+    let response = json!({"code": 200, "codeMsg": "Ok", "data": data});
+    assert_eq!(web.recv_json(), json!({"seq": "m-1", "cmd": "msg", "response": response}));
+    for client in [&mut stranger, &mut phone, &mut older, &mut other, &mut web] {
+        client.expect_silence();
+    }
+}
+
+#[test]
+fn a_message_to_all_reaches_every_user_of_the_app_but_the_sender() {
+    let node = one_reactor();
+    let mut stranger = Client::connect(&node);
+    let mut elsewhere = Client::login(&node, 102, "ub");
+    let mut older = Client::login(&node, 101, "ub");
+    let mut sender = Client::login(&node, 101, "ua");
+    expect_enter(&mut older, "ua");
+    let mut newer = Client::login(&node, 101, "ub");
+    expect_enter(&mut sender, "ub");
+    let fields = [("appID", "101"), ("userID", "ua"), ("msgID", "m-2"), ("message", "hello")];
+    assert_eq!(node.post_data("/user/sendMessageAll", &fields), json!({"sendResults": true}));
+    let data = json!({"target": "", "type": "text", "msg": "hello", "from": "ua"});
+    let response = json!({"code": 200, "codeMsg": "Ok", "data": data});
+    assert_eq!(newer.recv_json(), json!({"seq": "m-2", "cmd": "msg", "response": response}));
+    for client in [&mut stranger, &mut elsewhere, &mut older, &mut sender, &mut newer] {
+        client.expect_silence();
+    }
+}
