@@ -161,11 +161,15 @@ impl Reactor {
         self.shared.outboxes.set_largest(self.index, 0);
         let (_, others_largest) = self.shared.outboxes.largest();
         while self.shared.outboxes.used_bytes() > self.shared.outboxes.relief_bytes()
-            && let Some((_, slot)) = backlogs.pop_if(|(bytes, _)| *bytes >= others_largest)
+            && let Some((bytes, slot)) = backlogs.pop_if(|(bytes, _)| *bytes >= others_largest)
         {
             if matches!(self.conns[slot].state, State::Open(_)) {
                 self.close_slow(slot, Cause::Shed);
-            } else {
+            }
+            // A frame that was begun is kept when the rest is dropped. If it is
+            // most of the backlog, or the peer had its chance, nothing is freed:
+            // without this the next largest would have to pay for it.
+            if self.conns[slot].backlog_bytes() > bytes / 2 {
                 self.lose(slot, Cause::Shed);
             }
         }

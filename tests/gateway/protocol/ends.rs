@@ -2,6 +2,7 @@
 //! not end with them.
 
 use crate::support::{Client, Message, Node, client_frame};
+use millgate::config::Limits;
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Write};
@@ -12,7 +13,7 @@ use std::time::Duration;
 #[test]
 fn a_silent_client_is_reaped_and_a_live_one_is_not() {
     let node = Node::with(|config| {
-        config.heartbeat.idle_timeout = Duration::from_secs(1);
+        config.heartbeat.idle_timeout = Duration::from_secs(2);
         // The handshake may take longer than that; it must not count.
         config.limits.handshake_timeout = Duration::from_secs(60);
     });
@@ -45,15 +46,44 @@ fn a_handshake_has_its_time() {
     done.expect_silence();
 }
 
+/// The last word is the server's: it does not wait for ever for a client to
+/// end its side, nor to read what it is owed.
+#[test]
+fn a_closing_handshake_has_its_time() {
+    let node = Node::with(|config| {
+        // The clock of this test: a handshake that never comes, a little later.
+        config.limits.handshake_timeout = Duration::from_secs(6);
+    });
+    let mut stubborn = Client::connect(&node);
+    stubborn.send_frame(0x83, b"");
+    stubborn.expect_close(1002);
+    let mut deaf = Client::over(narrow(&node));
+    deaf.send_raw(&Client::request("/echo"));
+    assert!(deaf.read_head().starts_with("HTTP/1.1 101 "));
+    let message = client_frame(0x82, &[7; 60_000]);
+    let goodbye = client_frame(0x88, b"\x03\xe8");
+    deaf.send_raw(&[message.clone(), message, goodbye].concat());
+    let mut clock = Client::tcp(node.websocket());
+    assert_eq!(node.metric("millgate_connections"), 3.0);
+    assert_eq!(clock.read_to_end(), b"");
+    assert_eq!(node.metric("millgate_connections"), 0.0);
+    assert_eq!(node.metric("millgate_outbox_bytes"), 0.0);
+    drop((stubborn, deaf));
+}
+
 #[test]
 fn a_full_node_says_so() {
     let node = Node::with(|config| config.limits.connections = 2);
     let first = Client::connect(&node);
     let mut second = Client::connect(&node);
-    let mut third = Client::tcp(node.websocket());
-    let answer = String::from_utf8(third.read_to_end()).expect("ASCII");
-    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    assert!(answer.contains("\r\nRetry-After: "), "{answer}");
+    for request in [Vec::new(), Client::request("/acc")] {
+        let mut third = Client::tcp(node.websocket());
+        // It may have been turned away before it could ask.
+        third.try_send_raw(&request);
+        let answer = String::from_utf8(third.read_to_end()).expect("ASCII");
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("\r\nRetry-After: "), "{answer}");
+    }
     second.expect_silence();
     // Whoever leaves makes room: it is there once the server has said goodbye.
     first.close();
@@ -179,9 +209,19 @@ fn replies_wait_for_a_client_that_does_not_read() {
 /// The reference stops for everybody when one client stops reading.
 #[test]
 fn a_client_that_does_not_read_its_pushes_is_closed_alone() {
+    slow_client_is_closed(|limits| limits.outbox_bytes = 4_096, "slow");
+}
+
+/// The bound for all is reached before its own.
+#[test]
+fn a_client_that_does_not_read_is_closed_for_the_sake_of_all() {
+    slow_client_is_closed(|limits| limits.outbox_total_bytes = 16_384, "shed");
+}
+
+fn slow_client_is_closed(change: impl FnOnce(&mut Limits), cause: &str) {
     let node = Node::with(|config| {
         config.reactor.threads = 1;
-        config.limits.outbox_bytes = 4_096;
+        change(&mut config.limits);
     });
     let mut watcher = Client::login(&node, 101, "watcher");
     let mut slow = Client::over(narrow(&node));
@@ -212,6 +252,8 @@ fn a_client_that_does_not_read_its_pushes_is_closed_alone() {
     }
     assert!(received > 0);
     slow.expect_end();
+    let closes = node.metric(&format!("millgate_closes_total{{cause=\"{cause}\"}}"));
+    assert_eq!(closes, 1.0, "{cause}");
 }
 
 /// Reads that the passer-by came and went; true if the slow one's exit is before that.
