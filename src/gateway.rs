@@ -139,17 +139,6 @@ impl Gateway {
         self.control.http_addr()
     }
 
-    /// Waits for SIGTERM or SIGINT, then ends in good order. A second signal
-    /// ends the process at once.
-    ///
-    /// # Errors
-    /// When the signals cannot be waited for.
-    pub fn run_until_signal(self) -> Result<(), StartError> {
-        self.control.wait_for_signal()?;
-        self.stop();
-        Ok(())
-    }
-
     /// Ends in good order: no new clients, close 1012 to everybody at a pace
     /// that fits into `stop.timeout`, then the control plane.
     pub fn stop(self) {

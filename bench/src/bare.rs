@@ -14,7 +14,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 const LISTENER: u64 = u64::MAX;
 
 /// Answers every read with a write of the same bytes, until it is killed.
-pub fn echo() -> io::Result<()> {
+pub(crate) fn echo() -> io::Result<()> {
     let listener = socket_with(
         AddressFamily::INET,
         SocketType::STREAM,

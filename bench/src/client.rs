@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Connections to one server.
-pub struct Crowd {
+pub(crate) struct Crowd {
     poll: Poll,
     sockets: Vec<TcpStream>,
     buffer: Vec<u8>,
@@ -19,12 +19,17 @@ const HANDSHAKE: &str = "HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnec
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 impl Crowd {
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self { poll: Poll::new()?, sockets: Vec::new(), buffer: vec![0; 1 << 18] })
     }
 
     /// Connects until there are `count`; upgrades each one on `path`, if there is one.
-    pub fn grow(&mut self, server: SocketAddr, path: Option<&str>, count: usize) -> io::Result<()> {
+    pub(crate) fn grow(
+        &mut self,
+        server: SocketAddr,
+        path: Option<&str>,
+        count: usize,
+    ) -> io::Result<()> {
         while self.sockets.len() < count {
             let mut socket = std::net::TcpStream::connect(server)?;
             socket.set_nodelay(true)?;
@@ -45,7 +50,7 @@ impl Crowd {
     }
 
     /// Sends `message(i)` from each of these connections.
-    pub fn send_some(
+    pub(crate) fn send_some(
         &mut self,
         who: Range<usize>,
         message: impl Fn(usize) -> Vec<u8>,
@@ -60,7 +65,7 @@ impl Crowd {
     /// Reads what comes and hands it to `take(connection, bytes)`, which may
     /// return something to send there, until `done` says so or time is up.
     /// Returns the time that took.
-    pub fn serve(
+    pub(crate) fn serve(
         &mut self,
         limit: Duration,
         mut take: impl FnMut(usize, &[u8]) -> Option<Vec<u8>>,
@@ -102,12 +107,12 @@ impl Crowd {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a stopwatch is what this program is for")]
-pub fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 /// A masked text frame of at most 125 bytes.
-pub fn text_frame(text: &str) -> Vec<u8> {
+pub(crate) fn text_frame(text: &str) -> Vec<u8> {
     let mask = [0x5A, 0x11, 0xC3, 0x7E];
     let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).unwrap_or(0)];
     frame.extend_from_slice(&mask);

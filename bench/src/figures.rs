@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Measures and prints everything.
-pub fn print(gateway: &Path, rounds: usize, connections: usize) -> io::Result<()> {
+pub(crate) fn print(gateway: &Path, rounds: usize, connections: usize) -> io::Result<()> {
     memory(gateway)?;
     echo(gateway, rounds, connections)?;
     for _ in 0..3 {

@@ -8,14 +8,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A running server; killed when it goes out of scope.
-pub struct Server {
+pub(crate) struct Server {
     process: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Server {
     /// The gateway with one reactor and its echo endpoint, announcing as `exact_up_to` says.
-    pub fn gateway(binary: &Path, threads: usize, settings: &[&str]) -> io::Result<Self> {
+    pub(crate) fn gateway(binary: &Path, threads: usize, settings: &[&str]) -> io::Result<Self> {
         let mut command = Command::new(binary);
         command.args(["serve", "--websocket", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         command.args(["--threads", &threads.to_string(), "--set", "echo.path=/echo"]);
@@ -37,7 +37,7 @@ impl Server {
     }
 
     /// The bare loop of this very binary.
-    pub fn bare() -> io::Result<Self> {
+    pub(crate) fn bare() -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         let mut process = command.arg("bare-echo").stdout(Stdio::piped()).spawn()?;
         let stdout = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// CPU time of all its threads, to the nanosecond (kernel: `proc/<pid>/schedstat`).
-    pub fn cpu(&self) -> io::Result<Duration> {
+    pub(crate) fn cpu(&self) -> io::Result<Duration> {
         let mut total = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
             let schedstat = fs::read_to_string(task?.path().join("schedstat"))?;
@@ -68,7 +68,7 @@ impl Server {
     }
 
     /// Resident anonymous memory in bytes.
-    pub fn memory(&self) -> io::Result<u64> {
+    pub(crate) fn memory(&self) -> io::Result<u64> {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.process.id()))?;
         let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
         let kibibytes = line.and_then(|rest| rest.trim().strip_suffix(" kB"));

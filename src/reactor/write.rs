@@ -37,7 +37,7 @@ impl Reactor {
 
     /// Sends whole frames that others have caused, in one `writev`. A peer
     /// whose backlog would exceed its bound is closed with 3008.
-    pub(super) fn send_frames(&mut self, slot: u32, frames: &[Frame]) {
+    pub(super) fn send_frames(&mut self, slot: u32, frames: &[&Frame]) {
         for some in frames.chunks(FRAMES_PER_WAVE) {
             if !self.conns[slot].is_open() {
                 self.stats().undeliverable.add(some.len() as u64);
@@ -48,7 +48,7 @@ impl Reactor {
         }
     }
 
-    fn send_few_frames(&mut self, slot: u32, frames: &[Frame]) {
+    fn send_few_frames(&mut self, slot: u32, frames: &[&Frame]) {
         let conn = &mut self.conns[slot];
         let before = conn.backlog_bytes();
         let mut written = 0;
@@ -183,7 +183,7 @@ impl Reactor {
 impl Conn {
     /// Keeps what the kernel did not take of `frames`, from byte `written`
     /// on. False if the backlog is then above `bytes_max`.
-    fn keep_rest(&mut self, frames: &[Frame], mut written: usize, bytes_max: usize) -> bool {
+    fn keep_rest(&mut self, frames: &[&Frame], mut written: usize, bytes_max: usize) -> bool {
         for frame in frames {
             if written >= frame.len() {
                 written -= frame.len();
