@@ -44,6 +44,43 @@ fn send_octets_as_parts(client: &mut Client, octets: &[u8]) {
     client.send_frame(ENDS, b"");
 }
 
+/// Each is wrong at some octet, or at its end.
+const INVALID: [&[u8]; 32] = [
+    b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80\x65\x64\x69\x74\x65\x64",
+    b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4\x90\x80\x80\x65",
+    b"\xf8\x88\x80\x80\x80",
+    b"\xfc\x84\x80\x80\x80\x80",
+    b"\xf7\xbf\xbf\xbf",
+    b"\xfb\xbf\xbf\xbf\xbf",
+    b"\xfd\xbf\xbf\xbf\xbf\xbf",
+    b"\xf4\x90\x80\x80",
+    b"\x80",
+    b"\xbf",
+    b"\x80\xbf",
+    b"\x80\xbf\x80\xbf\x80\xbf",
+    b"\xc0 \xc1 \xc2 ",
+    b"\xe0 \xe1 ",
+    b"\xf0 \xf1 ",
+    b"\xfe",
+    b"\xff",
+    b"\xfe\xfe\xff\xff",
+    b"\xc0\xaf",
+    b"\xe0\x80\xaf",
+    b"\xf0\x80\x80\xaf",
+    b"\xc1\xbf",
+    b"\xe0\x9f\xbf",
+    b"\xf0\x8f\xbf\xbf",
+    b"\xc0\x80",
+    b"\xed\xa0\x80",
+    b"\xed\xad\xbf",
+    b"\xed\xbf\xbf",
+    b"\xed\xa0\x80\xed\xb0\x80",
+    // Cut short at the very end.
+    b"ok\xc3",
+    b"ok\xe2\x82",
+    b"ok\xf0\x9f\x98",
+];
+
 /// 6.5 to 6.22: every kind of text, whole, in two parts cut anywhere, and as octets.
 #[test]
 fn group_6_valid_and_invalid_sequences() {
@@ -76,42 +113,7 @@ fn group_6_valid_and_invalid_sequences() {
         }
     }
     client.close();
-    let invalid: [&[u8]; 32] = [
-        b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80\x65\x64\x69\x74\x65\x64",
-        b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4\x90\x80\x80\x65",
-        b"\xf8\x88\x80\x80\x80",
-        b"\xfc\x84\x80\x80\x80\x80",
-        b"\xf7\xbf\xbf\xbf",
-        b"\xfb\xbf\xbf\xbf\xbf",
-        b"\xfd\xbf\xbf\xbf\xbf\xbf",
-        b"\xf4\x90\x80\x80",
-        b"\x80",
-        b"\xbf",
-        b"\x80\xbf",
-        b"\x80\xbf\x80\xbf\x80\xbf",
-        b"\xc0 \xc1 \xc2 ",
-        b"\xe0 \xe1 ",
-        b"\xf0 \xf1 ",
-        b"\xfe",
-        b"\xff",
-        b"\xfe\xfe\xff\xff",
-        b"\xc0\xaf",
-        b"\xe0\x80\xaf",
-        b"\xf0\x80\x80\xaf",
-        b"\xc1\xbf",
-        b"\xe0\x9f\xbf",
-        b"\xf0\x8f\xbf\xbf",
-        b"\xc0\x80",
-        b"\xed\xa0\x80",
-        b"\xed\xad\xbf",
-        b"\xed\xbf\xbf",
-        b"\xed\xa0\x80\xed\xb0\x80",
-        // Cut short at the very end.
-        b"ok\xc3",
-        b"ok\xe2\x82",
-        b"ok\xf0\x9f\x98",
-    ];
-    for sample in invalid {
+    for sample in INVALID {
         for cut in [0, sample.len() / 2, sample.len()] {
             let (left, right) = sample.split_at(cut);
             let mut client = echo_client(&node);

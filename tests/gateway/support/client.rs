@@ -161,7 +161,7 @@ impl Client {
     }
 
     /// Ends this side of TCP; the server may still send.
-    pub fn end_sending(&mut self) {
+    pub fn end_sending(&self) {
         self.socket.shutdown(Shutdown::Write).expect("connected");
     }
 
