@@ -31,18 +31,6 @@ fn end(mut client: Client, way: &str) {
     }
 }
 
-/// Asks for a metric until it is as it should be.
-fn await_metric(node: &Node, name: &str, as_it_should_be: impl Fn(f64) -> bool) {
-    let mut value = f64::NAN;
-    for _ in 0..5_000 {
-        value = node.metric(name);
-        if as_it_should_be(value) {
-            return;
-        }
-    }
-    panic!("{name} stays {value}");
-}
-
 #[test]
 fn half_received_messages_are_given_back() {
     let node = Node::with(|config| {
@@ -137,14 +125,14 @@ fn backlogs_are_given_back() {
     let node = node_with_backlogs_of(2 * MIB, 1);
     for way in ENDS {
         let client = untaken_echo(&node, MIB);
-        await_metric(&node, "millgate_outbox_bytes", |bytes| bytes > 500_000.0);
-        assert_eq!(node.metric("millgate_outbox_connections"), 1.0);
+        node.await_metric("millgate_outbox_bytes", |bytes| bytes > 500_000.0);
+        node.await_metric("millgate_outbox_connections", |connections| connections == 1.0);
         end(client, way);
-        await_metric(&node, "millgate_outbox_bytes", |bytes| bytes == 0.0);
-        await_metric(&node, "millgate_outbox_connections", |connections| connections == 0.0);
+        node.await_metric("millgate_outbox_bytes", |bytes| bytes == 0.0);
+        node.await_metric("millgate_outbox_connections", |connections| connections == 0.0);
     }
     let mut client = untaken_echo(&node, MIB);
-    await_metric(&node, "millgate_outbox_bytes", |bytes| bytes > 500_000.0);
+    node.await_metric("millgate_outbox_bytes", |bytes| bytes > 500_000.0);
     assert_eq!(client.recv(), Message::Binary(vec![7; MIB]));
     client.expect_silence();
 }
@@ -155,12 +143,12 @@ fn when_the_budget_is_spent_the_largest_backlog_goes_first() {
     for threads in [1, 4] {
         let node = node_with_backlogs_of(3 * MIB, threads);
         let mut small = untaken_echo(&node, MIB);
-        await_metric(&node, "millgate_outbox_connections", |connections| connections == 1.0);
+        node.await_metric("millgate_outbox_connections", |connections| connections == 1.0);
         let mut large = untaken_echo(&node, 2 * MIB + MIB / 2);
-        await_metric(&node, "millgate_closes_total{cause=\"shed\"}", |closes| closes == 1.0);
+        node.await_metric("millgate_closes_total{cause=\"shed\"}", |closes| closes == 1.0);
         // A frame that was begun cannot be taken back, so this one is cut.
         assert!(large.read_to_end().len() < 2 * MIB);
-        assert_eq!(node.metric("millgate_outbox_connections"), 1.0);
+        node.await_metric("millgate_outbox_connections", |connections| connections == 1.0);
         assert_eq!(small.recv(), Message::Binary(vec![7; MIB]));
         small.expect_silence();
     }

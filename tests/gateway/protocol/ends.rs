@@ -64,9 +64,9 @@ fn a_closing_handshake_has_its_time() {
     let goodbye = client_frame(0x88, b"\x03\xe8");
     deaf.send_raw(&[message.clone(), message, goodbye].concat());
     let mut clock = Client::tcp(node.websocket());
-    assert_eq!(node.metric("millgate_connections"), 3.0);
+    node.await_metric("millgate_connections", |connections| connections == 3.0);
     assert_eq!(clock.read_to_end(), b"");
-    assert_eq!(node.metric("millgate_connections"), 0.0);
+    node.await_metric("millgate_connections", |connections| connections == 0.0);
     assert_eq!(node.metric("millgate_outbox_bytes"), 0.0);
     drop((stubborn, deaf));
 }
