@@ -2,5 +2,6 @@
 
 #![allow(missing_docs, unreachable_pub, dead_code, reason = "tests")]
 
+mod http;
 mod smoke;
 mod support;
