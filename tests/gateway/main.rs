@@ -3,5 +3,7 @@
 #![allow(missing_docs, unreachable_pub, dead_code, reason = "tests")]
 
 mod http;
+mod http_door;
+mod http_site;
 mod smoke;
 mod support;
