@@ -176,6 +176,15 @@ impl Client {
         }
     }
 
+    /// Asserts that no byte has come so far.
+    pub fn expect_nothing_yet(&mut self) {
+        self.socket.set_nonblocking(true).expect("a socket");
+        let read = self.socket.read(&mut [0]);
+        self.socket.set_nonblocking(false).expect("a socket");
+        let kind = read.expect_err("nothing was due").kind();
+        assert_eq!(kind, std::io::ErrorKind::WouldBlock);
+    }
+
     /// Everything up to the end of TCP.
     pub fn read_to_end(&mut self) -> Vec<u8> {
         while self.fill() > 0 {}

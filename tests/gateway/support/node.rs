@@ -1,5 +1,6 @@
 //! A whole gateway in this process, on ports of its own.
 
+use super::Answer;
 use millgate::config::Config;
 use millgate::gateway::Gateway;
 use serde_json::Value;
@@ -69,6 +70,27 @@ impl Node {
 
     pub fn post_data(&self, path: &str, fields: &[(&str, &str)]) -> Value {
         data(self.post(path, fields))
+    }
+
+    /// The whole answer to a request without a body.
+    pub fn request(&self, verb: &str, path: &str) -> Answer {
+        let request = format!("{verb} {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+        self.raw(request.as_bytes())
+    }
+
+    /// The whole answer to a POST of any body.
+    pub fn send(&self, path: &str, content_type: &str, body: &str) -> Answer {
+        let len = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\
+             Content-Type: {content_type}\r\nContent-Length: {len}\r\n\r\n"
+        );
+        self.raw((head + body).as_bytes())
+    }
+
+    /// The whole answer to these bytes, which must make the server close.
+    pub fn raw(&self, request: &[u8]) -> Answer {
+        Answer::to(self.http(), request)
     }
 
     /// The value of a metric, summed over its labels; `name` may carry some.
