@@ -182,7 +182,7 @@ impl Client {
         let read = self.socket.read(&mut [0]);
         self.socket.set_nonblocking(false).expect("a socket");
         let kind = read.expect_err("nothing was due").kind();
-        assert_eq!(kind, std::io::ErrorKind::WouldBlock);
+        assert_eq!(kind, ErrorKind::WouldBlock);
     }
 
     /// Everything up to the end of TCP.
