@@ -54,6 +54,34 @@ pub const EVENTS_PER_TURN: usize = 1_024;
 /// Pause after the kernel has run out of descriptors or memory, in milliseconds.
 pub const ACCEPT_PAUSE_MS: u64 = 500;
 
+/// HTTP connections at once; further ones wait in the accept queue. At some
+/// 100 KiB each, buffers and a piece of a list included, they stay near 100 MiB.
+pub const HTTP_CONNECTIONS_MAX: u32 = 1_024;
+
+/// Largest head of an HTTP request; answered 431 above it.
+pub const HTTP_HEAD_BYTES_MAX: usize = 32_768;
+
+/// Silence on an HTTP connection between two requests, and time for a head to arrive.
+pub const HTTP_IDLE_SECONDS: u64 = 30;
+
+/// Time for the body of an HTTP request to arrive; 408 after it.
+pub const HTTP_BODY_SECONDS: u64 = 10;
+
+/// How much of a body above the limit is read and thrown away, so that a
+/// caller who is still writing sees the answer instead of a reset.
+pub const HTTP_DISCARD_BYTES_MAX: usize = 1 << 20;
+
+/// A streamed answer is made in pieces of about this size, each when the
+/// one before it has left.
+pub const HTTP_PIECE_BYTES: usize = 32_768;
+
+/// Users taken from the directory at once for a list. At a million users in
+/// one room that is mostly a whole shard, which is then looked through only once.
+pub const LIST_PAGE_MAX: usize = 4_096;
+
+/// Lines of the kernel's socket list read at once.
+pub const SOCKET_LINES_PER_PIECE: usize = 4_096;
+
 /// Log lines waiting to be written, about 4 MiB; further ones are dropped and counted.
 pub const LOG_LINES_MAX: usize = 16_384;
 

@@ -67,10 +67,13 @@ impl Delivery {
         }
     }
 
-    /// Sends to every user of an app but the sender.
+    /// Sends to every user of an app but the sender; an app that does not exist has none.
     pub(super) fn to_all(&self, message: Message<'_>) -> Sent {
         if !self.seen.is_new(message.msg_id, self.clock.now()) {
             return Sent::Duplicate;
+        }
+        if self.hub.directory.room_of(message.app).is_none() {
+            return Sent::Yes;
         }
         let frame = encode(message);
         if frame.len() > self.frame_bytes_max {
@@ -81,6 +84,11 @@ impl Delivery {
             Ok(()) => Sent::Yes,
             Err(_) => Sent::Failed(BUSY),
         }
+    }
+
+    /// How many message ids are remembered.
+    pub(super) fn remembered(&self) -> usize {
+        self.seen.len()
     }
 }
 

@@ -68,6 +68,7 @@ impl Control {
             hub: parts.hub,
             metrics: parts.metrics,
             delivery,
+            clock: parts.clock,
             websocket_addr: parts.websocket_addr,
         };
         let http = runtime.spawn(http::serve(listener, site, ended));

@@ -33,9 +33,46 @@ fn memory_of_host(meminfo: &str) -> Option<usize> {
     Some(kibibytes * 1024)
 }
 
+/// What the kernel says about this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Threads.
+    pub threads: u64,
+    /// Memory that is in RAM.
+    pub resident_bytes: u64,
+}
+
+impl Process {
+    /// As it is now; zero where the kernel does not tell.
+    #[must_use]
+    pub fn now() -> Self {
+        fs::read_to_string("/proc/self/status").map_or_else(|_| Self::default(), |s| Self::of(&s))
+    }
+
+    fn of(status: &str) -> Self {
+        let number = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_ascii_whitespace().next()?.parse::<u64>().ok()
+        };
+        Self {
+            threads: number("Threads:").unwrap_or(0),
+            resident_bytes: number("VmRSS:").unwrap_or(0) * 1024,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_process_is_read_from_its_status() {
+        let text = "Name:\tmillgate\nVmRSS:\t    1234 kB\nThreads:\t7\n";
+        assert_eq!(Process::of(text), Process { threads: 7, resident_bytes: 1234 * 1024 });
+        assert_eq!(Process::of("Name:\tx\nVmRSS:\tmuch\n"), Process::default());
+        let now = Process::now();
+        assert!(now.threads >= 1 && now.resident_bytes > 1 << 16, "{now:?}");
+    }
 
     #[test]
     fn memory_is_read_in_bytes() {

@@ -1,3 +1,4 @@
-//! What this host allows.
+//! What this host allows, and what the kernel knows.
 
 pub mod kernel;
+pub mod sockets;

@@ -1,11 +1,27 @@
 //! The HTTP API, the pages and the metrics.
+//!
+//! Invariant: no answer is larger in memory than a piece of it. What can be
+//! long is made while the caller reads it.
+
+mod answer;
+mod api;
+mod form;
+mod list;
+mod log;
+mod metrics;
+mod page;
+mod server;
+mod state;
 
 use super::delivery::Delivery;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use answer::Refusal;
 use axum::Router;
-use axum::routing::get;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -18,18 +34,29 @@ pub(super) struct Site {
     pub(super) hub: Arc<Hub>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) delivery: Delivery,
+    pub(super) clock: Clock,
     pub(super) websocket_addr: SocketAddr,
 }
 
 /// Serves until `ended` says so, then finishes what is under way.
-pub(super) async fn serve(listener: TcpListener, site: Site, mut ended: watch::Receiver<bool>) {
-    let routes =
-        Router::new().route("/healthz", get(|| async { "ok\n" })).with_state(Arc::new(site));
-    let end = async move {
-        // An error means that the sender is gone: an end as well.
-        let _told = ended.wait_for(|ended| *ended).await;
-    };
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(end).await {
-        tracing::error!(%error, "HTTP server failed");
-    }
+pub(super) async fn serve(listener: TcpListener, site: Site, ended: watch::Receiver<bool>) {
+    server::run(listener, routes(Arc::new(site)), ended).await;
+}
+
+/// Every route; the verbs are those of the reference, HEAD goes with GET.
+fn routes(site: Arc<Site>) -> Router {
+    Router::new()
+        .route("/user/list", get(list::users))
+        .route("/user/online", get(api::online))
+        .route("/user/sendMessage", post(api::send_message))
+        .route("/user/sendMessageAll", post(api::send_message_all))
+        .route("/system/state", get(state::state))
+        .route("/home/index", get(page::index))
+        .route("/home/{asset}", get(page::asset))
+        .route("/metrics", get(metrics::metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .fallback(|| async { Refusal::NotFound })
+        .method_not_allowed_fallback(|| async { Refusal::WrongVerb })
+        .layer(from_fn_with_state(Arc::clone(&site), log::observe))
+        .with_state(site)
 }

@@ -1,0 +1,86 @@
+//! What callers get: the envelope of the reference, and refusals in the same shape.
+
+use crate::command::Code;
+use axum::body::{Body, Bytes};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_util::Stream;
+use serde_json::Value;
+use std::convert::Infallible;
+
+/// What every success begins with; its data and a `}` follow.
+pub(super) const SUCCESS: &[u8] = br#"{"code":200,"msg":"Success","data":"#;
+
+/// An answer with data.
+pub(super) fn success(data: &Value) -> Response {
+    of_code(Code::Ok, data)
+}
+
+/// A failure in the words of the reference: HTTP 200, and the code in the answer.
+pub(super) fn failure(code: Code) -> Response {
+    of_code(code, &Value::Null)
+}
+
+/// A success that is made piece by piece, as the caller reads it.
+pub(super) fn streamed<S>(pieces: S) -> Response
+where
+    S: Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+{
+    respond(StatusCode::OK, Body::from_stream(pieces))
+}
+
+fn of_code(code: Code, data: &Value) -> Response {
+    respond(StatusCode::OK, envelope(code.number(), code.text(), data))
+}
+
+/// `msg` is one of our own texts, none of which needs escaping.
+fn envelope(code: u16, msg: &str, data: &Value) -> Body {
+    Body::from(format!("{{\"code\":{code},\"msg\":\"{msg}\",\"data\":{data}}}"))
+}
+
+fn respond(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A request that is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// 400: the body is not what its content type says.
+    Malformed,
+    /// 404: no such route.
+    NotFound,
+    /// 405: the route takes other verbs.
+    WrongVerb,
+    /// 408: the body did not arrive in time.
+    TooSlow,
+    /// 413: the body is larger than `limits.body_bytes`.
+    TooLarge,
+    /// 500: a fault of this program.
+    Broken,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, msg) = match self {
+            Self::Malformed => (StatusCode::BAD_REQUEST, "the body is malformed"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "there is no such route"),
+            Self::WrongVerb => (StatusCode::METHOD_NOT_ALLOWED, "the route takes another verb"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+            Self::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+        };
+        respond(status, envelope(status.as_u16(), msg, &Value::Null))
+    }
+}
+
+/// Appends a JSON string.
+pub(super) fn append_string(out: &mut Vec<u8>, text: &str) {
+    // Writing a string into memory cannot fail.
+    let _infallible = serde_json::to_writer(out, text);
+}

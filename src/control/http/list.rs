@@ -1,0 +1,235 @@
+//! `GET /user/list`: who is in a room, a piece at a time.
+
+use super::Site;
+use super::answer::{SUCCESS, append_string, failure, streamed};
+use super::form::{Fields, Query};
+use crate::command::Code;
+use crate::hub::Directory;
+use crate::id::{AppId, UserId};
+use crate::limits::{HTTP_PIECE_BYTES, LIST_PAGE_MAX};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::Response;
+use futures_util::stream;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+/// Answers with everybody in the room; with `limit`, `cursor` or both, with a
+/// part of them and where the next part begins.
+pub(super) async fn users(State(site): State<Arc<Site>>, Query(fields): Query) -> Response {
+    match Listing::new(&site.hub.directory, &fields) {
+        Some(listing) => streamed(stream::unfold(Some(listing), |listing| async {
+            let mut listing = listing?;
+            // A caller that reads faster than the list is made must not keep the thread.
+            tokio::task::yield_now().await;
+            let (piece, is_last) = listing.piece();
+            Some((Ok::<_, Infallible>(Bytes::from(piece)), (!is_last).then_some(listing)))
+        })),
+        None => failure(Code::BadParameter),
+    }
+}
+
+/// A list that is being written.
+struct Listing {
+    walk: Walk,
+    is_begun: bool,
+    count: usize,
+    /// What is told as the number of users, where the list is only a part of them.
+    members: Option<usize>,
+}
+
+impl Listing {
+    /// `None` when `limit` or `cursor` cannot be read.
+    fn new(directory: &Arc<Directory>, fields: &Fields) -> Option<Self> {
+        let (limit, cursor) = (fields.find("limit"), fields.find("cursor"));
+        let app = fields.app();
+        let limited = match limit {
+            Some(text) => text.parse().ok().filter(|limit| *limit > 0)?,
+            None => usize::MAX,
+        };
+        let from = match cursor {
+            Some(text) => position(text)?,
+            None => 0,
+        };
+        let is_part = limit.is_some() || cursor.is_some();
+        Some(Self {
+            walk: Walk::new(directory, app, from, limited),
+            is_begun: false,
+            count: 0,
+            members: is_part.then(|| directory.members(app)),
+        })
+    }
+
+    /// The next piece, and whether it is the last.
+    fn piece(&mut self) -> (Vec<u8>, bool) {
+        let mut out = Vec::new();
+        if !self.is_begun {
+            self.is_begun = true;
+            out.extend_from_slice(SUCCESS);
+            out.extend_from_slice(b"{\"userList\":[");
+        }
+        while out.len() < HTTP_PIECE_BYTES {
+            let Some(users) = self.walk.next() else {
+                self.end(&mut out);
+                return (out, true);
+            };
+            for user in users {
+                if self.count > 0 {
+                    out.push(b',');
+                }
+                append_string(&mut out, &user);
+                self.count += 1;
+            }
+        }
+        (out, false)
+    }
+
+    fn end(&self, out: &mut Vec<u8>) {
+        let count = self.members.unwrap_or(self.count);
+        out.extend_from_slice(format!("],\"userCount\":{count}").as_bytes());
+        if let Some(at) = self.walk.rest() {
+            out.extend_from_slice(format!(",\"cursor\":\"{}\"", cursor(at)).as_bytes());
+        }
+        out.extend_from_slice(b"}}");
+    }
+}
+
+/// A walk over the users of one room, some at a time.
+pub(super) struct Walk {
+    directory: Arc<Directory>,
+    app: AppId,
+    at: Option<u64>,
+    left: usize,
+}
+
+impl Walk {
+    /// From position `from` on, over at most `max` users.
+    pub(super) fn new(directory: &Arc<Directory>, app: AppId, from: u64, max: usize) -> Self {
+        Self { directory: Arc::clone(directory), app, at: Some(from), left: max }
+    }
+
+    /// The next ones, which may be none; `None` at the end.
+    pub(super) fn next(&mut self) -> Option<Vec<UserId>> {
+        let at = self.at.filter(|_| self.left > 0)?;
+        let page = self.directory.page(self.app, at, self.left.min(LIST_PAGE_MAX));
+        self.left -= page.users.len();
+        self.at = page.next;
+        Some(page.users)
+    }
+
+    /// Where the walk would go on, if there is anybody.
+    fn rest(&self) -> Option<u64> {
+        let mut at = self.at;
+        while let Some(from) = at {
+            let page = self.directory.page(self.app, from, 1);
+            if !page.users.is_empty() {
+                return Some(from);
+            }
+            at = page.next;
+        }
+        None
+    }
+}
+
+/// What a position looks like outside.
+fn cursor(at: u64) -> String {
+    format!("{at:016x}")
+}
+
+fn position(cursor: &str) -> Option<u64> {
+    let is_ours = cursor.len() == 16 && cursor.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_ours.then(|| u64::from_str_radix(cursor, 16).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ConnId;
+    use crate::session::User;
+    use serde_json::Value;
+    use std::collections::HashSet;
+
+    const APP: AppId = AppId(101);
+
+    fn room(users: usize) -> Arc<Directory> {
+        let directory = Directory::new(&[APP.0]);
+        for n in 0..users {
+            let conn = ConnId { reactor: 0, slot: 0, serial: 0 };
+            directory.login(Arc::new(User::new(APP, format!("\"user\"-{n}").into(), conn)));
+        }
+        Arc::new(directory)
+    }
+
+    /// Reads a list to its end: its data, and the size of its largest piece.
+    fn read(directory: &Arc<Directory>, query: &str) -> (Value, usize) {
+        let mut listing = Listing::new(directory, &Fields::of_pairs(query.as_bytes())).unwrap();
+        let (mut text, mut largest) = (Vec::new(), 0);
+        loop {
+            let (piece, is_last) = listing.piece();
+            largest = largest.max(piece.len());
+            text.extend(piece);
+            if is_last {
+                let answer: Value = serde_json::from_slice(&text).unwrap();
+                assert_eq!((&answer["code"], &answer["msg"]), (&200.into(), &"Success".into()));
+                return (answer["data"].clone(), largest);
+            }
+        }
+    }
+
+    fn names(data: &Value) -> HashSet<String> {
+        let list = data["userList"].as_array().unwrap();
+        let names: HashSet<_> = list.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+        assert_eq!(names.len(), list.len(), "nobody twice");
+        names
+    }
+
+    #[test]
+    fn a_long_list_is_made_of_small_pieces() {
+        let (data, largest) = read(&room(200_000), "appID=101");
+        assert_eq!(data["userCount"], 200_000);
+        assert_eq!(data.get("cursor"), None);
+        let names = names(&data);
+        assert!((0..200_000).all(|n| names.contains(&format!("\"user\"-{n}"))));
+        assert!(largest < 2 * HTTP_PIECE_BYTES, "{largest}");
+    }
+
+    #[test]
+    fn cursors_lead_through_the_whole_list() {
+        let directory = room(10_000);
+        for limit in [1_usize, 999, 5_000, 10_000, 20_000] {
+            // With limit 1 the first steps say enough.
+            let steps = if limit == 1 { 50 } else { usize::MAX };
+            let (mut seen, mut query) = (HashSet::new(), format!("appID=101&limit={limit}"));
+            for step in 1..=steps {
+                let (data, _) = read(&directory, &query);
+                assert_eq!(data["userCount"], 10_000);
+                seen.extend(names(&data));
+                assert_eq!(seen.len(), 10_000.min(step * limit), "each page is full");
+                let Some(cursor) = data.get("cursor") else { break };
+                query = format!("appID=101&limit={limit}&cursor={}", cursor.as_str().unwrap());
+            }
+            assert_eq!(seen.len(), 10_000.min(steps.saturating_mul(limit)));
+        }
+    }
+
+    #[test]
+    fn an_empty_room_and_no_room_are_empty_lists() {
+        for query in ["appID=101", "appID=7", "", "appID=7&limit=10"] {
+            let (data, _) = read(&room(0), query);
+            assert_eq!(data, serde_json::json!({"userList": [], "userCount": 0}), "{query}");
+        }
+    }
+
+    #[test]
+    fn limits_and_cursors_are_read_strictly() {
+        let directory = room(1);
+        let bad = ["limit=", "limit=0", "limit=-1", "limit=x", "limit=1.5", "cursor=", "cursor=1"];
+        let more = ["cursor=zzzzzzzzzzzzzzzz", "cursor=%2B00000000000000f", "limit=1&cursor=x"];
+        for query in bad.into_iter().chain(more) {
+            assert!(
+                Listing::new(&directory, &Fields::of_pairs(query.as_bytes())).is_none(),
+                "{query}"
+            );
+        }
+    }
+}

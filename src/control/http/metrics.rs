@@ -1,0 +1,307 @@
+//! `GET /metrics`: the node in the text format of Prometheus, made on scrape.
+//!
+//! Reactors are told apart only where one of them alone can be in trouble; with
+//! 64 of them the page has some 1,200 lines.
+
+use super::Site;
+use super::answer::Refusal;
+use crate::host::kernel::Process;
+use crate::metrics::{Cause, Metrics, ReactorStats, TURN_BUCKETS_US, Tally, TurnTimes};
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
+use prometheus::{TEXT_FORMAT, TextEncoder};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Answers with all metrics.
+pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
+    let page = Page(Vec::new())
+        .of_node(&site)
+        .of_reactors(&site)
+        .of_traffic(&site.metrics)
+        .of_queues(&site.metrics);
+    match TextEncoder::new().encode_to_string(&page.0) {
+        Ok(text) => {
+            ([(CONTENT_TYPE, TEXT_FORMAT), (CACHE_CONTROL, "no-store")], text).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be written");
+            Refusal::Broken.into_response()
+        }
+    }
+}
+
+struct Page(Vec<MetricFamily>);
+
+type Labels = Vec<(&'static str, String)>;
+
+impl Page {
+    fn of_node(self, site: &Site) -> Self {
+        let directory = &site.hub.directory;
+        let users = directory
+            .apps()
+            .map(|app| (vec![("app", app.to_string())], as_f64(directory.members(app) as u64)));
+        let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+        let Process { threads, resident_bytes } = Process::now();
+        self.gauges(
+            "millgate_build_info",
+            "Always 1; the label says which version runs.",
+            [(version, 1.0)],
+        )
+        .gauge(
+            "process_resident_memory_bytes",
+            "Memory of the process that is in RAM.",
+            resident_bytes,
+        )
+        .gauge("process_threads", "Threads of the process.", threads)
+        .gauges("millgate_users", "Users logged in, by app.", users)
+        .gauge(
+            "millgate_dedup_entries",
+            "Message ids remembered so that none is sent twice.",
+            site.delivery.remembered() as u64,
+        )
+    }
+
+    fn of_reactors(self, site: &Site) -> Self {
+        let blocks = || site.metrics.reactors.iter().enumerate();
+        let label = |index: usize| vec![("reactor", index.to_string())];
+        let gauge = |of: fn(&ReactorStats) -> f64| {
+            blocks().map(move |(index, block)| (label(index), of(block)))
+        };
+        let depths = site.hub.router.depths().enumerate();
+        let turns = blocks().map(|(index, block)| (label(index), histogram(&block.turns)));
+        self.gauges(
+            "millgate_connections",
+            "Sockets held, handshakes included, by reactor.",
+            gauge(|block| as_f64(block.connections.get())),
+        )
+        .gauges(
+            "millgate_mailbox_depth",
+            "Orders waiting for a reactor.",
+            depths.map(|(index, depth)| (label(index), as_f64(depth as u64))),
+        )
+        .gauges(
+            "millgate_wheel_lag_seconds",
+            "How late a reactor looked at its oldest wheel tick.",
+            gauge(|block| as_f64(block.wheel_lag_ms.get()) / 1e3),
+        )
+        .family(
+            "millgate_turn_seconds",
+            "Time of one pass of a reactor's loop, waiting left out.",
+            MetricType::HISTOGRAM,
+            turns.map(|(labels, turns)| {
+                let mut metric = Metric::from_label(pairs(labels));
+                metric.set_histogram(turns);
+                metric
+            }),
+        )
+    }
+
+    fn of_traffic(self, metrics: &Metrics) -> Self {
+        let total = |of: fn(&ReactorStats) -> &Tally| metrics.total(of);
+        let closes = Cause::ALL.into_iter().map(|(cause, name)| {
+            let ends = metrics.total(|block| &block.closes[cause as usize]);
+            (vec![("cause", name.to_owned())], as_f64(ends))
+        });
+        let both_ways = |received: u64, sent: u64| {
+            [("in", received), ("out", sent)]
+                .map(|(way, n)| (vec![("direction", way.to_owned())], as_f64(n)))
+        };
+        self.counter("millgate_accepts_total", "Sockets accepted.", total(|b| &b.accepts))
+            .counter(
+                "millgate_accept_errors_total",
+                "Accepts that failed for one connection.",
+                total(|b| &b.accept_errors),
+            )
+            .counter(
+                "millgate_accept_pauses_total",
+                "Pauses because the kernel was out of descriptors or memory.",
+                total(|b| &b.accept_pauses),
+            )
+            .counter(
+                "millgate_handshakes_total",
+                "Handshakes answered 101.",
+                total(|b| &b.handshakes),
+            )
+            .counter("millgate_logins_total", "Logins accepted.", total(|b| &b.logins))
+            .counters("millgate_closes_total", "Connections ended, by cause.", closes)
+            .counters(
+                "millgate_messages_total",
+                "Messages from (in) and frames to (out) clients.",
+                both_ways(total(|b| &b.messages_in), total(|b| &b.messages_out)),
+            )
+            .counters(
+                "millgate_bytes_total",
+                "Bytes read from (in) and written to (out) clients.",
+                both_ways(total(|b| &b.bytes_in), total(|b| &b.bytes_out)),
+            )
+    }
+
+    fn of_queues(self, metrics: &Metrics) -> Self {
+        let total = |of: fn(&ReactorStats) -> &Tally| metrics.total(of);
+        let shared = &metrics.shared;
+        self.gauge(
+            "millgate_outbox_bytes",
+            "Bytes that wait for slow peers.",
+            total(|b| &b.outbox_bytes),
+        )
+        .gauge(
+            "millgate_outbox_connections",
+            "Connections with bytes that wait.",
+            total(|b| &b.outbox_connections),
+        )
+        .counter(
+            "millgate_undeliverable_total",
+            "Messages for connections that were gone when they arrived.",
+            total(|b| &b.undeliverable),
+        )
+        .counter(
+            "millgate_fanout_waves_total",
+            "Passes over the members of an app.",
+            total(|b| &b.fanout_waves),
+        )
+        .counter(
+            "millgate_deliver_refused_total",
+            "Messages to one user that a full mailbox refused.",
+            load(&shared.deliver_refused),
+        )
+        .counter(
+            "millgate_fanout_refused_total",
+            "Broadcasts that at least one full mailbox refused.",
+            load(&shared.fanout_refused),
+        )
+        .counter(
+            "millgate_digests_total",
+            "Digests sent to rooms too large for exact announcements.",
+            load(&shared.digests),
+        )
+    }
+
+    fn gauge(self, name: &str, help: &str, value: u64) -> Self {
+        self.gauges(name, help, [(Vec::new(), as_f64(value))])
+    }
+
+    fn counter(self, name: &str, help: &str, value: u64) -> Self {
+        self.counters(name, help, [(Vec::new(), as_f64(value))])
+    }
+
+    fn gauges(
+        self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels, f64)>,
+    ) -> Self {
+        let metrics = values.into_iter().map(|(labels, value)| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            let mut metric = Metric::from_label(pairs(labels));
+            metric.set_gauge(gauge);
+            metric
+        });
+        self.family(name, help, MetricType::GAUGE, metrics)
+    }
+
+    fn counters(
+        self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels, f64)>,
+    ) -> Self {
+        let metrics = values.into_iter().map(|(labels, value)| {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            let mut metric = Metric::from_label(pairs(labels));
+            metric.set_counter(counter);
+            metric
+        });
+        self.family(name, help, MetricType::COUNTER, metrics)
+    }
+
+    fn family(
+        mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        metrics: impl Iterator<Item = Metric>,
+    ) -> Self {
+        let mut family = MetricFamily::default();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(metrics.collect());
+        self.0.push(family);
+        self
+    }
+}
+
+fn pairs(labels: Labels) -> Vec<LabelPair> {
+    let pair = |(name, value): (&str, String)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value);
+        pair
+    };
+    labels.into_iter().map(pair).collect()
+}
+
+/// Prometheus counts from the bottom up: a bucket holds all that the smaller ones hold.
+fn histogram(turns: &TurnTimes) -> Histogram {
+    let (counts, sum_us) = turns.read();
+    let mut cumulative = 0;
+    let mut buckets = Vec::with_capacity(TURN_BUCKETS_US.len());
+    for (bound, count) in TURN_BUCKETS_US.iter().zip(counts) {
+        cumulative += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(as_f64(*bound) / 1e6);
+        bucket.set_cumulative_count(cumulative);
+        buckets.push(bucket);
+    }
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(buckets);
+    histogram.set_sample_count(counts.iter().sum());
+    histogram.set_sample_sum(as_f64(sum_us) / 1e6);
+    histogram
+}
+
+fn load(number: &AtomicU64) -> u64 {
+    number.load(Ordering::Relaxed)
+}
+
+/// The format knows only floating-point numbers; above 2⁵³ the last digits do not matter.
+fn as_f64(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn buckets_are_cumulative() {
+        let turns = TurnTimes::default();
+        for us in [5, 20, 20, 900_000] {
+            turns.record(Duration::from_micros(us));
+        }
+        let page = Page(Vec::new()).family("t", "help", MetricType::HISTOGRAM, {
+            let mut metric = Metric::default();
+            metric.set_histogram(histogram(&turns));
+            [metric].into_iter()
+        });
+        let text = TextEncoder::new().encode_to_string(&page.0).unwrap();
+        for line in [
+            "t_bucket{le=\"0.00001\"} 1",
+            "t_bucket{le=\"0.00003\"} 3",
+            "t_bucket{le=\"0.5\"} 3",
+            "t_bucket{le=\"+Inf\"} 4",
+            "t_sum 0.900045",
+            "t_count 4",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} in {text}");
+        }
+    }
+}

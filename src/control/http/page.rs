@@ -1,0 +1,155 @@
+//! The chat page of a room, and what belongs to it.
+
+use super::Site;
+use super::answer::Refusal;
+use super::form::Query;
+use crate::id::AppId;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use axum::response::{IntoResponse, Response};
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// `GET /home/index`: the page of a room; that of the first app for a room
+/// that does not exist, as in the reference.
+pub(super) async fn index(State(site): State<Arc<Site>>, Query(fields): Query) -> Response {
+    let asked = fields.app();
+    let exists = site.hub.directory.room_of(asked).is_some();
+    let default = site.config.apps.ids.first().copied().map_or(asked, AppId);
+    let app = if exists { asked } else { default };
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+        (CONTENT_SECURITY_POLICY, policy(&site)),
+        (REFERRER_POLICY, "no-referrer".to_owned()),
+        (CACHE_CONTROL, REVALIDATE.to_owned()),
+    ];
+    (headers, render(&site, app)).into_response()
+}
+
+/// `GET /home/…`: what the page is made of.
+pub(super) async fn asset(name: Result<Path<String>, PathRejection>) -> Response {
+    let (kind, text) = match name.as_ref().map_or("", |Path(name)| name.as_str()) {
+        "chat.css" => (STYLE, include_str!("page/chat.css")),
+        "chat.js" => (SCRIPT, include_str!("page/chat.js")),
+        "lines.js" => (SCRIPT, include_str!("page/lines.js")),
+        "link.js" => (SCRIPT, include_str!("page/link.js")),
+        "people.js" => (SCRIPT, include_str!("page/people.js")),
+        _ => return Refusal::NotFound.into_response(),
+    };
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, REVALIDATE)], text).into_response()
+}
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+/// A page and its scripts are of one version, also after an upgrade.
+const REVALIDATE: &str = "no-cache";
+
+/// Nothing but what this server sends, and connections only where the page is
+/// told to go. Behind a proxy the browser's name for this host is not known
+/// here, so without a configured URL every host is allowed on the one port.
+fn policy(site: &Site) -> String {
+    let page = &site.config.page;
+    let port = site.websocket_addr.port();
+    let websocket = match origin(&page.websocket_url) {
+        "" => format!("ws://*:{port} wss://*:{port}"),
+        origin => origin.to_owned(),
+    };
+    let api = origin(&page.http_url);
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+         connect-src 'self' {websocket} {api}; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'"
+    )
+}
+
+/// Scheme, host and port of a URL; a `;` or `,` would begin another directive.
+fn origin(url: &str) -> &str {
+    let host_at = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host_at..].find(['/', '?', '#', ';', ',']).map_or(url.len(), |at| host_at + at);
+    &url[..end]
+}
+
+fn render(site: &Site, app: AppId) -> String {
+    let page = &site.config.page;
+    let fillings = [
+        ("{app}", app.to_string()),
+        ("{port}", site.websocket_addr.port().to_string()),
+        ("{path}", escaped(&site.config.listen.path)),
+        ("{websocket_url}", escaped(&page.websocket_url)),
+        ("{http_url}", escaped(page.http_url.trim_end_matches('/'))),
+        ("{name_bytes}", site.config.limits.user_id_bytes.to_string()),
+        ("{rooms}", rooms(&site.config.apps.ids, app)),
+    ];
+    let mut html = include_str!("page/index.html").to_owned();
+    for (place, text) in fillings {
+        html = html.replace(place, &text);
+    }
+    html
+}
+
+/// Links to the first rooms, and to this one.
+fn rooms(ids: &[u32], current: AppId) -> String {
+    let is_shown = |(at, id): &(usize, &u32)| *at < ROOMS_SHOWN_MAX || **id == current.0;
+    let mut links = String::new();
+    for (_, id) in ids.iter().enumerate().filter(is_shown) {
+        let mark = if *id == current.0 { " aria-current=\"page\"" } else { "" };
+        // Writing into memory cannot fail.
+        let _infallible =
+            write!(links, "<li><a href=\"/home/index?appID={id}\"{mark}>{id}</a></li>");
+    }
+    links
+}
+
+/// More links than this are no navigation.
+const ROOMS_SHOWN_MAX: usize = 16;
+
+/// Text as it may stand between the quotes of an attribute.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            // Braces mark the places that are filled in.
+            '{' => safe.push_str("&#123;"),
+            '}' => safe.push_str("&#125;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_configured_cannot_leave_its_attribute() {
+        assert_eq!(escaped("/a\"><b>&'{app}"), "/a&quot;&gt;&lt;b&gt;&amp;&#39;&#123;app&#125;");
+    }
+
+    #[test]
+    fn an_origin_ends_where_its_path_begins() {
+        for (url, expected) in [
+            ("wss://chat.example.com/acc?x", "wss://chat.example.com"),
+            ("ws://[::1]:8089", "ws://[::1]:8089"),
+            ("https://a.example;script-src *", "https://a.example"),
+            ("", ""),
+        ] {
+            assert_eq!(origin(url), expected);
+        }
+    }
+
+    #[test]
+    fn rooms_are_few_and_hold_the_current_one() {
+        let ids: Vec<u32> = (1..=4_096).collect();
+        let links = rooms(&ids, AppId(4_000));
+        assert_eq!(links.matches("<li>").count(), ROOMS_SHOWN_MAX + 1);
+        assert!(links.contains("aria-current=\"page\">4000<"), "{links}");
+    }
+}

@@ -1,0 +1,137 @@
+// The connection: opened, logged in, kept alive, and opened again when it breaks.
+
+const BEAT_MS = 30_000;
+const LOGIN_MS = 15_000;
+const RETRY_MIN_MS = 1_000;
+const RETRY_MAX_MS = 30_000;
+// A connection that held for so long was a good one: its end begins a new count of failures.
+const STABLE_MS = 10_000;
+const CODE_OK = 200;
+const CODE_NOT_LOGGED_IN = 1000;
+
+export class Link {
+  #url; #app; #on;
+  #name = "";
+  #socket = null;
+  #isOnline = false;
+  #onlineSince = 0;
+  #failures = 0;
+  #lastHeard = 0;
+  #sequence = 0;
+  #beat = 0;
+  #timer = 0;
+
+  // `on.state(name, text)` tells how it stands: connecting, online, waiting or stopped;
+  // `on.push(cmd, data)` passes on what the server sends unasked.
+  constructor(url, app, on) {
+    this.#url = url;
+    this.#app = app;
+    this.#on = on;
+  }
+
+  get isOnline() {
+    return this.#isOnline;
+  }
+
+  // Connects under this name, instead of any earlier one.
+  start(name) {
+    this.#drop();
+    this.#name = name;
+    this.#failures = 0;
+    this.#connect();
+  }
+
+  // Connects at once if it was waiting to.
+  hurry() {
+    if (!this.#socket) this.#connect();
+  }
+
+  #drop() {
+    clearInterval(this.#beat);
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#isOnline = false;
+    socket?.close();
+  }
+
+  #connect() {
+    this.#drop();
+    this.#on.state("connecting", "Connecting…");
+    let socket;
+    try {
+      socket = new WebSocket(this.#url);
+    } catch (error) {
+      this.#stop(`Cannot connect: ${error.message}`);
+      return;
+    }
+    this.#socket = socket;
+    // Events of a socket that was replaced come too late to matter.
+    const current = (react) => (event) => {
+      if (socket === this.#socket) react(event);
+    };
+    socket.onopen = current(() => this.#send("login", { userID: this.#name, appID: this.#app }));
+    socket.onmessage = current((event) => this.#receive(event.data));
+    socket.onclose = current((event) => this.#ended(event.code, event.reason));
+    this.#timer = setTimeout(() => this.#ended(0, "no answer"), LOGIN_MS);
+  }
+
+  #send(cmd, data) {
+    this.#sequence += 1;
+    this.#socket.send(JSON.stringify({ seq: `${Date.now()}-${this.#sequence}`, cmd, data }));
+  }
+
+  #receive(text) {
+    this.#lastHeard = Date.now();
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      return; // Not meant for this page.
+    }
+    const { code, codeMsg, data } = message.response ?? {};
+    if (message.cmd === "login") {
+      if (code === CODE_OK) this.#loggedIn();
+      else this.#stop(`Not let in: ${codeMsg}`);
+    } else if (message.cmd === "heartbeat") {
+      if (code === CODE_NOT_LOGGED_IN) this.#ended(0, "logged out");
+    } else if (data) {
+      this.#on.push(message.cmd, data);
+    }
+  }
+
+  #loggedIn() {
+    clearTimeout(this.#timer);
+    this.#isOnline = true;
+    this.#onlineSince = Date.now();
+    this.#beat = setInterval(() => this.#heartbeat(), BEAT_MS);
+    this.#on.state("online", "Online");
+  }
+
+  #heartbeat() {
+    // The answer to the last one is long overdue: nobody is there any more.
+    if (Date.now() - this.#lastHeard > 2 * BEAT_MS) this.#ended(0, "silence");
+    else this.#send("heartbeat", { userID: this.#name });
+  }
+
+  #ended(code, reason) {
+    const wasStable = this.#isOnline && Date.now() - this.#onlineSince > STABLE_MS;
+    this.#drop();
+    // By convention the server means these: do not come back.
+    if (code >= 3500 && code <= 3999) {
+      this.#stop(`Closed by the server: ${reason || code}`);
+      return;
+    }
+    this.#failures = wasStable ? 0 : this.#failures + 1;
+    // Full jitter: a thousand pages that lose their server come back one by one.
+    const limit = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(this.#failures, 10));
+    const delay = Math.random() * limit;
+    this.#on.state("waiting", code === 1012 ? "Server restarts, reconnecting…" : "Reconnecting…");
+    this.#timer = setTimeout(() => this.#connect(), delay);
+  }
+
+  #stop(text) {
+    this.#drop();
+    this.#on.state("stopped", text);
+  }
+}

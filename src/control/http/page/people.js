@@ -1,0 +1,162 @@
+// Who is in the room: a bounded list, and how many there are in all.
+
+const SHOWN_MAX = 500;
+// A list is not fetched more often than this, and not by all pages at once.
+const FETCH_INTERVAL_MS = 10_000;
+const FETCH_SPREAD_MS = 5_000;
+const RETRY_MS = 5_000;
+
+export class People {
+  #list; #counts; #more; #fetchPage; #choose;
+  #me = "";
+  #total = 0;
+  #shown = new Map();
+  #changesMeanwhile = null;
+  #fetchedAt = 0;
+  #timer = 0;
+
+  // `fetchPage(limit)` gets the server's list; `choose(name)` is told who was clicked.
+  constructor({ list, counts, more, fetchPage, choose }) {
+    this.#list = list;
+    this.#counts = counts;
+    this.#more = more;
+    this.#fetchPage = fetchPage;
+    this.#choose = choose;
+  }
+
+  // Begins anew under this name.
+  async reset(me) {
+    this.#me = me;
+    await this.#fetch();
+  }
+
+  entered(name) {
+    this.#changesMeanwhile?.push([true, name]);
+    if (this.#shown.has(name)) return;
+    this.#total += 1;
+    if (this.#shown.size < SHOWN_MAX) this.#show(name);
+    this.#count();
+  }
+
+  left(name) {
+    this.#changesMeanwhile?.push([false, name]);
+    this.#total = Math.max(0, this.#total - 1);
+    this.#shown.get(name)?.remove();
+    this.#shown.delete(name);
+    this.#count();
+    // There is room for somebody who was not shown.
+    if (this.#hidden() > 0 && this.#shown.size < SHOWN_MAX) this.#fetchSoon();
+  }
+
+  // The room is too large to hear of each one: so many are here.
+  digest(online) {
+    this.#total = online;
+    this.#count();
+    this.#fetchSoon();
+  }
+
+  #hidden() {
+    return Math.max(0, this.#total - this.#shown.size);
+  }
+
+  #fetchSoon() {
+    if (this.#timer) return;
+    const due = this.#fetchedAt + FETCH_INTERVAL_MS - Date.now();
+    const delay = Math.max(0, due) + Math.random() * FETCH_SPREAD_MS;
+    this.#timer = setTimeout(() => this.#fetch(), delay);
+  }
+
+  async #fetch() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    this.#fetchedAt = Date.now();
+    // The list may be older than what is heard until it arrives.
+    const changes = [];
+    this.#changesMeanwhile = changes;
+    try {
+      const { userList, userCount } = await this.#fetchPage(SHOWN_MAX);
+      if (changes !== this.#changesMeanwhile) return; // A later one is under way.
+      this.#changesMeanwhile = null;
+      this.#replace(userList.slice(0, SHOWN_MAX), userCount);
+      for (const [came, name] of changes) {
+        if (came) this.entered(name);
+        else if (this.#shown.has(name)) this.left(name);
+      }
+    } catch {
+      if (changes !== this.#changesMeanwhile) return;
+      this.#changesMeanwhile = null;
+      this.#timer = setTimeout(() => this.#fetch(), RETRY_MS + Math.random() * RETRY_MS);
+    }
+  }
+
+  #replace(names, total) {
+    this.#shown.clear();
+    this.#list.replaceChildren();
+    if (names.includes(this.#me)) this.#show(this.#me);
+    for (const name of names.sort()) {
+      if (!this.#shown.has(name)) this.#append(name);
+    }
+    this.#total = Math.max(total, this.#shown.size);
+    this.#count();
+  }
+
+  // Puts a name where it belongs: one's own first, the others in order.
+  #show(name) {
+    const item = this.#item(name);
+    const isLater = (other) => other.dataset.name !== this.#me && other.dataset.name > name;
+    const next = name === this.#me ? this.#list.firstChild : [...this.#list.children].find(isLater);
+    this.#list.insertBefore(item, next ?? null);
+  }
+
+  #append(name) {
+    this.#list.append(this.#item(name));
+  }
+
+  #item(name) {
+    const item = document.createElement("li");
+    item.dataset.name = name;
+    const isMe = name === this.#me;
+    const label = document.createElement(isMe ? "span" : "button");
+    label.className = "person";
+    label.append(face(name), named(name));
+    if (isMe) {
+      const you = document.createElement("span");
+      you.className = "hint";
+      you.textContent = "you";
+      label.append(you);
+    } else {
+      label.type = "button";
+      label.title = `Write to ${name} alone`;
+      label.addEventListener("click", () => this.#choose(name));
+    }
+    item.append(label);
+    this.#shown.set(name, item);
+    return item;
+  }
+
+  #count() {
+    for (const count of this.#counts) count.textContent = this.#total.toLocaleString("en");
+    const hidden = this.#hidden();
+    this.#more.hidden = hidden === 0;
+    this.#more.textContent = `and ${hidden.toLocaleString("en")} more`;
+  }
+}
+
+// A coloured disc with a letter; the name beside it is what is read out.
+export function face(name) {
+  const disc = document.createElement("span");
+  let hash = 0;
+  for (const letter of name) hash = (hash * 31 + letter.codePointAt(0)) >>> 0;
+  disc.className = `face hue-${hash % 8}`;
+  disc.setAttribute("aria-hidden", "true");
+  disc.textContent = [...name][0]?.toUpperCase() ?? "?";
+  return disc;
+}
+
+function named(name) {
+  const text = document.createElement("span");
+  text.className = "who";
+  text.dir = "auto";
+  text.textContent = name;
+  return text;
+}
