@@ -40,7 +40,7 @@ fn the_silent_are_closed_with_3012() {
     user.expect_close(3012);
     let lived = clock.now();
     nobody.expect_close(3012);
-    assert!(lived >= Duration::from_secs(1), "{lived:?}");
+    assert!((Duration::from_secs(1)..LONG).contains(&lived), "{lived:?}");
     assert_eq!(node.metric("millgate_closes_total{cause=\"idle\"}"), 2.0);
     assert_eq!(node.metric("millgate_users"), 0.0);
 }
