@@ -143,8 +143,18 @@ impl Reactor {
         }
     }
 
-    /// Whether it is time to accept: ends a pause, opens a listener that was
-    /// closed as soon as a sixteenth of the room is free again.
+    /// Whether a listener that was closed is to be opened: as soon as a
+    /// sixteenth of the room is free again.
+    fn may_reopen(&self) -> bool {
+        self.acceptor.is_closed() && self.conns.len() < self.capacity - self.capacity / 16
+    }
+
+    /// Whether accepting has work for the next turn that nothing will announce.
+    pub(super) fn has_to_accept(&self) -> bool {
+        self.acceptor.paused_until.is_none() && (self.acceptor.more || self.may_reopen())
+    }
+
+    /// Whether it is time to accept: ends a pause, opens a closed listener.
     fn may_accept(&mut self) -> bool {
         if self.acceptor.paused_until.is_some_and(|until| self.now < until) {
             return false;
@@ -152,9 +162,7 @@ impl Reactor {
         if self.acceptor.paused_until.take().is_some() {
             self.acceptor.more = true;
         }
-        let has_room = self.conns.len() < self.capacity - self.capacity / 16;
-        if self.acceptor.is_closed()
-            && has_room
+        if self.may_reopen()
             && let Err(error) = self.acceptor.reopen(self.poll.registry())
         {
             tracing::error!(reactor = self.index, %error, "cannot listen again");

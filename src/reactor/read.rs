@@ -116,6 +116,9 @@ impl Reactor {
                 let conn = &mut self.conns[slot];
                 conn.state = State::Open(open);
                 conn.since = tick;
+                // The wheel looks at a connection when it was filed for, and the
+                // idle time-out may be shorter than that of handshakes.
+                self.file(slot);
                 match &mut bytes[upgrade.head_len..] {
                     [] => None,
                     first_frames => self.take_messages(slot, first_frames, replies),
