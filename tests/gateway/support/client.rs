@@ -134,7 +134,7 @@ impl Client {
     }
 
     /// Asserts that nothing comes for so long: for a server that cannot be asked.
-    pub fn expect_nothing_for(&mut self, time: Duration) {
+    pub fn expect_nothing_for(&self, time: Duration) {
         self.socket.set_read_timeout(Some(time)).expect("a deadline");
         let peeked = self.socket.peek(&mut [0]);
         let nothing = peeked.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock);
