@@ -62,15 +62,7 @@ impl Process {
 
     /// Waits for its end, which is when nobody holds its log any more.
     pub fn ended_within(mut self, limit: Duration) -> (ExitStatus, Vec<String>) {
-        let clock = Clock::start();
-        let mut lines = Vec::new();
-        loop {
-            match self.log.recv_timeout(limit.saturating_sub(clock.now())) {
-                Ok(line) => lines.push(line),
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Err(mpsc::RecvTimeoutError::Timeout) => panic!("still there after {limit:?}"),
-            }
-        }
+        let lines = until_end(&self.log, limit).expect("it ends in time");
         (self.child.wait().expect("it has ended"), lines)
     }
 
@@ -111,8 +103,30 @@ impl Drop for Process {
     }
 }
 
+/// Starts the program where it cannot start; returns how it ended and what it said.
+pub fn failed_start(settings: &[&str]) -> (ExitStatus, Vec<String>) {
+    let mut child = command("-n", settings).spawn().expect("the program starts");
+    let lines = until_end(&lines(&mut child), PATIENCE);
+    // Without effect on one that has ended.
+    let _gone = child.kill();
+    (child.wait().expect("it has ended"), lines.expect("it does not serve"))
+}
+
+/// Every line up to the end of the log; `None` if that does not come in time.
+fn until_end(log: &Receiver<String>, limit: Duration) -> Option<Vec<String>> {
+    let clock = Clock::start();
+    let mut lines = Vec::new();
+    loop {
+        match log.recv_timeout(limit.saturating_sub(clock.now())) {
+            Ok(line) => lines.push(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Some(lines),
+            Err(mpsc::RecvTimeoutError::Timeout) => return None,
+        }
+    }
+}
+
 /// The program in a shell that sets its limit of open files and then becomes it.
-pub fn command(ulimit: &str, settings: &[&str]) -> Command {
+fn command(ulimit: &str, settings: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("ulimit {ulimit} >/dev/null && exec \"$0\" \"$@\""));
     command.arg(env!("CARGO_BIN_EXE_millgate")).arg("serve");
