@@ -18,8 +18,9 @@ pub mod gateway; //    assembly: all parts, started and stopped in order
 pub mod control; //    control plane: HTTP API, pages, metrics; tokio, never mio
 pub mod reactor; //    data plane: sockets and everything that happens to them; mio, never tokio
 
-pub mod command; //    decisions: what a client may ask, and what it is answered
-pub mod hub; //                   who is where; the narrow waist of every message
+pub mod hub; //        routes: who is where; the narrow waist of every message
+
+pub mod command; //    decisions: what a client may ask, what it is answered, what is pushed
 
 pub mod link; //       crossing: orders between threads, their bounded boxes
 

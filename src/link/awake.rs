@@ -1,6 +1,6 @@
 //! The flag that saves a system call for every message to a busy reactor.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use super::sync::{AtomicBool, Ordering};
 
 /// Says whether the owner of a queue is sure to look into it again.
 ///
@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 ///   and sleeps only if it is empty; it calls [`Awake::rise`] when it is back.
 ///
 /// Both sides swap with `AcqRel`, so one of the two comes second and sees what
-/// the other did: the message, or the flag. `tests/loom.rs` tries every order.
+/// the other did: the message, or the flag. `tests/loom.rs` compiles this very
+/// file against loom's atomics and tries every order.
 #[derive(Debug)]
 pub(crate) struct Awake(AtomicBool);
 

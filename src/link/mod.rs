@@ -6,6 +6,11 @@ mod budget;
 mod mail;
 mod mailbox;
 
+/// What [`awake`] is made of; the model checker gives it atomics of its own.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+}
+
 pub use budget::Budget;
 pub use mail::{Fanout, Mail};
 pub use mailbox::{Mailbox, Post, Refused, mailbox};

@@ -146,6 +146,17 @@ impl Reactor {
         }
     }
 
+    /// Whether a listener that was closed is to be opened: as soon as a
+    /// sixteenth of the room is free again.
+    fn may_reopen(&self) -> bool {
+        self.acceptor.is_closed() && self.conns.len() < self.capacity - self.capacity / 16
+    }
+
+    /// Whether accepting has work for the next turn that nothing will announce.
+    pub(super) fn has_to_accept(&self) -> bool {
+        self.acceptor.paused_until.is_none() && (self.acceptor.more || self.may_reopen())
+    }
+
     /// Whether it is time to accept: ends a pause, opens a closed listener.
     fn may_accept(&mut self) -> bool {
         if self.acceptor.paused_until.is_some_and(|until| self.now < until) {
@@ -162,14 +173,6 @@ impl Reactor {
             return false;
         }
         self.acceptor.more
-    }
-
-    /// True when a listener that was closed may be opened again: a sixteenth
-    /// of the room is free.
-    pub(super) fn may_reopen(&self) -> bool {
-        self.acceptor.is_closed()
-            && self.acceptor.paused_until.is_none()
-            && self.conns.len() < self.capacity - self.capacity / 16
     }
 
     /// Returns true if the next accept may follow at once.

@@ -206,10 +206,8 @@ impl Reactor {
     }
 
     fn is_busy(&self) -> bool {
-        let may_accept = self.acceptor.more && self.acceptor.paused_until.is_none();
         let overdue = self.wheel.next_tick().is_some_and(|tick| tick <= self.tick);
-        may_accept
-            || self.may_reopen()
+        self.has_to_accept()
             || overdue
             || self.more_mail
             || self.overdrawn

@@ -51,18 +51,28 @@ impl Client {
     /// Upgraded on any path.
     pub fn connect_to(address: SocketAddr, path: &str) -> Self {
         let mut client = Self::tcp(address);
-        client.send_raw(&Self::request(path));
-        let head = client.read_head();
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        client.upgrade(path);
         client
+    }
+
+    /// Shakes hands.
+    pub fn upgrade(&mut self, path: &str) {
+        self.send_raw(&Self::request(path));
+        let head = self.read_head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     }
 
     /// Connected and logged in.
     pub fn login(node: &Node, app: u32, user: &str) -> Self {
         let mut client = Self::connect(node);
-        let reply = client.request_reply("login", json!({"userID": user, "appID": app}));
-        assert_eq!(reply["response"]["code"], 200, "{reply}");
+        client.log_in(app, user);
         client
+    }
+
+    /// Logs in; nothing else may come before the reply.
+    pub fn log_in(&mut self, app: u32, user: &str) {
+        let reply = self.request_reply("login", json!({"userID": user, "appID": app}));
+        assert_eq!(reply["response"]["code"], 200, "{reply}");
     }
 
     /// A handshake as a browser would send it.
@@ -138,6 +148,15 @@ impl Client {
     pub fn expect_silence(&mut self) {
         self.send_frame(0x89, b"fence");
         assert_eq!(self.recv(), Message::Pong(b"fence".to_vec()));
+    }
+
+    /// Asserts that nothing comes for so long: for a server that cannot be asked.
+    pub fn expect_nothing_for(&self, time: Duration) {
+        self.socket.set_read_timeout(Some(time)).expect("a deadline");
+        let peeked = self.socket.peek(&mut [0]);
+        let nothing = peeked.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(self.buffer.is_empty() && nothing, "something came: {peeked:?}");
+        self.socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
     }
 
     /// Asserts that the server closes with `code` and then ends TCP.

@@ -1,0 +1,86 @@
+//! What counts as life, and what happens without it.
+
+use crate::support::{Client, Message, Node, client_frame};
+use millgate::clock::Clock;
+use std::io::{ErrorKind, Read};
+use std::time::Duration;
+
+/// Long enough for the silent to be reaped: time-out, a tick, a busy machine.
+const LONG: Duration = Duration::from_millis(3_500);
+const BEAT: Duration = Duration::from_millis(300);
+
+fn node() -> Node {
+    Node::with(|config| config.heartbeat.idle_timeout = Duration::from_secs(1))
+}
+
+/// Sends one piece after the other at a beat; true if the server stays silent
+/// for all of them.
+fn survives(client: &mut Client, pieces: impl Iterator<Item = Vec<u8>>) -> bool {
+    let clock = Clock::start();
+    client.socket().set_read_timeout(Some(BEAT)).unwrap();
+    let mut pieces = pieces;
+    while clock.now() < LONG {
+        client.send_raw(&pieces.next().expect("endless"));
+        // Nothing is read for good: what comes stays for the caller.
+        match client.socket().peek(&mut [0]) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            _ => return false,
+        }
+    }
+    client.socket().set_read_timeout(Some(LONG)).unwrap();
+    true
+}
+
+#[test]
+fn the_silent_are_closed_with_3012() {
+    let node = node();
+    let clock = Clock::start();
+    let mut user = Client::login(&node, 101, "ua");
+    let mut nobody = Client::connect(&node);
+    user.expect_close(3012);
+    let lived = clock.now();
+    nobody.expect_close(3012);
+    assert!((Duration::from_secs(1)..LONG).contains(&lived), "{lived:?}");
+    assert_eq!(node.metric("millgate_closes_total{cause=\"idle\"}"), 2.0);
+    assert_eq!(node.metric("millgate_users"), 0.0);
+}
+
+#[test]
+fn a_pong_is_life() {
+    let node = node();
+    let mut client = Client::connect(&node);
+    assert!(survives(&mut client, std::iter::repeat_with(|| client_frame(0x8A, b""))));
+    client.expect_silence();
+}
+
+#[test]
+fn a_fragment_is_life() {
+    let node = node();
+    let mut client = Client::connect_to(node.websocket(), "/echo");
+    let first = std::iter::once(client_frame(0x01, b"a"));
+    let more = std::iter::repeat_with(|| client_frame(0x00, b"b"));
+    assert!(survives(&mut client, first.chain(more)));
+    client.send_frame(0x80, b"c");
+    let Message::Text(text) = client.recv() else { panic!("the message comes back") };
+    assert!(text.starts_with("ab") && text.ends_with("bc"), "{text}");
+}
+
+#[test]
+fn a_frame_that_never_ends_is_not_life() {
+    let node = node();
+    let mut client = Client::connect(&node);
+    client.send_raw(&client_frame(0x82, &[0; 10_000])[..100]);
+    assert!(!survives(&mut client, std::iter::repeat_with(|| vec![0])));
+    client.expect_close(3012);
+}
+
+#[test]
+fn who_does_not_answer_a_close_is_cut_off() {
+    let node = node();
+    let client = Client::connect(&node);
+    let mut bytes = Vec::new();
+    let mut socket = client.socket();
+    socket.read_to_end(&mut bytes).unwrap();
+    assert_eq!(&bytes[2..4], 3012_u16.to_be_bytes());
+    crate::crowd::eventually("it is cut off", || node.metric("millgate_connections") == 0.0);
+}

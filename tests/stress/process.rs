@@ -1,0 +1,155 @@
+//! The gateway as a process of its own, with a limit of descriptors of its own.
+
+use crate::crowd::PATIENCE;
+use millgate::clock::Clock;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+pub struct Process {
+    child: Child,
+    log: Receiver<String>,
+    websocket: SocketAddr,
+    http: SocketAddr,
+    agent: ureq::Agent,
+}
+
+impl Process {
+    /// Starts the program on free ports with these settings (`section.key=value`).
+    pub fn start(settings: &[&str]) -> Self {
+        Self::with_limit("-n", settings)
+    }
+
+    /// The same under another limit of open files; `-n` alone changes nothing.
+    pub fn with_limit(ulimit: &str, settings: &[&str]) -> Self {
+        let mut child = command(ulimit, settings).spawn().expect("the program starts");
+        let log = lines(&mut child);
+        let clock = Clock::start();
+        loop {
+            let left = PATIENCE.saturating_sub(clock.now());
+            let line = log.recv_timeout(left).expect("it says that it listens");
+            let line: Value = serde_json::from_str(&line).expect("JSON");
+            if line["message"] == "listening" {
+                let address = |key: &str| line[key].as_str().unwrap().parse().unwrap();
+                let (websocket, http) = (address("websocket"), address("http"));
+                let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE));
+                return Self { child, log, websocket, http, agent: config.build().into() };
+            }
+        }
+    }
+
+    pub fn websocket(&self) -> SocketAddr {
+        self.websocket
+    }
+
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn terminate(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).expect("it runs");
+    }
+
+    /// Waits for its end, which is when nobody holds its log any more.
+    pub fn ended_within(mut self, limit: Duration) -> (ExitStatus, Vec<String>) {
+        let lines = until_end(&self.log, limit).expect("it ends in time");
+        (self.child.wait().expect("it has ended"), lines)
+    }
+
+    /// The value of a metric, summed over its labels; `name` may carry some.
+    pub fn metric(&self, name: &str) -> f64 {
+        let answer = self.agent.get(format!("http://{}/metrics", self.http)).call();
+        let text = answer.expect("an answer").body_mut().read_to_string().expect("a page");
+        let of_name =
+            |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        let value = |line: &str| line.rsplit(' ').next().and_then(|word| word.parse::<f64>().ok());
+        text.lines().filter(of_name).filter_map(value).sum()
+    }
+
+    /// Descriptors in the tables of its reactor threads.
+    pub fn reactor_descriptors(&self) -> usize {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        let tasks = tasks.map(|task| task.unwrap().path());
+        let reactors = tasks.filter(|task| {
+            fs::read_to_string(task.join("comm")).is_ok_and(|name| name.starts_with("reactor-"))
+        });
+        reactors.map(|task| fs::read_dir(task.join("fd")).unwrap().count()).sum()
+    }
+
+    /// Anonymous memory that is resident, in bytes, counted page by page
+    /// (`status` is late by some pages for each core).
+    pub fn resident_bytes(&self) -> u64 {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap();
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1_024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail when it has ended already.
+        let _gone = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// Starts the program where it cannot start; returns how it ended and what it said.
+pub fn failed_start(settings: &[&str]) -> (ExitStatus, Vec<String>) {
+    let mut child = command("-n", settings).spawn().expect("the program starts");
+    let lines = until_end(&lines(&mut child), PATIENCE);
+    // Without effect on one that has ended.
+    let _gone = child.kill();
+    (child.wait().expect("it has ended"), lines.expect("it does not serve"))
+}
+
+/// Every line up to the end of the log; `None` if that does not come in time.
+fn until_end(log: &Receiver<String>, limit: Duration) -> Option<Vec<String>> {
+    let clock = Clock::start();
+    let mut lines = Vec::new();
+    loop {
+        match log.recv_timeout(limit.saturating_sub(clock.now())) {
+            Ok(line) => lines.push(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Some(lines),
+            Err(mpsc::RecvTimeoutError::Timeout) => return None,
+        }
+    }
+}
+
+/// The program in a shell that sets its limit of open files and then becomes it.
+fn command(ulimit: &str, settings: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("ulimit {ulimit} >/dev/null && exec \"$0\" \"$@\""));
+    command.arg(env!("CARGO_BIN_EXE_millgate")).arg("serve");
+    let usual = ["listen.websocket=127.0.0.1:0", "listen.http=127.0.0.1:0", "log.format=json"];
+    let more = ["reactor.threads=2", "reactor.pin=false", "log.level=info"];
+    for setting in usual.iter().chain(&more).chain(settings) {
+        command.arg("--set").arg(setting);
+    }
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// The lines of its log, read by a thread so that waiting can have a deadline.
+fn lines(child: &mut Child) -> Receiver<String> {
+    let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in stderr.lines() {
+            if line.is_ok_and(|line| tell.send(line).is_ok()) {
+                continue;
+            }
+            return;
+        }
+    });
+    told
+}
