@@ -101,6 +101,18 @@ impl Node {
         let value = |line: &str| line.rsplit(' ').next().and_then(|word| word.parse::<f64>().ok());
         text.lines().filter(of_name).filter_map(value).sum()
     }
+
+    /// Asks for a metric until it is as it should be: gauges follow at the end of a turn.
+    pub fn await_metric(&self, name: &str, as_it_should_be: impl Fn(f64) -> bool) {
+        let mut value = f64::NAN;
+        for _ in 0..5_000 {
+            value = self.metric(name);
+            if as_it_should_be(value) {
+                return;
+            }
+        }
+        panic!("{name} stays {value}");
+    }
 }
 
 impl Drop for Node {
