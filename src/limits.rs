@@ -58,7 +58,7 @@ pub const ACCEPT_PAUSE_MS: u64 = 500;
 /// 100 KiB each, buffers and a piece of a list included, they stay near 100 MiB.
 pub const HTTP_CONNECTIONS_MAX: u32 = 1_024;
 
-/// Largest head of an HTTP request; answered 431 above it.
+/// Largest head of an HTTP request, give or take one read; answered 431 above it.
 pub const HTTP_HEAD_BYTES_MAX: usize = 32_768;
 
 /// Silence on an HTTP connection between two requests, and time for a head to arrive.

@@ -28,19 +28,29 @@ const MISSING: &str =
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Driver {
+    /// Two drivers started at once may pick the same port: the later one ends
+    /// and is started again.
     pub fn start() -> Self {
+        (0..20).find_map(|_| Self::try_start()).expect("chromedriver finds a port")
+    }
+
+    fn try_start() -> Option<Self> {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
         let mut program = command.spawn().expect(MISSING);
-        let mut lines = BufReader::new(program.stdout.take().expect("a pipe")).lines();
-        let port = loop {
-            let line = lines.next().expect("it listens before it ends").expect("text");
-            if let Some((_, port)) = line.split_once("started successfully on port ") {
-                break port.trim_end_matches('.').parse().expect("a port");
-            }
+        let lines = BufReader::new(program.stdout.take().expect("a pipe")).lines();
+        let mut lines = lines.map(|line| line.expect("text"));
+        let started = |line: String| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            Some(port.trim_end_matches('.').parse().expect("a port"))
         };
+        let Some(port) = lines.find_map(started) else {
+            program.wait().expect("it has ended");
+            return None;
+        };
+        // Reads on, lest the program waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { program, port }
+        Some(Self { program, port })
     }
 
     /// A browser of its own with this page open.

@@ -4,6 +4,16 @@ use crate::http::{login_many, quiet_node};
 use crate::support::{Client, Node};
 use serde_json::json;
 use std::collections::HashSet;
+use std::time::{Duration, SystemTime};
+
+/// Waits for a number that a reactor publishes at the end of its turn.
+fn await_metric(node: &Node, name: &str, value: f64) {
+    let patience = Duration::from_secs(10);
+    let begun = SystemTime::now();
+    while node.metric(name) != value {
+        assert!(begun.elapsed().is_ok_and(|time| time < patience), "{name} never was {value}");
+    }
+}
 
 #[test]
 fn the_state_is_told_in_numbers_and_names() {
@@ -11,6 +21,7 @@ fn the_state_is_told_in_numbers_and_names() {
     let users = login_many(&node, 101, 40);
     let _ua = Client::login(&node, 102, "ua");
     let stranger = Client::connect(&node);
+    await_metric(&node, "millgate_connections", 42.0);
     let state = node.get_data("/system/state");
     let manager = &state["managerInfo"];
     assert_eq!((&manager["clientsLen"], &manager["usersLen"]), (&json!(42), &json!(41)), "{state}");
@@ -45,6 +56,7 @@ fn metrics_can_be_read_by_a_machine() {
     let node = Node::start();
     let mut ua = Client::login(&node, 101, "ua");
     ua.request_reply("heartbeat", json!({}));
+    await_metric(&node, "millgate_connections", 1.0);
     let answer = node.request("GET", "/metrics");
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4"));
     let mut families = HashSet::new();

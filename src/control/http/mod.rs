@@ -2,6 +2,9 @@
 //!
 //! Invariant: no answer is larger in memory than a piece of it. What can be
 //! long is made while the caller reads it.
+//!
+//! Invariant: no CORS header is sent, so that a page of another origin cannot
+//! read an answer, until origins can be configured.
 
 mod answer;
 mod api;

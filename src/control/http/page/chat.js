@@ -182,7 +182,7 @@ at("name-form").addEventListener("submit", (event) => {
 });
 
 at("to-all").addEventListener("click", () => address(""));
-at("reconnect").addEventListener("click", () => link.hurry());
+at("reconnect").addEventListener("click", () => link.again());
 at("people-toggle").addEventListener("click", () => openDrawer(at("veil").hidden));
 at("close").addEventListener("click", closeDrawer);
 at("veil").addEventListener("click", closeDrawer);

@@ -14,9 +14,10 @@ export class Link {
   #name = "";
   #socket = null;
   #isOnline = false;
+  #isWaiting = false;
   #onlineSince = 0;
   #failures = 0;
-  #lastHeard = 0;
+  #isAwaited = false;
   #sequence = 0;
   #beat = 0;
   #timer = 0;
@@ -29,10 +30,6 @@ export class Link {
     this.#on = on;
   }
 
-  get isOnline() {
-    return this.#isOnline;
-  }
-
   // Connects under this name, instead of any earlier one.
   start(name) {
     this.#drop();
@@ -41,9 +38,14 @@ export class Link {
     this.#connect();
   }
 
-  // Connects at once if it was waiting to.
-  hurry() {
+  // Connects at once if it is not connected, also after the server has said no.
+  again() {
     if (!this.#socket) this.#connect();
+  }
+
+  // Connects at once if it is waiting to.
+  hurry() {
+    if (this.#isWaiting) this.#connect();
   }
 
   #drop() {
@@ -52,6 +54,8 @@ export class Link {
     const socket = this.#socket;
     this.#socket = null;
     this.#isOnline = false;
+    this.#isWaiting = false;
+    this.#isAwaited = false;
     socket?.close();
   }
 
@@ -82,7 +86,7 @@ export class Link {
   }
 
   #receive(text) {
-    this.#lastHeard = Date.now();
+    this.#isAwaited = false;
     let message;
     try {
       message = JSON.parse(text);
@@ -109,9 +113,13 @@ export class Link {
   }
 
   #heartbeat() {
-    // The answer to the last one is long overdue: nobody is there any more.
-    if (Date.now() - this.#lastHeard > 2 * BEAT_MS) this.#ended(0, "silence");
-    else this.#send("heartbeat", { userID: this.#name });
+    // Nothing has come since the last one, not even its answer: nobody is there any more.
+    if (this.#isAwaited) {
+      this.#ended(0, "silence");
+      return;
+    }
+    this.#isAwaited = true;
+    this.#send("heartbeat", { userID: this.#name });
   }
 
   #ended(code, reason) {
@@ -127,6 +135,7 @@ export class Link {
     const limit = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(this.#failures, 10));
     const delay = Math.random() * limit;
     this.#on.state("waiting", code === 1012 ? "Server restarts, reconnecting…" : "Reconnecting…");
+    this.#isWaiting = true;
     this.#timer = setTimeout(() => this.#connect(), delay);
   }
 
