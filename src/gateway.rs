@@ -5,10 +5,11 @@ use crate::config::Config;
 use crate::control::{Control, Parts};
 use crate::host::kernel;
 use crate::hub::Hub;
-use crate::limits::REACTORS_MAX;
+use crate::limits::{HTTP_CONNECTIONS_MAX, REACTORS_MAX};
 use crate::link::{Budget, Mailbox, Post, mailbox};
 use crate::metrics::Metrics;
 use crate::reactor::{self, Settings, Setup, Shared};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -157,7 +158,7 @@ fn start_control(
     websocket_addr: SocketAddr,
 ) -> Result<Control, StartError> {
     let address = config.listen.http;
-    let http = TcpListener::bind(address).map_err(|error| StartError::Http { address, error })?;
+    let http = listen_http(address).map_err(|error| StartError::Http { address, error })?;
     let parts = Parts {
         hub: Arc::clone(&shared.hub),
         metrics: Arc::clone(&shared.metrics),
@@ -166,6 +167,16 @@ fn start_control(
         http,
     };
     Ok(Control::start(config, parts)?)
+}
+
+/// With room for all connections that are served at once: the standard
+/// library asks for less, and a burst of callers would wait for SYN retries.
+fn listen_http(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(HTTP_CONNECTIONS_MAX).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
 }
 
 /// Reactors that have been started; ends them again if the start fails half-way.

@@ -4,6 +4,7 @@
 //! `src/link/awake.rs` is compiled here as it is, over loom's atomics.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![allow(clippy::duplicate_mod, reason = "the same lines are tried over two kinds of atomics")]
 #![allow(dead_code, reason = "not every model uses all of the flag")]
 
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::envelope::{Envelope, Frame};
 use crate::hub::{Delivered, Hub, Seen};
 use crate::id::{AppId, UserId};
-use crate::link::Fanout;
+use crate::link::{Fanout, Refused};
 use std::sync::Arc;
 
 /// Takes messages for users, wherever they are.
@@ -40,8 +40,11 @@ pub(super) enum Sent {
     Yes,
     /// The user is nowhere online.
     Offline,
-    /// It could not be sent; says why.
+    /// Nobody got it; says why.
     Failed(&'static str),
+    /// Some reactors were overloaded: not everybody got it, and a second try
+    /// would reach the others twice.
+    Partly,
 }
 
 impl Delivery {
@@ -53,42 +56,44 @@ impl Delivery {
 
     /// Sends to one user of one app.
     pub(super) fn to_user(&self, message: Message<'_>) -> Sent {
-        if !self.seen.is_new(message.msg_id, self.clock.now()) {
-            return Sent::Duplicate;
-        }
-        let frame = encode(message);
-        if frame.len() > self.frame_bytes_max {
-            return Sent::Failed(TOO_LARGE);
-        }
-        match self.hub.router.deliver(message.app, message.user, frame) {
-            Delivered::Sent => Sent::Yes,
-            Delivered::Offline => Sent::Offline,
-            Delivered::Refused => Sent::Failed(BUSY),
-        }
+        self.once(message, |frame| {
+            match self.hub.router.deliver(message.app, message.user, frame) {
+                Delivered::Sent => Sent::Yes,
+                Delivered::Offline => Sent::Offline,
+                Delivered::Refused => Sent::Failed(BUSY),
+            }
+        })
     }
 
-    /// Sends to every user of an app but the sender; an app that does not exist has none.
+    /// Sends to every user of an app but the sender.
     pub(super) fn to_all(&self, message: Message<'_>) -> Sent {
-        if !self.seen.is_new(message.msg_id, self.clock.now()) {
-            return Sent::Duplicate;
-        }
-        if self.hub.directory.room_of(message.app).is_none() {
-            return Sent::Yes;
-        }
-        let frame = encode(message);
-        if frame.len() > self.frame_bytes_max {
-            return Sent::Failed(TOO_LARGE);
-        }
-        let fanout = Fanout { app: message.app, except: UserId::from(message.user), frame };
-        match self.hub.router.fan_out(fanout) {
-            Ok(()) => Sent::Yes,
-            Err(_) => Sent::Failed(BUSY),
-        }
+        self.once(message, |frame| {
+            let fanout = Fanout { app: message.app, except: UserId::from(message.user), frame };
+            match self.hub.router.fan_out(fanout) {
+                Ok(()) => Sent::Yes,
+                Err(Refused) => Sent::Partly,
+            }
+        })
     }
 
     /// How many message ids are remembered.
     pub(super) fn remembered(&self) -> usize {
         self.seen.len()
+    }
+
+    /// Sends what was not sent before and is not too large. What failed may be
+    /// tried again under the same msgID.
+    fn once(&self, message: Message<'_>, send: impl FnOnce(Frame) -> Sent) -> Sent {
+        if !self.seen.is_new(message.msg_id, self.clock.now()) {
+            return Sent::Duplicate;
+        }
+        let frame = encode(message);
+        let sent =
+            if frame.len() > self.frame_bytes_max { Sent::Failed(TOO_LARGE) } else { send(frame) };
+        if matches!(sent, Sent::Failed(_)) {
+            self.seen.forget(message.msg_id);
+        }
+        sent
     }
 }
 

@@ -134,21 +134,20 @@ impl Directory {
         let Some(room) = self.room_of(app).map(|index| &self.rooms[index]) else {
             return Page { users: Vec::new(), next: None };
         };
-        let mut found: Vec<(u64, UserId)> = {
-            let shard = room.shard(from);
-            let hashed = shard.iter().map(|user| (self.hasher.hash_one(user.id.as_str()), user));
-            hashed.filter(|(hash, _)| *hash >= from).map(|(h, u)| (h, u.id.clone())).collect()
-        };
-        found.sort_unstable();
+        let shard = room.shard(from);
+        let hashed = shard.iter().map(|user| (self.hasher.hash_one(user.id.as_str()), user));
+        let mut found: Vec<(u64, &Arc<User>)> = hashed.filter(|(hash, _)| *hash >= from).collect();
         let next = if found.len() > max {
-            let next = found[max].0;
-            found.truncate(max);
-            Some(next)
+            let (_, (next, _), _) = found.select_nth_unstable_by_key(max, |(hash, _)| *hash);
+            Some(*next)
         } else {
             let shard = from >> (u64::BITS - SHARD_BITS);
             (shard + 1 < 1 << SHARD_BITS).then(|| (shard + 1) << (u64::BITS - SHARD_BITS))
         };
-        Page { users: found.into_iter().map(|(_, user)| user).collect(), next }
+        // Only who is on this page is sorted and copied.
+        found.truncate(max);
+        found.sort_unstable_by_key(|(hash, _)| *hash);
+        Page { users: found.into_iter().map(|(_, user)| user.id.clone()).collect(), next }
     }
 
     /// Notes an arrival that only the next digest tells.

@@ -40,7 +40,7 @@ impl Seen {
         if id.is_empty() {
             return true;
         }
-        let print = (self.hashers[0].hash_one(id), self.hashers[1].hash_one(id));
+        let print = self.print(id);
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.forget(|age, len| age + self.window <= now || len > self.entries_max);
         if !entries.prints.insert(print) {
@@ -49,6 +49,22 @@ impl Seen {
         entries.by_age.push_back((now, print));
         entries.forget(|_, len| len > self.entries_max);
         true
+    }
+
+    /// Forgets an id whose message could not be sent, so that it may be tried
+    /// again. It is among the newest, so the search is short.
+    pub fn forget(&self, id: &str) {
+        let print = self.print(id);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.prints.remove(&print)
+            && let Some(at) = entries.by_age.iter().rposition(|(_, other)| *other == print)
+        {
+            entries.by_age.remove(at);
+        }
+    }
+
+    fn print(&self, id: &str) -> Print {
+        (self.hashers[0].hash_one(id), self.hashers[1].hash_one(id))
     }
 
     /// How many ids are remembered.
@@ -97,6 +113,17 @@ mod tests {
         let seen = Seen::new(HOUR, 10);
         assert!(seen.is_new("", HOUR) && seen.is_new("", HOUR));
         assert!(seen.is_empty());
+    }
+
+    #[test]
+    fn what_is_forgotten_is_new_again() {
+        let seen = Seen::new(12 * HOUR, 10);
+        assert!(seen.is_new("m1", HOUR) && seen.is_new("m2", HOUR));
+        seen.forget("m1");
+        seen.forget("m3");
+        assert!(seen.is_new("m1", 12 * HOUR));
+        assert!(!seen.is_new("m1", 13 * HOUR + HOUR / 2), "its time counts from the second try");
+        assert!(seen.is_new("m2", 13 * HOUR));
     }
 
     #[test]

@@ -4,16 +4,6 @@ use crate::http::{login_many, quiet_node};
 use crate::support::{Client, Node};
 use serde_json::json;
 use std::collections::HashSet;
-use std::time::{Duration, SystemTime};
-
-/// Waits for a number that a reactor publishes at the end of its turn.
-fn await_metric(node: &Node, name: &str, value: f64) {
-    let patience = Duration::from_secs(10);
-    let begun = SystemTime::now();
-    while node.metric(name) != value {
-        assert!(begun.elapsed().is_ok_and(|time| time < patience), "{name} never was {value}");
-    }
-}
 
 #[test]
 fn the_state_is_told_in_numbers_and_names() {
@@ -21,15 +11,15 @@ fn the_state_is_told_in_numbers_and_names() {
     let users = login_many(&node, 101, 40);
     let _ua = Client::login(&node, 102, "ua");
     let stranger = Client::connect(&node);
-    await_metric(&node, "millgate_connections", 42.0);
+    node.await_metric("millgate_connections", |count| count == 42.0);
     let state = node.get_data("/system/state");
-    let manager = &state["managerInfo"];
-    assert_eq!((&manager["clientsLen"], &manager["usersLen"]), (&json!(42), &json!(41)), "{state}");
+    let counts = &state["managerInfo"];
+    assert_eq!((&counts["clientsLen"], &counts["usersLen"]), (&json!(42), &json!(41)), "{state}");
     for queue in ["chanRegisterLen", "chanLoginLen", "chanUnregisterLen", "chanBroadcastLen"] {
-        assert_eq!(manager[queue], 0, "{queue}");
+        assert_eq!(counts[queue], 0, "{queue}");
     }
     assert!(state["numCPU"].as_u64() >= Some(1) && state["numGoroutine"].as_u64() >= Some(4));
-    assert_eq!((manager.get("clients"), manager.get("users")), (None, None));
+    assert_eq!((counts.get("clients"), counts.get("users")), (None, None));
     for no in ["isDebug=false", "isDebug=1", "isdebug=true"] {
         let state = node.get_data(&format!("/system/state?{no}"));
         assert_eq!(state["managerInfo"].get("users"), None, "{no}");
@@ -56,7 +46,7 @@ fn metrics_can_be_read_by_a_machine() {
     let node = Node::start();
     let mut ua = Client::login(&node, 101, "ua");
     ua.request_reply("heartbeat", json!({}));
-    await_metric(&node, "millgate_connections", 1.0);
+    node.await_metric("millgate_connections", |count| count == 1.0);
     let answer = node.request("GET", "/metrics");
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4"));
     let mut families = HashSet::new();

@@ -46,11 +46,14 @@ fn message(fields: &Fields) -> Message<'_> {
     }
 }
 
+const PARTLY: &str = "the node is overloaded, not everybody got the message";
+
 fn told(sent: &Sent) -> Value {
     match sent {
         Sent::Duplicate => json!({}),
         Sent::Yes => json!({"sendResults": true}),
         Sent::Offline => json!({"sendResults": false}),
         Sent::Failed(why) => json!({"sendResults": false, "sendResultsErr": why}),
+        Sent::Partly => json!({"sendResults": false, "sendResultsErr": PARTLY}),
     }
 }
