@@ -113,6 +113,12 @@ impl Gateway {
             websocket = %address, path = config.listen.path, http = %control.http_addr(),
             reactors = count, open_files_max, "listening"
         );
+        if !control.http_addr().ip().is_loopback() {
+            tracing::warn!(
+                http = %control.http_addr(),
+                "the HTTP API has no key: whoever reaches this address can send to every user"
+            );
+        }
         if config.redis.is_some() {
             tracing::warn!("[redis] is set, but this version serves a single node: it is not used");
         }
@@ -131,17 +137,6 @@ impl Gateway {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.control.http_addr()
-    }
-
-    /// Waits for SIGTERM or SIGINT, then ends in good order. A second signal
-    /// ends the process at once.
-    ///
-    /// # Errors
-    /// When the signals cannot be waited for.
-    pub fn run_until_signal(self) -> Result<(), StartError> {
-        self.control.wait_for_signal()?;
-        self.stop();
-        Ok(())
     }
 
     /// Ends in good order: no new clients, close 1012 to everybody at a pace

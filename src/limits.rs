@@ -85,6 +85,9 @@ pub const SOCKET_LINES_PER_PIECE: usize = 4_096;
 /// Log lines waiting to be written, about 4 MiB; further ones are dropped and counted.
 pub const LOG_LINES_MAX: usize = 16_384;
 
+/// `Retry-After` of a 503: a full node is not worth asking again at once.
+pub const RETRY_AFTER_SECONDS: u32 = 10;
+
 /// Descriptors of a table left for other things than connections.
 pub const FD_RESERVE: usize = 64;
 

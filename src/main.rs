@@ -4,6 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use millgate::config::{Config, ConfigError, Loaded};
 use millgate::gateway::{Gateway, StartError};
 use millgate::logging::{self, LogError};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -89,14 +91,30 @@ fn serve(Loaded { config, notices }: Loaded) -> Result<(), Failure> {
         tracing::info!("{notice}");
     }
     let to_file = !config.log.file.as_os_str().is_empty();
-    let ended = Gateway::start(config).and_then(Gateway::run_until_signal);
-    if let Err(error) = &ended
-        && to_file
-    {
-        // stderr hears of it from `main`; whoever reads the file later must find it there too.
-        tracing::error!("{error}");
+    // Caught before anybody can know that the server is there.
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::Signals)?;
+    match Gateway::start(config) {
+        Ok(gateway) => {
+            signals.forever().next();
+            std::thread::spawn(move || end_at_once(&mut signals));
+            gateway.stop();
+            Ok(())
+        }
+        Err(error) => {
+            if to_file {
+                // stderr hears of it from `main`; whoever reads the file later must find it there too.
+                tracing::error!("{error}");
+            }
+            Err(error.into())
+        }
     }
-    Ok(ended?)
+}
+
+/// A second signal does not wait for clients.
+fn end_at_once(signals: &mut Signals) {
+    signals.forever().next();
+    complain("second signal: ending at once");
+    std::process::exit(1);
 }
 
 impl Settings {
@@ -191,6 +209,8 @@ enum Failure {
     Log(#[from] LogError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
     #[error("stdout: {0}")]
     Output(io::Error),
 }

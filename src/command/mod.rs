@@ -86,3 +86,6 @@ struct Done {
     data: &'static str,
     effect: Effect,
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,14 +21,22 @@ impl<'a> Request<'a> {
 impl<'de: 'a, 'a> Fields<'de> for Request<'a> {
     fn field<M: MapAccess<'de>>(&mut self, key: &str, map: &mut M) -> Result<(), M::Error> {
         if is_key(key, "seq") {
-            self.seq = map.next_value::<Text<'_>>()?.0;
+            assign(&mut self.seq, map.next_value()?);
         } else if is_key(key, "cmd") {
-            self.cmd = map.next_value::<Text<'_>>()?.0;
+            assign(&mut self.cmd, map.next_value()?);
         } else if is_key(key, "data") {
             self.data = Data(Some(map.next_value()?));
         } else {
             map.next_value::<IgnoredAny>()?;
         }
         Ok(())
+    }
+}
+
+/// Go leaves a string as it is when `null` is assigned to it; this shows when
+/// a key comes twice. (Not so in `data`, which Go reads into a map first.)
+fn assign<'a>(field: &mut Cow<'a, str>, value: Option<Text<'a>>) {
+    if let Some(Text(text)) = value {
+        *field = text;
     }
 }

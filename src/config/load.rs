@@ -4,6 +4,7 @@
 //! its own, so that one bad line does not hide the next, and then all of them
 //! are merged in order.
 
+use super::draft::{ConfigError, Draft, Setting, unknown};
 use super::known::{Known, nearest, shown};
 use super::{Config, reference, validate};
 use figment::error::{Actual, Kind};
@@ -12,7 +13,6 @@ use figment::util::nest;
 use figment::value::{Dict, Value};
 use figment::{Error as FigmentError, Figment};
 use std::ffi::OsString;
-use std::fmt;
 use std::path::Path;
 
 /// Variables that begin with this and contain [`ENV_SEPARATOR`] after it are ours.
@@ -32,32 +32,6 @@ pub struct Loaded {
     pub config: Config,
     /// Remarks, one line each; nothing is wrong.
     pub notices: Vec<String>,
-}
-
-/// Everything that is wrong with a configuration.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct ConfigError {
-    problems: Vec<String>,
-}
-
-impl ConfigError {
-    /// One line each; at least one.
-    #[must_use]
-    pub fn problems(&self) -> &[String] {
-        &self.problems
-    }
-}
-
-impl From<String> for ConfigError {
-    fn from(problem: String) -> Self {
-        Self { problems: vec![problem] }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.problems.join("\n"))
-    }
 }
 
 impl Config {
@@ -93,38 +67,7 @@ impl Config {
     }
 }
 
-/// One value for one key, and who said so.
-pub(super) struct Setting {
-    /// `section.key`, known to exist.
-    pub(super) key: String,
-    pub(super) value: Value,
-    /// The key as it is spelt at its origin.
-    pub(super) said: String,
-    /// A file, the environment or the command line.
-    pub(super) origin: String,
-}
-
-/// What has been read so far.
-pub(super) struct Draft {
-    pub(super) known: Known,
-    file: Vec<Setting>,
-    /// Environment, then command line.
-    above: Vec<Setting>,
-    pub(super) problems: Vec<String>,
-    pub(super) notices: Vec<String>,
-}
-
 impl Draft {
-    fn new() -> Result<Self, ConfigError> {
-        Ok(Self {
-            known: Known::new()?,
-            file: Vec::new(),
-            above: Vec::new(),
-            problems: Vec::new(),
-            notices: Vec::new(),
-        })
-    }
-
     fn read_environment(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) {
         // Sorted, so that messages come in the same order every time.
         let mut variables: Vec<_> = environment.into_iter().collect();
@@ -192,18 +135,6 @@ impl Draft {
         } else {
             self.read_toml(&origin, &text);
         }
-    }
-
-    /// The path clients will upgrade on, as far as the sources above a file tell.
-    fn listen_path(&self) -> String {
-        let said = self.above.iter().rev().find(|setting| setting.key == "listen.path");
-        let path = said.and_then(|setting| setting.value.as_str().map(str::to_owned));
-        path.unwrap_or_else(|| Config::default().listen.path)
-    }
-
-    /// Whether the environment or the command line sets this key.
-    pub(super) fn is_overridden(&self, key: &str) -> bool {
-        self.above.iter().any(|setting| setting.key == key)
     }
 
     fn read_toml(&mut self, origin: &str, text: &str) {
@@ -278,14 +209,6 @@ impl Draft {
         } else {
             Err(ConfigError { problems: self.problems })
         }
-    }
-}
-
-/// A line about a name that does not exist.
-pub(super) fn unknown(origin: &str, what: &str, name: &str, near: Option<&str>) -> String {
-    match near {
-        Some(near) => format!("{origin}: unknown {what} \"{name}\", did you mean \"{near}\"?"),
-        None => format!("{origin}: unknown {what} \"{name}\""),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The reference's `config/app.yaml`, taken as it is.
 
+use super::draft::{Draft, Setting, unknown};
 use super::known::nearest;
-use super::load::{Draft, Setting, unknown};
 use figment::value::Value;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

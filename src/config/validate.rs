@@ -1,7 +1,7 @@
 //! The bounds that types do not express.
 
 use super::{Config, Redis};
-use crate::limits::REACTORS_MAX;
+use crate::limits::{REACTORS_MAX, RECEIVE_BUFFER_BYTES};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::time::Duration;
@@ -113,7 +113,12 @@ impl Check {
     fn limits(&mut self, config: &Config) {
         let limits = &config.limits;
         self.at_least("limits.message_bytes", limits.message_bytes, MESSAGE_BYTES_MIN);
-        self.at_least("limits.handshake_bytes", limits.handshake_bytes, HANDSHAKE_BYTES_MIN);
+        self.between(
+            "limits.handshake_bytes",
+            limits.handshake_bytes,
+            HANDSHAKE_BYTES_MIN,
+            HANDSHAKE_BYTES_MAX,
+        );
         self.duration("limits.handshake_timeout", limits.handshake_timeout, SECOND);
         self.between("limits.user_id_bytes", limits.user_id_bytes, 1, USER_ID_BYTES_MAX);
         self.at_least("limits.outbox_bytes", limits.outbox_bytes, OUTBOX_BYTES_MIN);
@@ -170,6 +175,10 @@ const MESSAGE_BYTES_MIN: usize = 125;
 
 /// The shortest head a browser sends has nearly this size.
 const HANDSHAKE_BYTES_MIN: usize = 512;
+
+/// A head and the next read have to fit into a reactor's receive buffer.
+const HANDSHAKE_BYTES_MAX: usize = 65_536;
+const _: () = assert!(HANDSHAKE_BYTES_MAX + 4_096 <= RECEIVE_BUFFER_BYTES);
 
 /// The length is kept in a byte.
 const USER_ID_BYTES_MAX: usize = 255;

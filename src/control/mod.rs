@@ -16,7 +16,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -81,30 +80,6 @@ impl Control {
         self.http_addr
     }
 
-    /// Waits for SIGTERM or SIGINT; from then on a second one ends the process at once.
-    ///
-    /// # Errors
-    /// When the signals cannot be caught.
-    pub fn wait_for_signal(&self) -> io::Result<()> {
-        self.runtime.block_on(async {
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            tokio::spawn(async move {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                tracing::warn!("second signal: ending at once");
-                std::process::exit(EXIT_FORCED);
-            });
-            Ok(())
-        })
-    }
-
     /// Lets requests under way finish for a moment, then ends.
     pub fn stop(self) {
         // Nobody is left to be told if the server has ended already.
@@ -118,9 +93,6 @@ impl Control {
         self.runtime.shutdown_background();
     }
 }
-
-/// Exit code after a second signal.
-const EXIT_FORCED: i32 = 1;
 
 /// Time that HTTP requests get to finish at the end.
 const HTTP_GRACE: Duration = Duration::from_secs(2);

@@ -120,7 +120,7 @@ mod tests {
    2: B80D0120000000000000000001000000:1F99 B80D0120000000000000000002000000:C354 01 00000000
 ";
 
-    fn peers<'a>(port: u16, texts: [&'a str; 2]) -> Peers<&'a [u8]> {
+    fn peers(port: u16, texts: [&str; 2]) -> Peers<&[u8]> {
         Peers { port, tables: texts.map(str::as_bytes).into(), line: String::new() }
     }
 

@@ -1,7 +1,7 @@
 //! Who hears of arrivals and departures: everybody in a small room, and a
 //! digest in a large one, so that a million logins do not become a storm.
 
-use super::directory::Noted;
+use super::directory::{Arrival, Noted};
 use super::router::Router;
 use crate::clock::FreshId;
 use crate::command::push;
@@ -34,9 +34,10 @@ impl Announcer {
         self.silent.store(true, Ordering::Relaxed);
     }
 
-    /// A user has come, who makes the room `members` strong.
-    pub fn arrived(&self, user: &User, members: usize) {
-        if !self.told_exactly(user, members, "enter", "哈喽~") {
+    /// A user has come, or has changed the connection: a small room hears of
+    /// both, as from the reference; the digest counts who is new.
+    pub fn arrived(&self, user: &User, arrival: Arrival) {
+        if !self.told_exactly(user, arrival.members, "enter", "哈喽~") && arrival.is_new {
             self.router.directory().note_joined(user.app);
         }
     }

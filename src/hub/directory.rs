@@ -32,6 +32,15 @@ struct Room {
 
 type Shard = Mutex<HashTable<Arc<User>>>;
 
+/// What a login has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// How many users the room has now.
+    pub members: usize,
+    /// False if the user was here already and has only changed the connection.
+    pub is_new: bool,
+}
+
 /// A piece of a room's list.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page {
@@ -67,9 +76,9 @@ impl Directory {
         self.rooms.binary_search_by_key(&app, |room| room.app).ok()
     }
 
-    /// Registers a login, displacing an earlier one of the same user. Returns
-    /// how many users the room has now; `None` if there is no such app.
-    pub fn login(&self, user: Arc<User>) -> Option<usize> {
+    /// Registers a login, displacing an earlier one of the same user; `None`
+    /// if there is no such app.
+    pub fn login(&self, user: Arc<User>) -> Option<Arrival> {
         let room = &self.rooms[self.room_of(user.app)?];
         let hash = self.hasher.hash_one(user.id.as_str());
         let mut shard = room.shard(hash);
@@ -77,11 +86,11 @@ impl Directory {
         if let Some(earlier) = found {
             earlier.displace();
             *earlier = user;
-            return Some(room.members.load(Ordering::Relaxed));
+            return Some(Arrival { members: room.members.load(Ordering::Relaxed), is_new: false });
         }
         let rehash = |user: &Arc<User>| slot_hash(self.hasher.hash_one(user.id.as_str()));
         shard.insert_unique(slot_hash(hash), user, rehash);
-        Some(room.members.fetch_add(1, Ordering::Relaxed) + 1)
+        Some(Arrival { members: room.members.fetch_add(1, Ordering::Relaxed) + 1, is_new: true })
     }
 
     /// Removes a login if it still holds the registration. Returns how many
@@ -219,8 +228,8 @@ mod tests {
     fn the_newest_login_holds_the_registration() {
         let directory = Directory::new(&[102, 101]);
         let (old, new) = (user("ua", 1), user("ua", 2));
-        assert_eq!(directory.login(Arc::clone(&old)), Some(1));
-        assert_eq!(directory.login(Arc::clone(&new)), Some(1));
+        assert_eq!(directory.login(Arc::clone(&old)), Some(Arrival { members: 1, is_new: true }));
+        assert_eq!(directory.login(Arc::clone(&new)), Some(Arrival { members: 1, is_new: false }));
         assert!(old.is_displaced() && !new.is_displaced());
         assert_eq!(directory.find(APP, "ua"), Some(conn(2)));
         assert_eq!(directory.logout(&old), None, "the older one announces nothing");

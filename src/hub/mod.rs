@@ -6,7 +6,7 @@ mod router;
 mod seen;
 
 pub use announce::{Announcer, Digests};
-pub use directory::{Directory, Page};
+pub use directory::{Arrival, Directory, Page};
 pub use router::{Delivered, Router};
 pub use seen::Seen;
 

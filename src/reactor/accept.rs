@@ -2,7 +2,7 @@
 
 use super::{LISTENER, Reactor};
 use crate::limits::{
-    ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, LISTEN_BACKLOG, NOTSENT_LOWAT_BYTES,
+    ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, LISTEN_BACKLOG, NOTSENT_LOWAT_BYTES, RETRY_AFTER_SECONDS,
     TCP_USER_TIMEOUT_SECONDS,
 };
 use crate::metrics::Cause;
@@ -42,7 +42,9 @@ enum Verdict {
 /// concern only it; running out of something concerns everybody.
 fn verdict(error: &io::Error) -> Verdict {
     match error.raw_os_error() {
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Verdict::Pause,
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC) => {
+            Verdict::Pause
+        }
         Some(libc::EBADF | libc::EINVAL | libc::ENOTSOCK | libc::EOPNOTSUPP | libc::EFAULT) => {
             Verdict::GiveUp
         }
@@ -128,30 +130,20 @@ impl Reactor {
                 self.acceptor.close();
                 return;
             }
-            match self.acceptor.next() {
-                Ok(Some(socket)) => self.admit(socket),
+            let admitted = match self.acceptor.next() {
                 Ok(None) => {
                     self.acceptor.more = false;
                     return;
                 }
-                Err(error) => {
-                    if !self.after_failed_accept(&error) {
-                        return;
-                    }
-                }
+                Ok(Some(socket)) => self.admit(socket),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = admitted
+                && !self.after_failed_accept(&error)
+            {
+                return;
             }
         }
-    }
-
-    /// Whether a listener that was closed is to be opened: as soon as a
-    /// sixteenth of the room is free again.
-    fn may_reopen(&self) -> bool {
-        self.acceptor.is_closed() && self.conns.len() < self.capacity - self.capacity / 16
-    }
-
-    /// Whether accepting has work for the next turn that nothing will announce.
-    pub(super) fn has_to_accept(&self) -> bool {
-        self.acceptor.paused_until.is_none() && (self.acceptor.more || self.may_reopen())
     }
 
     /// Whether it is time to accept: ends a pause, opens a closed listener.
@@ -172,6 +164,14 @@ impl Reactor {
         self.acceptor.more
     }
 
+    /// True when a listener that was closed may be opened again: a sixteenth
+    /// of the room is free.
+    pub(super) fn may_reopen(&self) -> bool {
+        self.acceptor.is_closed()
+            && self.acceptor.paused_until.is_none()
+            && self.conns.len() < self.capacity - self.capacity / 16
+    }
+
     /// Returns true if the next accept may follow at once.
     fn after_failed_accept(&mut self, error: &io::Error) -> bool {
         let verdict = verdict(error);
@@ -188,27 +188,28 @@ impl Reactor {
         false
     }
 
-    fn admit(&mut self, socket: TcpStream) {
+    /// Takes a socket in. The only failure is that it cannot be watched
+    /// (ENOSPC: `fs.epoll.max_user_watches`), which closes it.
+    fn admit(&mut self, socket: TcpStream) -> io::Result<()> {
         self.stats().accepts.add(1);
         let others = self.shared.connections.fetch_add(1, Ordering::Relaxed);
         if others >= self.shared.settings.connections_max {
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             self.stats().count_close(Cause::Full);
             turn_away(socket);
-            return;
+            return Ok(());
         }
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut conn = super::conn::Conn::new(socket, self.next_serial, self.tick);
         let token = token(self.conns.vacant_slot(), conn.serial);
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut conn.socket, token, both) {
-            // ENOSPC: fs.epoll.max_user_watches. The socket is closed by going out of scope.
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-            self.after_failed_accept(&error);
-            return;
+            return Err(error);
         }
         let slot = self.conns.insert(conn);
         self.file(slot);
+        Ok(())
     }
 }
 
@@ -220,9 +221,6 @@ fn turn_away(mut socket: TcpStream) {
     let _request_may_not_be_here = socket.read(&mut scratch);
     let _nobody_may_listen = socket.write(&answer).and_then(|_| socket.shutdown(Shutdown::Write));
 }
-
-/// A full node is not worth asking again at once.
-const RETRY_AFTER_SECONDS: u32 = 10;
 
 /// Slot and serial in one word: a stale event names a serial that is gone.
 fn token(slot: u32, serial: u32) -> Token {
@@ -273,7 +271,7 @@ mod tests {
         for lost in [libc::ECONNABORTED, libc::EPROTO, libc::EPERM, libc::ENETUNREACH] {
             assert_eq!(verdict_of(lost), Verdict::Next);
         }
-        for scarce in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+        for scarce in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSPC] {
             assert_eq!(verdict_of(scarce), Verdict::Pause);
         }
         for broken in [libc::EBADF, libc::EINVAL, libc::ENOTSOCK] {

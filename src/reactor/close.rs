@@ -74,7 +74,11 @@ impl Reactor {
             State::Closing(_) => {}
             State::Handshake { .. } | State::Open(_) => self.take_leave(slot, cause),
         }
-        self.conns[slot].state = State::Dead;
+        let conn = &mut self.conns[slot];
+        conn.state = State::Dead;
+        let before = conn.backlog_bytes();
+        conn.outbox = None;
+        self.recharge(slot, before);
         self.dead.push(slot);
     }
 
@@ -182,9 +186,6 @@ impl Reactor {
         while self.dead.len() > keep
             && let Some(slot) = self.dead.pop()
         {
-            let before = self.conns[slot].backlog_bytes();
-            self.conns[slot].outbox = None;
-            self.recharge(slot, before);
             self.wheel.remove(&mut LinksOf(&mut self.conns), slot);
             // Dropping the socket closes it; epoll forgets a closed socket by itself.
             self.conns.remove(slot);

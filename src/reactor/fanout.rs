@@ -6,6 +6,7 @@
 //! together: each member is written to once, with one `writev` for all.
 
 use super::Reactor;
+use super::conn::{Open, State};
 use super::members::Members;
 use crate::envelope::Frame;
 use crate::limits::{FANOUT_PER_TURN, FRAMES_PER_WAVE};
@@ -86,17 +87,50 @@ impl Reactor {
         while steps > 0
             && let Some(room) = self.rooms.active.front().copied()
         {
-            let Some(slot) = self.rooms.rooms[room].members.step() else {
-                self.end_wave(room);
-                continue;
-            };
-            steps -= 1;
-            self.write_wave(room, slot);
+            self.continue_wave(room, &mut steps);
         }
         // With several rooms under way each gets its turn.
         if self.rooms.active.len() > 1 {
             self.rooms.active.rotate_left(1);
         }
+    }
+
+    fn continue_wave(&mut self, room: usize, steps: &mut usize) {
+        // Taken out for the time being, so that the frames need not be cloned
+        // for each recipient: their counts are shared by all reactors.
+        let wave = std::mem::take(&mut self.rooms.rooms[room].wave);
+        let mut meant = Vec::with_capacity(wave.len());
+        let mut is_over = false;
+        while *steps > 0 {
+            let Some(slot) = self.rooms.rooms[room].members.step() else {
+                is_over = true;
+                break;
+            };
+            *steps -= 1;
+            meant.clear();
+            meant.extend(self.meant_for(slot, &wave));
+            self.send_frames(slot, &meant);
+        }
+        self.rooms.rooms[room].wave = wave;
+        if is_over {
+            self.end_wave(room);
+        }
+    }
+
+    /// What of a wave the user on `slot` gets: nothing of what is from or
+    /// about the same user, and nothing at all if a newer login has come.
+    fn meant_for<'w>(
+        &self,
+        slot: u32,
+        wave: &'w [Arc<Fanout>],
+    ) -> impl Iterator<Item = &'w Frame> + use<'w, '_> {
+        let user = match &self.conns[slot].state {
+            State::Open(Open { user: Some(user), .. }) if !user.is_displaced() => Some(user),
+            _ => None,
+        };
+        let wave = wave.iter().map(move |fanout| (fanout, user));
+        wave.filter(|(fanout, user)| user.is_some_and(|user| fanout.except != user.id))
+            .map(|(fanout, _)| &fanout.frame)
     }
 
     fn end_wave(&mut self, room: usize) {
@@ -109,17 +143,5 @@ impl Reactor {
         } else {
             here.begin_wave();
         }
-    }
-
-    fn write_wave(&mut self, room: usize, slot: u32) {
-        let Some(open) = self.conns[slot].open() else { return };
-        let Some(user) = &open.user else { return };
-        if user.is_displaced() {
-            return;
-        }
-        let wave = &self.rooms.rooms[room].wave;
-        let meant = wave.iter().filter(|fanout| fanout.except != user.id);
-        let frames: Vec<Frame> = meant.map(|fanout| fanout.frame.clone()).collect();
-        self.send_frames(slot, &frames);
     }
 }

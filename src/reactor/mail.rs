@@ -43,15 +43,13 @@ impl Reactor {
         let mut staged = std::mem::take(&mut self.staged);
         // Stable: messages to one connection keep their order.
         staged.sort_by_key(|message| message.slot);
-        let mut frames = Vec::new();
         for group in staged.chunk_by(|a, b| (a.slot, a.serial) == (b.slot, b.serial)) {
             let Staged { slot, serial, .. } = group[0];
             if self.conns.get(slot, serial).is_none_or(|conn| !conn.is_open()) {
                 self.stats().undeliverable.add(group.len() as u64);
                 continue;
             }
-            frames.clear();
-            frames.extend(group.iter().map(|message| message.frame.clone()));
+            let frames: Vec<&Frame> = group.iter().map(|message| &message.frame).collect();
             self.send_frames(slot, &frames);
         }
         staged.clear();

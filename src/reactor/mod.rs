@@ -28,7 +28,7 @@ use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};
 use crate::link::Mailbox;
 use crate::metrics::ReactorStats;
 use accept::Acceptor;
-use conn::{Conns, LinksOf};
+use conn::{Conns, LinksOf, Unread};
 use crossbeam_channel::Sender;
 use fanout::Rooms;
 use mail::Staged;
@@ -206,10 +206,13 @@ impl Reactor {
     }
 
     fn is_busy(&self) -> bool {
+        let may_accept = self.acceptor.more && self.acceptor.paused_until.is_none();
         let overdue = self.wheel.next_tick().is_some_and(|tick| tick <= self.tick);
-        self.has_to_accept()
+        may_accept
+            || self.may_reopen()
             || overdue
             || self.more_mail
+            || self.overdrawn
             || self.rooms.has_waves()
             || !self.unread.is_empty()
             || !self.dead.is_empty()
@@ -235,7 +238,9 @@ impl Reactor {
                     if event.is_writable() && conn.outbox.is_some() {
                         self.flush(slot);
                     }
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    let news = event.is_readable() || event.is_read_closed() || event.is_error();
+                    // Who waits for a turn already gets it below, and only once.
+                    if news && self.conns[slot].unread != Unread::Queued {
                         self.drain(slot, event.is_read_closed());
                     }
                 }
@@ -247,6 +252,7 @@ impl Reactor {
                 self.drain(slot, true);
             }
         }
+        debug_assert!(self.unread.len() <= self.conns.len(), "each waits for its turn once");
     }
 
     /// Files a connection in the wheel, for its state and its time.

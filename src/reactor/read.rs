@@ -5,7 +5,7 @@ use super::close::Ending;
 use super::conn::{Open, State, Unread};
 use crate::command::{self, Effect, Session};
 use crate::id::{AppId, ConnId, UserId};
-use crate::limits::READS_PER_TURN;
+use crate::limits::{READS_PER_TURN, RETRY_AFTER_SECONDS};
 use crate::metrics::Cause;
 use crate::session::User;
 use crate::websocket::close;
@@ -105,7 +105,11 @@ impl Reactor {
     ) -> Option<Ending> {
         let settings = &self.shared.settings;
         match handshake::read(bytes, seen, settings.head_bytes_max, &settings.paths()) {
-            Ok(None) => self.keep_head(slot, &bytes[seen..]),
+            Ok(None) if self.keep_head(slot, &bytes[seen..]) => None,
+            Ok(None) => {
+                handshake::append_unavailable(replies, RETRY_AFTER_SECONDS);
+                Some(Ending::linger(Cause::AssemblyBudget))
+            }
             Ok(Some(upgrade)) => {
                 upgrade.append_response(replies);
                 self.stats().handshakes.add(1);
@@ -116,9 +120,10 @@ impl Reactor {
                 let conn = &mut self.conns[slot];
                 conn.state = State::Open(open);
                 conn.since = tick;
-                // The wheel looks at a connection when it was filed for, and the
-                // idle time-out may be shorter than that of handshakes.
-                self.file(slot);
+                // It is filed for the end of its handshake, which may come later.
+                if self.shared.settings.idle_ticks < self.shared.settings.handshake_ticks {
+                    self.file(slot);
+                }
                 match &mut bytes[upgrade.head_len..] {
                     [] => None,
                     first_frames => self.take_messages(slot, first_frames, replies),
@@ -133,17 +138,17 @@ impl Reactor {
         }
     }
 
-    /// Keeps the new part of a request head, if the budget allows.
-    fn keep_head(&mut self, slot: u32, news: &[u8]) -> Option<Ending> {
+    /// Keeps the new part of a request head; false if that overdraws the budget.
+    fn keep_head(&mut self, slot: u32, news: &[u8]) -> bool {
         let State::Handshake { head } = &mut self.conns[slot].state else {
-            return None;
+            return true;
         };
         let head = head.get_or_insert_default();
         let before = head.capacity();
         head.extend_from_slice(news);
         let after = head.capacity();
         self.shared.assemblies.change(before, after);
-        self.shared.assemblies.is_spent().then(|| Ending::linger(Cause::AssemblyBudget))
+        !self.shared.assemblies.is_spent()
     }
 
     fn take_messages(
@@ -243,14 +248,14 @@ impl Reactor {
     fn login(&mut self, slot: u32, app: AppId, id: UserId) {
         let user = Arc::new(User::new(app, id, self.id(slot)));
         let Some(room) = self.shared.hub.directory.room_of(app) else { return };
-        let Some(members) = self.shared.hub.directory.login(Arc::clone(&user)) else { return };
+        let Some(arrival) = self.shared.hub.directory.login(Arc::clone(&user)) else { return };
         let member = self.rooms.join(room, slot);
         if let Some(open) = self.conns[slot].open() {
             open.member = member;
             open.user = Some(Arc::clone(&user));
         }
         self.stats().logins.add(1);
-        self.shared.hub.announcer.arrived(&user, members);
+        self.shared.hub.announcer.arrived(&user, arrival);
     }
 
     /// The address of the connection in `slot`.

@@ -37,7 +37,7 @@ impl Reactor {
 
     /// Sends whole frames that others have caused, in one `writev`. A peer
     /// whose backlog would exceed its bound is closed with 3008.
-    pub(super) fn send_frames(&mut self, slot: u32, frames: &[Frame]) {
+    pub(super) fn send_frames(&mut self, slot: u32, frames: &[&Frame]) {
         for some in frames.chunks(FRAMES_PER_WAVE) {
             if !self.conns[slot].is_open() {
                 self.stats().undeliverable.add(some.len() as u64);
@@ -48,7 +48,7 @@ impl Reactor {
         }
     }
 
-    fn send_few_frames(&mut self, slot: u32, frames: &[Frame]) {
+    fn send_few_frames(&mut self, slot: u32, frames: &[&Frame]) {
         let conn = &mut self.conns[slot];
         let before = conn.backlog_bytes();
         let mut written = 0;
@@ -79,9 +79,7 @@ impl Reactor {
         let conn = &mut self.conns[slot];
         let Some(outbox) = &mut conn.outbox else { return };
         let before = outbox.charge_bytes();
-        let Ok(written) = outbox.flush(&mut conn.socket) else {
-            return self.lose(slot, Cause::Reset);
-        };
+        let written = outbox.flush(&mut conn.socket);
         let after = outbox.charge_bytes();
         if outbox.is_empty() {
             conn.outbox = None;
@@ -91,10 +89,15 @@ impl Reactor {
             self.unread.push((slot, conn.serial));
         }
         let settled = conn.outbox.is_none();
-        self.stats().bytes_out.add(written as u64);
         self.recharge(slot, before);
-        if settled {
-            self.settle(slot);
+        match written {
+            Ok(written) => {
+                self.stats().bytes_out.add(written as u64);
+                if settled {
+                    self.settle(slot);
+                }
+            }
+            Err(_) => self.lose(slot, Cause::Reset),
         }
     }
 
@@ -158,11 +161,15 @@ impl Reactor {
         self.shared.outboxes.set_largest(self.index, 0);
         let (_, others_largest) = self.shared.outboxes.largest();
         while self.shared.outboxes.used_bytes() > self.shared.outboxes.relief_bytes()
-            && let Some((_, slot)) = backlogs.pop_if(|(bytes, _)| *bytes >= others_largest)
+            && let Some((bytes, slot)) = backlogs.pop_if(|(bytes, _)| *bytes >= others_largest)
         {
             if matches!(self.conns[slot].state, State::Open(_)) {
                 self.close_slow(slot, Cause::Shed);
-            } else {
+            }
+            // A frame that was begun is kept when the rest is dropped. If it is
+            // most of the backlog, or the peer had its chance, nothing is freed:
+            // without this the next largest would have to pay for it.
+            if self.conns[slot].backlog_bytes() > bytes / 2 {
                 self.lose(slot, Cause::Shed);
             }
         }
@@ -176,7 +183,7 @@ impl Reactor {
 impl Conn {
     /// Keeps what the kernel did not take of `frames`, from byte `written`
     /// on. False if the backlog is then above `bytes_max`.
-    fn keep_rest(&mut self, frames: &[Frame], mut written: usize, bytes_max: usize) -> bool {
+    fn keep_rest(&mut self, frames: &[&Frame], mut written: usize, bytes_max: usize) -> bool {
         for frame in frames {
             if written >= frame.len() {
                 written -= frame.len();

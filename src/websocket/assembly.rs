@@ -1,8 +1,8 @@
 //! What is kept of a message between two reads.
 
-use super::close::Violation;
 use super::frame::{HEADER_BYTES_MAX, Header, Opcode};
 use super::utf8::{Malformed, Text};
+use super::violation::Violation;
 
 /// What a connection keeps of a message that has not wholly arrived.
 /// Boxed and optional: an idle connection has none.

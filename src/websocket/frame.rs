@@ -1,6 +1,6 @@
 //! Frame headers: those of the server are written, those of clients parsed (RFC 6455 §5.2).
 
-use super::close::Violation;
+use super::violation::Violation;
 
 /// Payload of a control frame, at most (§5.5).
 pub const CONTROL_BYTES_MAX: usize = 125;
@@ -253,6 +253,9 @@ mod tests {
             assert_eq!(u8::from(header.opcode), 2);
             assert_eq!(said, length as u64);
             assert_eq!(out[6 + read.position() as usize..], payload);
+            let fewest = [(125, 2), (65_535, 4), (usize::MAX, 10)];
+            let fewest = fewest.into_iter().find(|(most, _)| length <= *most);
+            assert_eq!(Some(read.position()), fewest.map(|(_, bytes)| bytes), "{length}");
 
             let mut with = b"before".to_vec();
             append_with(&mut with, Kind::Binary, |out| out.extend_from_slice(&payload));

@@ -12,7 +12,7 @@ use super::mask;
 use std::mem;
 
 pub use super::assembly::Assembly;
-pub use super::close::Violation;
+pub use super::violation::Violation;
 
 /// The bounds that a connection's messages are held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,7 @@ impl<'a> Messages<'a> {
     }
 
     /// Complete frames seen so far, of whatever kind: each is a sign of life.
+    #[inline]
     #[must_use]
     pub fn frames(&self) -> u32 {
         self.frames
@@ -105,8 +106,16 @@ impl<'a> Messages<'a> {
     #[expect(clippy::should_implement_trait, reason = "an Iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<Incoming<'_>>, Violation> {
         self.assembled = Assembled::Nothing;
-        loop {
-            match self.step() {
+        while !self.input.is_empty() {
+            let step = match self.whole() {
+                Ok(Some(incoming)) => {
+                    self.frames += 1;
+                    return Ok(Some(incoming));
+                }
+                Ok(None) => self.step(),
+                Err(violation) => Err(violation),
+            };
+            match step {
                 Ok(Step::InPlace(incoming)) => {
                     self.frames += 1;
                     return Ok(Some(incoming));
@@ -124,9 +133,33 @@ impl<'a> Messages<'a> {
                 }
             }
         }
+        Ok(None)
     }
 
+    /// Nearly all that ever happens, cut short: nothing is under way and a
+    /// whole message or control frame is here. `None` leaves it to `step`.
     #[inline]
+    fn whole(&mut self) -> Result<Option<Incoming<'a>>, Violation> {
+        if self.assembly.is_some() {
+            return Ok(None);
+        }
+        let Some(header) = Header::parse(self.input)? else {
+            return Ok(None);
+        };
+        let start = usize::from(header.header_len);
+        let here = self.input.len() - start;
+        let bound = here.min(self.message_bytes) as u64;
+        if !header.fin || header.opcode == Opcode::Continuation || header.len > bound {
+            return Ok(None);
+        }
+        let frame = self.consume(start + header.len as usize);
+        let (_, payload) = frame.split_at_mut(start);
+        mask::apply(payload, header.mask, 0);
+        in_place(header.opcode, payload).map(Some)
+    }
+
+    /// One frame, or as much of it as the input has, in whatever state.
+    #[inline(never)]
     fn step(&mut self) -> Result<Step<'a>, Violation> {
         let Some((header, received)) = self.header()? else {
             return Ok(Step::Starved);

@@ -10,12 +10,14 @@
 //! `Option<Box<`[`message::Assembly`]`>>` and nothing else; it is `None`
 //! whenever no message is under way.
 
-pub mod close; //     why a connection ends, in codes of the wire
+pub mod close; //     why a connection ends, said on the wire
 pub mod frame; //     headers: parsed from clients, written to them
 pub mod handshake; // the HTTP request that asks for a WebSocket, and its answers
 pub mod message; //   frames put together to messages
 
 mod assembly; //      what is kept of a message between two reads
+mod code; //          close codes
 mod mask; //          the exclusive or of client payloads
 mod refusal; //       the answers to requests that are not granted
 mod utf8; //          text that arrives in pieces
+mod violation; //     what a client must not do

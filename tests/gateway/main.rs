@@ -2,5 +2,10 @@
 
 #![allow(missing_docs, unreachable_pub, dead_code, reason = "tests")]
 
+mod conformance;
+mod http;
+mod http_door;
+mod http_site;
+mod protocol;
 mod smoke;
 mod support;

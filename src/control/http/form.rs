@@ -33,7 +33,8 @@ impl Fields {
         AppId(self.get("appID").parse().unwrap_or(0))
     }
 
-    fn of_pairs(text: &[u8]) -> Self {
+    /// Reads `name=value&…`, with `+` and `%` escapes.
+    pub(super) fn of_pairs(text: &[u8]) -> Self {
         let pairs = form_urlencoded::parse(text);
         Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }

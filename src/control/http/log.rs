@@ -47,3 +47,50 @@ fn shown(uri: &Uri) -> &str {
     let path = uri.path();
     path.char_indices().nth(PATH_SHOWN_MAX).map_or(path, |(end, _)| &path[..end])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::control::delivery::Delivery;
+    use crate::hub::Hub;
+    use crate::metrics::Metrics;
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+    use std::net::SocketAddr;
+
+    fn site() -> Arc<Site> {
+        let (config, clock, metrics) = (Config::default(), Clock::start(), Metrics::new(0));
+        let hub = Hub::new(&config, Vec::new(), Arc::clone(&metrics));
+        let delivery = Delivery::new(&config, Arc::clone(&hub), clock);
+        let websocket_addr = SocketAddr::from(([127, 0, 0, 1], 8089));
+        Arc::new(Site { config, hub, metrics, delivery, clock, websocket_addr })
+    }
+
+    async fn broken() -> &'static str {
+        panic!("as it should")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered() {
+        let routes =
+            Router::new().route("/broken", get(broken)).layer(from_fn_with_state(site(), observe));
+        let request = Request::get("/broken?secret=1").body(Body::empty()).unwrap();
+        let response = TowerToHyperService::new(routes).call(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let body = to_bytes(response.into_body(), 1_000).await.unwrap();
+        assert_eq!(body, "{\"code\":500,\"msg\":\"internal error\",\"data\":null}");
+    }
+
+    #[test]
+    fn a_long_path_is_cut() {
+        let uri: Uri = format!("/{}?q", "x".repeat(1_000)).parse().unwrap();
+        assert_eq!(shown(&uri).len(), PATH_SHOWN_MAX);
+        assert_eq!(shown(&Uri::from_static("/user/list?appID=1")), "/user/list");
+    }
+}

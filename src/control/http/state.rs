@@ -67,11 +67,11 @@ enum Names {
 impl Telling {
     fn new(site: Arc<Site>, state: &Value) -> Self {
         // The numbers without the braces that close managerInfo and the data.
-        let (manager, cpu, threads) =
+        let (counts, cpu, threads) =
             (state["managerInfo"].to_string(), &state["numCPU"], &state["numGoroutine"]);
-        let manager = manager.trim_end_matches('}');
+        let counts = counts.trim_end_matches('}');
         let data = format!(
-            "{{\"numCPU\":{cpu},\"numGoroutine\":{threads},\"managerInfo\":{manager},\"users\":["
+            "{{\"numCPU\":{cpu},\"numGoroutine\":{threads},\"managerInfo\":{counts},\"users\":["
         );
         let head = [SUCCESS, data.as_bytes()].concat();
         let apps = site.hub.directory.apps().collect::<Vec<_>>().into_iter();

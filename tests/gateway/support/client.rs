@@ -5,8 +5,8 @@
 
 use super::Node;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// What the server sent: one frame, which is one message.
@@ -35,7 +35,7 @@ impl Client {
         Self::over(TcpStream::connect(address).expect("connects"))
     }
 
-    /// On a socket that is connected already.
+    /// Over a socket that somebody has connected in his own way.
     pub fn over(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
         socket.set_write_timeout(Some(PATIENCE)).expect("a deadline");
@@ -98,6 +98,23 @@ impl Client {
         self.send_raw(&client_frame(first, payload));
     }
 
+    /// The same to a server that may have hung up; false if it has.
+    pub fn try_send_raw(&mut self, bytes: &[u8]) -> bool {
+        match self.socket.write_all(bytes) {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => false,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("the server does not read: {error}"),
+        }
+    }
+
+    /// The same bytes in pieces of this many, each a write of its own.
+    pub fn send_in_pieces(&mut self, bytes: &[u8], piece_bytes: usize) {
+        for piece in bytes.chunks(piece_bytes) {
+            self.send_raw(piece);
+        }
+    }
+
     pub fn send_text(&mut self, text: &str) {
         self.send_frame(0x81, text.as_bytes());
     }
@@ -151,6 +168,22 @@ impl Client {
         assert_eq!(self.recv(), Message::End);
     }
 
+    /// Asserts that the server ends TCP, with nothing before it.
+    pub fn expect_end(&mut self) {
+        assert_eq!(self.recv(), Message::End);
+    }
+
+    /// Closes as a client should, and asserts that the server answers in kind.
+    pub fn close(mut self) {
+        self.send_frame(0x88, &1000_u16.to_be_bytes());
+        self.expect_close(1000);
+    }
+
+    /// Ends this side of TCP; the server may still send.
+    pub fn end_sending(&self) {
+        self.socket.shutdown(Shutdown::Write).expect("connected");
+    }
+
     /// The head of an HTTP answer, its blank line included.
     pub fn read_head(&mut self) -> String {
         loop {
@@ -160,6 +193,15 @@ impl Client {
             }
             assert!(self.fill() > 0, "ended: {:?}", String::from_utf8_lossy(&self.buffer));
         }
+    }
+
+    /// Asserts that no byte has come so far.
+    pub fn expect_nothing_yet(&mut self) {
+        self.socket.set_nonblocking(true).expect("a socket");
+        let read = self.socket.read(&mut [0]);
+        self.socket.set_nonblocking(false).expect("a socket");
+        let kind = read.expect_err("nothing was due").kind();
+        assert_eq!(kind, ErrorKind::WouldBlock);
     }
 
     /// Everything up to the end of TCP.
@@ -235,7 +277,7 @@ impl Client {
                 self.buffer.extend_from_slice(&chunk[..n]);
                 n
             }
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
             Err(error) => panic!("nothing came: {error}; so far {:?}", self.buffer),
         }
     }

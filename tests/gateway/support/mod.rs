@@ -1,7 +1,9 @@
 //! A node to test, and clients that know nothing of its code.
 
 mod client;
+mod http;
 mod node;
 
 pub use client::{Client, Message, client_frame};
+pub use http::Answer;
 pub use node::Node;

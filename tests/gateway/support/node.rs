@@ -1,5 +1,6 @@
 //! A whole gateway in this process, on ports of its own.
 
+use super::Answer;
 use millgate::config::Config;
 use millgate::gateway::Gateway;
 use serde_json::Value;
@@ -71,6 +72,27 @@ impl Node {
         data(self.post(path, fields))
     }
 
+    /// The whole answer to a request without a body.
+    pub fn request(&self, verb: &str, path: &str) -> Answer {
+        let request = format!("{verb} {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+        self.raw(request.as_bytes())
+    }
+
+    /// The whole answer to a POST of any body.
+    pub fn send(&self, path: &str, content_type: &str, body: &str) -> Answer {
+        let len = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\
+             Content-Type: {content_type}\r\nContent-Length: {len}\r\n\r\n"
+        );
+        self.raw((head + body).as_bytes())
+    }
+
+    /// The whole answer to these bytes, which must make the server close.
+    pub fn raw(&self, request: &[u8]) -> Answer {
+        Answer::to(self.http(), request)
+    }
+
     /// The value of a metric, summed over its labels; `name` may carry some.
     pub fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics");
@@ -78,6 +100,18 @@ impl Node {
             |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
         let value = |line: &str| line.rsplit(' ').next().and_then(|word| word.parse::<f64>().ok());
         text.lines().filter(of_name).filter_map(value).sum()
+    }
+
+    /// Asks for a metric until it is as it should be: gauges follow at the end of a turn.
+    pub fn await_metric(&self, name: &str, as_it_should_be: impl Fn(f64) -> bool) {
+        let mut value = f64::NAN;
+        for _ in 0..5_000 {
+            value = self.metric(name);
+            if as_it_should_be(value) {
+                return;
+            }
+        }
+        panic!("{name} stays {value}");
     }
 }
 

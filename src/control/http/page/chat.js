@@ -123,7 +123,7 @@ function randomName() {
   const first = ["amber", "brave", "calm", "eager", "fair", "keen", "lucky", "merry", "quiet", "swift"];
   const second = ["crane", "finch", "heron", "lynx", "otter", "raven", "robin", "seal", "stoat", "wren"];
   const [a, b, c] = crypto.getRandomValues(new Uint32Array(3));
-  const name = `${first[a % first.length]}-${second[b % second.length]}-${c % 100_000}`;
+  const name = `${first[a % first.length]}-${second[b % second.length]}-${c % 10_000}`;
   return fits(name) ? name : String(c).slice(0, Number(nameBytes));
 }
 
@@ -144,6 +144,12 @@ function openDrawer(open) {
   document.body.classList.toggle("drawer-open", open);
   at("veil").hidden = !open;
   at("people-toggle").setAttribute("aria-expanded", String(open));
+  if (open) at("people").focus();
+}
+
+function closeDrawer() {
+  openDrawer(false);
+  at("people-toggle").focus();
 }
 
 at("composer").addEventListener("submit", (event) => {
@@ -178,13 +184,13 @@ at("name-form").addEventListener("submit", (event) => {
 at("to-all").addEventListener("click", () => address(""));
 at("reconnect").addEventListener("click", () => link.hurry());
 at("people-toggle").addEventListener("click", () => openDrawer(at("veil").hidden));
-at("veil").addEventListener("click", () => openDrawer(false));
+at("close").addEventListener("click", closeDrawer);
+at("veil").addEventListener("click", closeDrawer);
 addEventListener("online", () => link.hurry());
 addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   if (!at("veil").hidden) {
-    openDrawer(false);
-    at("people-toggle").focus();
+    closeDrawer();
   } else if (addressee) {
     address("");
   }

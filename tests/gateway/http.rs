@@ -1,0 +1,205 @@
+//! The HTTP API: each route in `/user`.
+
+use crate::support::{Client, Node};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+fn names(data: &Value) -> HashSet<&str> {
+    let list = data["userList"].as_array().expect("a list");
+    let names: HashSet<_> = list.iter().filter_map(Value::as_str).collect();
+    assert_eq!(names.len(), list.len(), "nobody twice");
+    names
+}
+
+pub fn login_many(node: &Node, app: u32, count: usize) -> Vec<Client> {
+    (0..count).map(|n| Client::login(node, app, &format!("user-{n}"))).collect()
+}
+
+/// Beyond this size a room is not told of each arrival, which keeps tests quick.
+pub fn quiet_node() -> Node {
+    Node::with(|config| config.announce.exact_up_to = 0)
+}
+
+#[test]
+fn a_list_holds_the_users_of_its_room() {
+    let node = Node::start();
+    let empty = json!({"userList": [], "userCount": 0});
+    assert_eq!(node.get_data("/user/list?appID=101"), empty);
+    let _ua = Client::login(&node, 101, "ua");
+    let _quoted = Client::login(&node, 101, "\"\\你<");
+    let _elsewhere = Client::login(&node, 102, "uc");
+    let data = node.get_data("/user/list?appID=101");
+    assert_eq!((&data["userCount"], data.get("cursor")), (&json!(2), None));
+    assert_eq!(names(&data), HashSet::from(["ua", "\"\\你<"]));
+    assert_eq!(node.get_data("/user/list?appID=102"), json!({"userList": ["uc"], "userCount": 1}));
+    for query in ["", "?appID=", "?appID=0", "?appID=999", "?appid=101", "?appID=x&appID=101"] {
+        assert_eq!(node.get_data(&format!("/user/list{query}")), empty, "{query}");
+    }
+}
+
+#[test]
+fn a_list_can_be_walked_in_parts() {
+    let node = quiet_node();
+    let _users = login_many(&node, 101, 300);
+    let all = node.get_data("/user/list?appID=101");
+    assert_eq!((names(&all).len(), &all["userCount"]), (300, &json!(300)));
+    let (mut seen, mut pages, mut cursor) = (HashSet::new(), Vec::new(), String::new());
+    loop {
+        let data = node.get_data(&format!("/user/list?appID=101&limit=70{cursor}"));
+        assert_eq!(data["userCount"], 300, "of the room, not of the part");
+        pages.push(names(&data).len());
+        seen.extend(names(&data).into_iter().map(str::to_owned));
+        let Some(next) = data.get("cursor") else { break };
+        cursor = format!("&cursor={}", next.as_str().expect("a string"));
+    }
+    assert_eq!((pages, seen.len()), (vec![70, 70, 70, 70, 20], 300));
+    let whole = node.get_data("/user/list?appID=101&limit=300");
+    assert_eq!((names(&whole).len(), whole.get("cursor")), (300, None), "nobody is left");
+}
+
+#[test]
+fn a_part_that_cannot_be_understood_is_refused() {
+    let node = Node::start();
+    for query in
+        ["limit=0", "limit=-1", "limit=x", "limit=", "cursor=", "cursor=zz", "limit=1&cursor=1"]
+    {
+        let (status, body) = node.get(&format!("/user/list?appID=101&{query}"));
+        let answer: Value = serde_json::from_str(&body).expect("JSON");
+        let expected = json!({"code": 1001, "msg": "参数不合法", "data": null});
+        assert_eq!((status, answer), (200, expected), "{query}");
+    }
+}
+
+#[test]
+fn online_asks_one_app_or_all() {
+    let node = Node::start();
+    let _ua = Client::login(&node, 102, "ua +");
+    for (query, online) in [
+        ("appID=102&userID=ua+%2B", true),
+        ("appID=101&userID=ua+%2B", false),
+        ("appID=0&userID=ua+%2B", true),
+        ("userID=ua+%2B", true),
+        ("appID=999&userID=ua+%2B", false),
+        ("appID=102&userID=ua+%2B&userID=other", true),
+    ] {
+        let data = node.get_data(&format!("/user/online?{query}"));
+        assert_eq!(data, json!({"online": online, "userID": "ua +"}), "{query}");
+    }
+    assert_eq!(node.get_data("/user/online"), json!({"online": false, "userID": ""}));
+    assert_eq!(
+        node.get_data("/user/online?userid=ua&appID=102"),
+        json!({"online": false, "userID": ""})
+    );
+}
+
+#[test]
+fn a_message_reaches_one_user() {
+    let node = Node::start();
+    let mut ua = Client::login(&node, 101, "ua");
+    let mut ub = Client::login(&node, 101, "ub");
+    ua.recv_push("enter");
+    let fields =
+        [("appID", "101"), ("userID", "ua"), ("msgID", "m-1"), ("message", "hi <你> \"&\" 100%")];
+    assert_eq!(node.post_data("/user/sendMessage", &fields), json!({"sendResults": true}));
+    let push = ua.recv_json();
+    assert_eq!((&push["cmd"], &push["seq"]), (&json!("msg"), &json!("m-1")));
+    assert_eq!(
+        push["response"],
+        json!({"code": 200, "codeMsg": "Ok", "data":
+            {"target": "", "type": "text", "msg": "hi <你> \"&\" 100%", "from": "ua"}})
+    );
+    ub.expect_silence();
+    for nowhere in [[("appID", "102"), ("userID", "ua")], [("appID", "101"), ("userID", "uz")]] {
+        assert_eq!(node.post_data("/user/sendMessage", &nowhere), json!({"sendResults": false}));
+    }
+    ua.expect_silence();
+}
+
+#[test]
+fn a_message_reaches_everybody_but_its_sender() {
+    let node = Node::start();
+    let mut users: Vec<_> = ["ua", "ub", "uc"].map(|name| Client::login(&node, 101, name)).into();
+    let mut elsewhere = Client::login(&node, 102, "ub");
+    for (earlier, user) in users.iter_mut().enumerate() {
+        (earlier..2).for_each(|_| drop(user.recv_push("enter")));
+    }
+    let send = |app: &str, id: &str| {
+        let fields = [("appID", app), ("userID", "ua"), ("msgID", id), ("message", "all")];
+        node.post_data("/user/sendMessageAll", &fields)
+    };
+    assert_eq!(send("101", "m-1"), json!({"sendResults": true}));
+    for user in &mut users[1..] {
+        let push = user.recv_json();
+        assert_eq!((&push["cmd"], &push["seq"]), (&json!("msg"), &json!("m-1")));
+        assert_eq!(push["response"]["data"]["from"], "ua");
+    }
+    for nobody in ["0", "", "999", "x"] {
+        assert_eq!(send(nobody, ""), json!({"sendResults": true}), "{nobody}");
+    }
+    users.iter_mut().for_each(Client::expect_silence);
+    elsewhere.expect_silence();
+}
+
+#[test]
+fn a_msg_id_counts_once_for_both_routes_and_an_empty_one_never() {
+    let node = Node::start();
+    let mut ua = Client::login(&node, 101, "ua");
+    let to_one = |id: &str| {
+        let fields = [("appID", "101"), ("userID", "ua"), ("msgID", id), ("message", "one")];
+        node.post_data("/user/sendMessage", &fields)
+    };
+    let to_all = |id: &str| {
+        let fields = [("appID", "101"), ("userID", "ub"), ("msgID", id), ("message", "all")];
+        node.post_data("/user/sendMessageAll", &fields)
+    };
+    let sent = json!({"sendResults": true});
+    assert_eq!((to_one("m-1"), to_one("m-1"), to_all("m-1")), (sent.clone(), json!({}), json!({})));
+    assert_eq!((to_all("m-2"), to_one("m-2")), (sent.clone(), json!({})));
+    assert_eq!((to_one(""), to_one(""), to_all("")), (sent.clone(), sent.clone(), sent));
+    for text in ["one", "all", "one", "one", "all"] {
+        assert_eq!(ua.recv_push("msg")["msg"], text);
+    }
+    ua.expect_silence();
+    assert_eq!(node.metric("millgate_dedup_entries"), 2.0);
+}
+
+#[test]
+fn forms_come_in_two_shapes_and_nothing_else_is_one() {
+    let node = Node::start();
+    let mut ua = Client::login(&node, 101, "ua");
+    let part = |name: &str, value: &str| {
+        format!("--xyz\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let file =
+        "--xyz\r\nContent-Disposition: form-data; name=\"message\"; filename=\"a\"\r\n\r\nfile\r\n";
+    let parts = [
+        file.to_owned(),
+        part("appID", "101"),
+        part("userID", "ua"),
+        part("msgID", "m-1"),
+        part("message", "你\r\n=&%"),
+        part("message", "second"),
+        "--xyz--\r\n".to_owned(),
+    ];
+    let answer =
+        node.send("/user/sendMessage", "multipart/form-data; boundary=xyz", &parts.concat());
+    assert_eq!(answer.json()["data"], json!({"sendResults": true}), "{answer:?}");
+    assert_eq!(ua.recv_push("msg")["msg"], "你\r\n=&%");
+    let form = "appID=101&userID=ua&message=first+%E4%BD%A0&message=second&appID=102";
+    let answer = node.send(
+        "/user/sendMessage?userID=other",
+        "Application/X-WWW-Form-Urlencoded ; charset=utf-8",
+        form,
+    );
+    assert_eq!(answer.json()["data"], json!({"sendResults": true}));
+    assert_eq!(ua.recv_push("msg")["msg"], "first 你");
+    for (kind, body) in [
+        ("application/json", json!({"appID": 101, "userID": "ua"}).to_string()),
+        ("text/plain", form.to_owned()),
+        ("application/x-www-form-urlencoded", String::new()),
+    ] {
+        let answer = node.send(&format!("/user/sendMessage?{form}"), kind, &body);
+        assert_eq!(answer.json()["data"], json!({"sendResults": false}), "{kind}");
+    }
+    ua.expect_silence();
+}

@@ -1,0 +1,166 @@
+//! HTTP as such: what is refused, what is bounded, and what every answer carries.
+
+use crate::support::{Answer, Client, Node};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+/// Every refusal has the shape of an answer.
+fn expect_refusal(answer: &Answer, status: u16) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    let body = answer.json();
+    assert_eq!((&body["code"], &body["data"]), (&json!(status), &Value::Null), "{body}");
+    assert!(body["msg"].as_str().is_some_and(|msg| !msg.is_empty()), "{body}");
+    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
+}
+
+#[test]
+fn malformed_bodies_are_refused() {
+    let node = Node::start();
+    for (kind, body) in [
+        ("application/x-www-form-urlencoded", "message=100%"),
+        ("application/x-www-form-urlencoded", "message=%zz"),
+        ("multipart/form-data", "--x--\r\n"),
+        (
+            "multipart/form-data; boundary=x",
+            "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\ncut",
+        ),
+        ("multipart/form-data; boundary=x", "no parts at all"),
+    ] {
+        expect_refusal(&node.send("/user/sendMessage", kind, body), 400);
+    }
+}
+
+#[test]
+fn bodies_are_bounded() {
+    let node = Node::with(|config| config.limits.body_bytes = 1_000);
+    let kind = "application/x-www-form-urlencoded";
+    let fitting = format!("message={}", "m".repeat(1_000 - "message=".len()));
+    assert_eq!(node.send("/user/sendMessageAll", kind, &fitting).status, 200);
+    expect_refusal(&node.send("/user/sendMessageAll", kind, &(fitting + "m")), 413);
+    // Announced but never sent: nobody waits for it.
+    let huge = "POST /user/sendMessageAll HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n";
+    expect_refusal(&node.raw(huge.as_bytes()), 413);
+    // Of unknown length, in chunks.
+    let chunk = format!("3e9\r\n{}\r\n0\r\n\r\n", "m".repeat(1_001));
+    let head = "POST /user/sendMessageAll HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    expect_refusal(&node.raw((head.to_owned() + &chunk).as_bytes()), 413);
+    // Who waits for leave to send gets the answer instead.
+    let waiting = "POST /user/sendMessageAll HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n";
+    expect_refusal(&node.raw(waiting.as_bytes()), 413);
+}
+
+#[test]
+fn what_does_not_exist_is_said_so() {
+    let node = Node::start();
+    for path in ["/", "/user", "/user/list/", "/USER/list", "/home/other.js", "/home/%ff", "/acc"] {
+        expect_refusal(&node.request("GET", path), 404);
+    }
+    for (verb, path, allow) in [
+        ("POST", "/user/list?appID=101", "GET,HEAD"),
+        ("DELETE", "/user/online", "GET,HEAD"),
+        ("PUT", "/system/state", "GET,HEAD"),
+        ("GET", "/user/sendMessage", "POST"),
+        ("HEAD", "/user/sendMessageAll", "POST"),
+        ("OPTIONS", "/user/sendMessageAll", "POST"),
+    ] {
+        let answer = node.request(verb, path);
+        assert_eq!(answer.header("allow"), Some(allow), "{verb} {path}");
+        if verb == "HEAD" {
+            assert_eq!((answer.status, answer.body.as_str()), (405, ""));
+        } else {
+            expect_refusal(&answer, 405);
+        }
+    }
+}
+
+#[test]
+fn answers_carry_their_headers_and_head_carries_nothing_else() {
+    let node = Node::start();
+    for path in ["/user/list?appID=101", "/user/online?userID=ua", "/system/state?isDebug=true"] {
+        let answer = node.request("GET", path);
+        assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
+        let head = node.request("HEAD", path);
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
+    }
+    let health = node.request("GET", "/healthz");
+    assert_eq!((health.status, health.body.as_str()), (200, "ok\n"));
+}
+
+#[test]
+fn connections_above_the_bound_wait_for_their_turn() {
+    let node = Node::start();
+    let mut held: Vec<Client> = (0..1_024).map(|_| Client::tcp(node.http())).collect();
+    let mut waiting = Client::tcp(node.http());
+    waiting.send_raw(b"GET /healthz HTTP/1.0\r\n\r\n");
+    for socket in &mut held {
+        for _ in 0..2 {
+            socket.send_raw(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+            assert!(socket.read_head().starts_with("HTTP/1.1 200 "));
+        }
+    }
+    waiting.expect_nothing_yet();
+    held.pop();
+    assert!(waiting.read_head().starts_with("HTTP/1.0 200 "));
+}
+
+#[test]
+fn a_stop_waits_for_no_idle_connection() {
+    let node = Node::start();
+    let mut idle = Client::tcp(node.http());
+    idle.send_raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(idle.read_head().starts_with("HTTP/1.1 200 "));
+    node.stop();
+    assert_eq!(idle.read_to_end(), b"ok\n");
+}
+
+#[test]
+fn each_request_is_a_line_without_its_parameters() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_millgate"))
+        .args(["serve", "--websocket", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        .args(["--set", "log.format=json", "--set", "log.level=info"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the gateway starts");
+    let lines = BufReader::new(program.stderr.take().expect("a pipe")).lines();
+    let mut lines = lines.map(|line| line.expect("text"));
+    let listening = lines.find(|line| line.contains("\"listening\"")).expect("it listens");
+    let listening: Value = serde_json::from_str(&listening).expect("JSON");
+    let http = listening["http"].as_str().expect("text").parse().expect("an address");
+    let ask = |verb: &str, path: &str, body: &str| {
+        let len = body.len();
+        let request = format!(
+            "{verb} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}"
+        );
+        Answer::to(http, request.as_bytes());
+    };
+    ask("GET", "/user/online?userID=sesame", "");
+    ask("POST", "/user/sendMessage?key=sesame", "message=sesame");
+    for routine in ["/healthz", "/metrics"] {
+        ask("GET", routine, "");
+    }
+    ask("GET", "/metrics/sesam", "");
+    kill_process(Pid::from_child(&program), Signal::TERM).expect("it runs");
+    let logged: Vec<String> = lines.collect();
+    program.wait().expect("it ends");
+    assert!(logged.iter().all(|line| !line.contains("sesame")), "{logged:#?}");
+    let requests: Vec<Value> =
+        logged.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let requests: Vec<_> = requests
+        .iter()
+        .filter(|line| line["target"] == "millgate::http")
+        .inspect(|line| assert!(line["duration_ms"].is_number(), "{line}"))
+        .map(|line| json!([line["method"], line["path"], line["status"]]))
+        .collect();
+    let expected = [
+        json!(["GET", "/user/online", 200]),
+        json!(["POST", "/user/sendMessage", 200]),
+        json!(["GET", "/metrics/sesam", 404]),
+    ];
+    assert_eq!(requests, expected);
+}

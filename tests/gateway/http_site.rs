@@ -1,0 +1,147 @@
+//! What people and machines look at: the state, the metrics, the chat page.
+
+use crate::http::{login_many, quiet_node};
+use crate::support::{Client, Node};
+use serde_json::json;
+use std::collections::HashSet;
+
+#[test]
+fn the_state_is_told_in_numbers_and_names() {
+    let node = quiet_node();
+    let users = login_many(&node, 101, 40);
+    let _ua = Client::login(&node, 102, "ua");
+    let stranger = Client::connect(&node);
+    let state = node.get_data("/system/state");
+    let counts = &state["managerInfo"];
+    assert_eq!((&counts["clientsLen"], &counts["usersLen"]), (&json!(42), &json!(41)), "{state}");
+    for queue in ["chanRegisterLen", "chanLoginLen", "chanUnregisterLen", "chanBroadcastLen"] {
+        assert_eq!(counts[queue], 0, "{queue}");
+    }
+    assert!(state["numCPU"].as_u64() >= Some(1) && state["numGoroutine"].as_u64() >= Some(4));
+    assert_eq!((counts.get("clients"), counts.get("users")), (None, None));
+    for no in ["isDebug=false", "isDebug=1", "isdebug=true"] {
+        let state = node.get_data(&format!("/system/state?{no}"));
+        assert_eq!(state["managerInfo"].get("users"), None, "{no}");
+    }
+
+    let state = node.get_data("/system/state?isDebug=true");
+    let list = |name: &str| {
+        let list = state["managerInfo"][name].as_array().expect("a list");
+        list.iter().map(|name| name.as_str().expect("text").to_owned()).collect::<HashSet<_>>()
+    };
+    let mut expected: HashSet<_> = (0..40).map(|n| format!("101_user-{n}")).collect();
+    expected.insert("102_ua".into());
+    assert_eq!(list("users"), expected);
+    let clients = list("clients");
+    assert_eq!(clients.len(), 42);
+    for client in users.iter().chain([&stranger]) {
+        let address = client.socket().local_addr().expect("an address").to_string();
+        assert!(clients.contains(&address), "{address}");
+    }
+}
+
+#[test]
+fn metrics_can_be_read_by_a_machine() {
+    let node = Node::start();
+    let mut ua = Client::login(&node, 101, "ua");
+    ua.request_reply("heartbeat", json!({}));
+    let answer = node.request("GET", "/metrics");
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4"));
+    let mut families = HashSet::new();
+    for line in answer.body.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, text) = help.split_once(' ').expect("a text");
+            assert!(families.insert(name.to_owned()) && text.len() > 10, "{line}");
+            continue;
+        }
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').expect("a kind");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            continue;
+        }
+        let (sample, value) = line.rsplit_once(' ').expect("a value");
+        let name = sample.split('{').next().expect("a name");
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        assert!(families.contains(family.unwrap_or(name)), "{line}");
+        assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
+    }
+    for (metric, value) in [
+        ("millgate_connections", 1.0),
+        ("millgate_users{app=\"101\"}", 1.0),
+        ("millgate_users{app=\"102\"}", 0.0),
+        ("millgate_accepts_total", 1.0),
+        ("millgate_handshakes_total", 1.0),
+        ("millgate_logins_total", 1.0),
+        ("millgate_messages_total{direction=\"in\"}", 2.0),
+        ("millgate_closes_total", 0.0),
+        ("millgate_build_info", 1.0),
+    ] {
+        let sum: f64 = answer
+            .body
+            .lines()
+            .filter(|line| {
+                line.strip_prefix(metric).is_some_and(|rest| rest.starts_with([' ', '{']))
+            })
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum();
+        assert_eq!(sum, value, "{metric} in {}", answer.body);
+    }
+    assert!(node.metric("process_resident_memory_bytes") > 1e6);
+    let turns = |le: &str| {
+        node.metric(&format!("millgate_turn_seconds_bucket{{reactor=\"0\",le=\"{le}\"}}"))
+    };
+    assert!(turns("0.00001") <= turns("0.001") && turns("0.001") <= turns("+Inf"));
+}
+
+#[test]
+fn the_page_brings_everything_along() {
+    let node = Node::with(|config| config.apps.ids = vec![105, 101, 7]);
+    let page = node.request("GET", "/home/index?appID=101");
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+    let policy = page.header("content-security-policy").expect("a policy");
+    let port = node.websocket().port();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+    assert!(
+        policy.contains(&format!("connect-src 'self' ws://*:{port} wss://*:{port}")),
+        "{policy}"
+    );
+    assert!(page.body.contains("data-app=\"101\""), "{}", page.body);
+    assert!(page.body.contains(&format!("data-websocket-port=\"{port}\"")));
+    assert!(
+        !page.body.contains("http://") || page.body.matches("http://").count() == 1,
+        "the icon's namespace only"
+    );
+    for room in [105, 101, 7] {
+        assert!(page.body.contains(&format!("/home/index?appID={room}\"")), "{room}");
+    }
+    for asset in page.body.split('"').filter(|text| text.starts_with("/home/chat.")) {
+        let answer = node.request("GET", asset);
+        assert_eq!(
+            (answer.status, answer.header("cache-control")),
+            (200, Some("no-cache")),
+            "{asset}"
+        );
+    }
+    for module in ["lines", "link", "people"] {
+        let answer = node.request("GET", &format!("/home/{module}.js"));
+        assert_eq!(answer.header("content-type"), Some("text/javascript; charset=utf-8"));
+    }
+    for other in ["/home/index", "/home/index?appID=999"] {
+        assert!(node.request("GET", other).body.contains("data-app=\"105\""), "the first app");
+    }
+}
+
+#[test]
+fn the_page_goes_where_it_is_told_to() {
+    let node = Node::with(|config| {
+        config.page.websocket_url = "wss://chat.example.com/acc?a=1&b=2".into();
+        config.page.http_url = "https://api.example.com/".into();
+    });
+    let page = node.request("GET", "/home/index");
+    let policy = page.header("content-security-policy").expect("a policy");
+    let connect = "connect-src 'self' wss://chat.example.com https://api.example.com;";
+    assert!(policy.contains(connect), "{policy}");
+    assert!(page.body.contains("data-websocket-url=\"wss://chat.example.com/acc?a=1&amp;b=2\""));
+    assert!(page.body.contains("data-http-url=\"https://api.example.com\""));
+}

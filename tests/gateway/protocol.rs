@@ -1,0 +1,8 @@
+//! What clients see, row by row: commands, pushes, frames, handshakes, ends.
+
+mod budgets;
+mod commands;
+mod ends;
+mod frames;
+mod handshakes;
+mod pushes;
