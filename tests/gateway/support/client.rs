@@ -154,7 +154,7 @@ impl Client {
     pub fn expect_nothing_for(&self, time: Duration) {
         self.socket.set_read_timeout(Some(time)).expect("a deadline");
         let peeked = self.socket.peek(&mut [0]);
-        let nothing = peeked.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock);
+        let nothing = peeked.as_ref().is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
         assert!(self.buffer.is_empty() && nothing, "something came: {peeked:?}");
         self.socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
     }
