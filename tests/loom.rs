@@ -6,7 +6,6 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![allow(clippy::duplicate_mod, reason = "the same lines are tried over two kinds of atomics")]
 #![allow(dead_code, reason = "not every model uses all of the flag")]
-#![allow(clippy::duplicate_mod, reason = "the same lines, over two kinds of atomics")]
 
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
