@@ -6,7 +6,6 @@ use rustix::net::{
     AddressFamily, SocketFlags, SocketType, accept_with, bind, getsockname, listen, socket_with,
     sockopt,
 };
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -31,7 +30,8 @@ pub(crate) fn echo() -> io::Result<()> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let readable = epoll::EventFlags::IN | epoll::EventFlags::ET;
     epoll::add(&poll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
-    let mut sockets: HashMap<u64, OwnedFd> = HashMap::new();
+    // By descriptor: a table lookup would be work that a bare loop need not do.
+    let mut sockets: Vec<Option<OwnedFd>> = Vec::new();
     let mut events = Vec::with_capacity(1_024);
     let mut buffer = vec![0; 65_536];
     loop {
@@ -42,20 +42,21 @@ pub(crate) fn echo() -> io::Result<()> {
             if token == LISTENER {
                 let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
                 while let Ok(socket) = accept_with(&listener, flags) {
-                    let token = socket.as_raw_fd() as u64;
-                    epoll::add(&poll, &socket, epoll::EventData::new_u64(token), readable)?;
-                    sockets.insert(token, socket);
+                    let index = usize::try_from(socket.as_raw_fd()).unwrap_or(0);
+                    let token = epoll::EventData::new_u64(index as u64);
+                    epoll::add(&poll, &socket, token, readable)?;
+                    sockets.resize_with(sockets.len().max(index + 1), || None);
+                    sockets[index] = Some(socket);
                 }
                 continue;
             }
-            let Some(socket) = sockets.get(&token) else { continue };
+            let place = &mut sockets[usize::try_from(token).unwrap_or(0)];
+            let Some(socket) = place.as_ref() else { continue };
             match rustix::io::read(socket, &mut buffer) {
                 Ok(n @ 1..) => {
                     let _written = rustix::io::write(socket, &buffer[..n]);
                 }
-                _ => {
-                    sockets.remove(&token);
-                }
+                _ => *place = None,
             }
         }
     }
