@@ -195,14 +195,11 @@ impl Page {
         help: &str,
         values: impl IntoIterator<Item = (Labels, f64)>,
     ) -> Self {
-        let metrics = values.into_iter().map(|(labels, value)| {
+        self.values(name, help, MetricType::GAUGE, values, |metric, value| {
             let mut gauge = Gauge::default();
             gauge.set_value(value);
-            let mut metric = Metric::from_label(pairs(labels));
             metric.set_gauge(gauge);
-            metric
-        });
-        self.family(name, help, MetricType::GAUGE, metrics)
+        })
     }
 
     fn counters(
@@ -211,14 +208,27 @@ impl Page {
         help: &str,
         values: impl IntoIterator<Item = (Labels, f64)>,
     ) -> Self {
-        let metrics = values.into_iter().map(|(labels, value)| {
+        self.values(name, help, MetricType::COUNTER, values, |metric, value| {
             let mut counter = Counter::default();
             counter.set_value(value);
-            let mut metric = Metric::from_label(pairs(labels));
             metric.set_counter(counter);
+        })
+    }
+
+    fn values(
+        self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        values: impl IntoIterator<Item = (Labels, f64)>,
+        put: impl Fn(&mut Metric, f64),
+    ) -> Self {
+        let metrics = values.into_iter().map(|(labels, value)| {
+            let mut metric = Metric::from_label(pairs(labels));
+            put(&mut metric, value);
             metric
         });
-        self.family(name, help, MetricType::COUNTER, metrics)
+        self.family(name, help, kind, metrics)
     }
 
     fn family(
