@@ -232,7 +232,7 @@ fn slow_client_is_closed(change: impl FnOnce(&mut Limits), cause: &str) {
     // Comings and goings, until the slow one's going is among them.
     let mut gone = false;
     for _ in 0..2_000 {
-        Client::login(&node, 101, "passer-by").close();
+        pass_by(&node);
         gone |= expect_passer_by(&mut watcher);
         if gone {
             break;
@@ -254,6 +254,19 @@ fn slow_client_is_closed(change: impl FnOnce(&mut Limits), cause: &str) {
     slow.expect_end();
     let closes = node.metric(&format!("millgate_closes_total{{cause=\"{cause}\"}}"));
     assert_eq!(closes, 1.0, "{cause}");
+}
+
+/// Comes and goes; on the way it may hear that the slow one has gone.
+fn pass_by(node: &Node) {
+    let mut client = Client::login(node, 101, "passer-by");
+    client.send_frame(0x88, &1000_u16.to_be_bytes());
+    loop {
+        match client.recv() {
+            Message::Text(_) => {}
+            Message::Close(Some((1000, _))) => break client.expect_end(),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 /// Reads that the passer-by came and went; true if the slow one's exit is before that.
