@@ -9,7 +9,7 @@ use super::Reactor;
 use super::conn::{Open, State};
 use super::members::Members;
 use crate::envelope::Frame;
-use crate::limits::{FANOUT_PER_TURN, FRAMES_PER_WAVE};
+use crate::limits::FRAMES_PER_WAVE;
 use crate::link::Fanout;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -81,13 +81,13 @@ impl Room {
 }
 
 impl Reactor {
-    /// Takes the next steps of the waves under way, one room after the other.
+    /// Takes the next steps of the waves under way, one room after the other,
+    /// as many as this turn has left.
     pub(super) fn fan_out(&mut self) {
-        let mut steps = FANOUT_PER_TURN;
-        while steps > 0
+        while self.fanout_steps > 0
             && let Some(room) = self.rooms.active.front().copied()
         {
-            self.continue_wave(room, &mut steps);
+            self.continue_wave(room);
         }
         // With several rooms under way each gets its turn.
         if self.rooms.active.len() > 1 {
@@ -95,18 +95,18 @@ impl Reactor {
         }
     }
 
-    fn continue_wave(&mut self, room: usize, steps: &mut usize) {
+    fn continue_wave(&mut self, room: usize) {
         // Taken out for the time being, so that the frames need not be cloned
         // for each recipient: their counts are shared by all reactors.
         let wave = std::mem::take(&mut self.rooms.rooms[room].wave);
         let mut meant = Vec::with_capacity(wave.len());
         let mut is_over = false;
-        while *steps > 0 {
+        while self.fanout_steps > 0 {
             let Some(slot) = self.rooms.rooms[room].members.step() else {
                 is_over = true;
                 break;
             };
-            *steps -= 1;
+            self.fanout_steps -= 1;
             meant.clear();
             meant.extend(self.meant_for(slot, &wave));
             self.send_frames(slot, &meant);

@@ -2,7 +2,7 @@
 
 use super::Reactor;
 use crate::envelope::Frame;
-use crate::limits::{FANOUT_QUEUE_MAX, MAIL_PER_TURN};
+use crate::limits::{FANOUT_PER_TURN, FANOUT_QUEUE_MAX, MAIL_PER_TURN};
 use crate::link::Mail;
 
 /// A message to one connection, waiting for the others of its turn.
@@ -17,6 +17,7 @@ impl Reactor {
     /// put together, so that they leave in one `writev`.
     pub(super) fn take_mail(&mut self) {
         self.more_mail = false;
+        self.fanout_steps = FANOUT_PER_TURN;
         for taken in 0.. {
             if taken == MAIL_PER_TURN || self.rooms.queued() >= FANOUT_QUEUE_MAX {
                 self.more_mail = self.mailbox.depth() > 0;
@@ -25,9 +26,13 @@ impl Reactor {
             match self.mailbox.take() {
                 None => break,
                 Some(Mail::Deliver { slot, serial, frame }) => {
+                    // A broadcast that came before goes first, as far as this
+                    // turn's steps reach; one to a large room is overtaken.
+                    self.fan_out();
                     self.staged.push(Staged { slot, serial, frame });
                 }
                 Some(Mail::Fanout(fanout)) => {
+                    self.deliver_staged();
                     if let Some(room) = self.shared.hub.directory.room_of(fanout.app) {
                         self.rooms.queue(room, fanout);
                     }

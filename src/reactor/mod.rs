@@ -107,6 +107,8 @@ struct Reactor {
     unread: Vec<(u32, u32)>,
     /// Slots to be emptied at the end of the turn.
     dead: Vec<u32>,
+    /// Steps that this turn has left for broadcasts.
+    fanout_steps: usize,
     /// Orders were left in the mailbox.
     more_mail: bool,
     /// The output budget was found spent in this turn.
@@ -152,6 +154,7 @@ impl Reactor {
             staged: Vec::new(),
             unread: Vec::new(),
             dead: Vec::new(),
+            fanout_steps: 0,
             more_mail: false,
             overdrawn: false,
             stopping: None,

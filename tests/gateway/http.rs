@@ -164,6 +164,23 @@ fn a_msg_id_counts_once_for_both_routes_and_an_empty_one_never() {
 }
 
 #[test]
+fn what_one_caller_sends_arrives_in_its_order() {
+    let node = Node::start();
+    let mut ua = Client::login(&node, 101, "ua");
+    for n in 0..300 {
+        let text = n.to_string();
+        let (route, user) = match n % 3 {
+            0 => ("/user/sendMessageAll", "ub"),
+            _ => ("/user/sendMessage", "ua"),
+        };
+        node.post_data(route, &[("appID", "101"), ("userID", user), ("message", &text)]);
+    }
+    for n in 0..300 {
+        assert_eq!(ua.recv_push("msg")["msg"], n.to_string());
+    }
+}
+
+#[test]
 fn forms_come_in_two_shapes_and_nothing_else_is_one() {
     let node = Node::start();
     let mut ua = Client::login(&node, 101, "ua");
