@@ -1,4 +1,4 @@
-//! millgate: a WebSocket connection gateway that holds a million sockets in one process.
+//! millgate: a WebSocket connection gateway, built to hold a million sockets in one process.
 //!
 //! ```text
 //!             ┌────────── control plane: one small tokio runtime ──────────┐
