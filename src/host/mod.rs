@@ -1,4 +1,5 @@
 //! What this host allows, and what the kernel knows.
 
+pub mod fd_table;
 pub mod kernel;
 pub mod sockets;

@@ -11,7 +11,6 @@ mod accept;
 mod close;
 mod conn;
 mod fanout;
-mod fd_table;
 mod mail;
 mod members;
 mod outbox;
@@ -24,6 +23,7 @@ mod write;
 pub use accept::probe;
 pub use setup::{Settings, Setup, Shared, capacity};
 
+use crate::host::fd_table;
 use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};
 use crate::link::Mailbox;
 use crate::metrics::ReactorStats;

@@ -1,4 +1,4 @@
-//! A descriptor table for one thread: the only unsafe room.
+//! A descriptor table for one thread: the gateway's only unsafe room.
 //!
 //! `RLIMIT_NOFILE` bounds a descriptor *table*, not a process (kernel:
 //! `fs/file.c`, `alloc_fd`). With a table for each reactor a host that allows
@@ -20,7 +20,7 @@ use std::os::fd::RawFd;
 ///
 /// # Errors
 /// When the kernel refuses: out of memory, or a system call filter.
-pub(super) fn make_private(keep: &[RawFd]) -> io::Result<()> {
+pub fn make_private(keep: &[RawFd]) -> io::Result<()> {
     // SAFETY: takes no pointers and changes nothing but the calling thread's
     // reference to the descriptor table, which it replaces by a copy.
     if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {

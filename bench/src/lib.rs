@@ -1,0 +1,18 @@
+//! millgate-bench: a load generator that opens a million WebSocket connections
+//! from one process, checks every message, and says what the next machine holds.
+//!
+//! ```text
+//!  command ── orders ──► swarm: one thread per core, each with its own      ── sockets ──► server
+//!     ▲                  sockets, source addresses and descriptor table
+//!     └── totals, harvests ──┘            probe: /proc of both sides
+//!     │
+//!     └──► result (one JSON) ──► report: text, CSV, HTML with plots
+//! ```
+//!
+//! It shares no frame code with the gateway: an error on both sides would
+//! agree with itself. From the top down; a room imports only from rooms below it.
+
+pub mod result; //     words: what a run has found out
+
+pub mod exit; //       words: how a run ends
+pub mod units; //             numbers as people write them
