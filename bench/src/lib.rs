@@ -12,7 +12,17 @@
 //! It shares no frame code with the gateway: an error on both sides would
 //! agree with itself. From the top down; a room imports only from rooms below it.
 
+pub mod command; //    commands: one file each, read from top to bottom
+
+pub mod run; //        a run: a swarm, what is sampled beside it, what it amounts to
+
+pub mod probe; //      both hosts: /proc of server, generator and kernel
+pub mod swarm; //      clients: many sockets on few threads; mio
+
+pub mod wire; //       protocol: a client's RFC 6455 over byte slices
+
 pub mod result; //     words: what a run has found out
 
-pub mod exit; //       words: how a run ends
+pub mod clock; //      words: what time it is
+pub mod exit; //              how a run ends
 pub mod units; //             numbers as people write them

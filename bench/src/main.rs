@@ -1,19 +1,12 @@
-//! `millgate-bench`: figures of a WebSocket server, measured from outside.
-//!
-//! It shares no code with the gateway: an error on both sides would agree
-//! with itself. A stepping stone to the load lab: today it measures the three
-//! figures that the README quotes.
-
-mod bare;
-mod client;
-mod figures;
-mod server;
+//! The door of the load lab: arguments, run, report, exit code.
 
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use millgate_bench::command::hold::Hold;
+use millgate_bench::exit::Exit;
+use std::io;
 use std::process::ExitCode;
 
-/// Measures a gateway on this machine.
+/// Opens a million WebSocket connections, checks every message, plans the next machine.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -23,34 +16,31 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Memory per connection, echo messages per CPU-second beside a bare loop, login rate
-    Figures {
-        /// The gateway's binary, built with --release
-        #[arg(long, default_value = "target/release/millgate")]
-        gateway: PathBuf,
-        /// Repetitions of the echo measurement, gateway and bare loop in turn
-        #[arg(long, default_value_t = 5)]
-        rounds: usize,
-        /// Connections of the echo measurement
-        #[arg(long, default_value_t = 10_000)]
-        connections: usize,
-    },
-    /// The bare epoll echo loop that the gateway is compared with; prints its port
-    BareEcho,
+    /// Open connections, keep them with heartbeats, count every loss
+    Hold(Hold),
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Figures { gateway, rounds, connections } => {
-            figures::print(&gateway, rounds, connections)
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors; clap says which is which.
+            let _printed = error.print();
+            return if error.use_stderr() { Exit::BadArguments.into() } else { Exit::Ok.into() };
         }
-        Command::BareEcho => bare::echo(),
+    };
+    let done = match arguments.command {
+        Command::Hold(hold) => hold.run(),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok((result, exit)) => {
+            println!("{}", serde_json::to_string(&result).unwrap_or_default());
+            exit.into()
+        }
         Err(error) => {
             eprintln!("millgate-bench: {error}");
-            ExitCode::FAILURE
+            let bad = error.kind() == io::ErrorKind::InvalidInput;
+            if bad { Exit::BadArguments.into() } else { Exit::Failed.into() }
         }
     }
 }

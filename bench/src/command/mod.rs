@@ -1,0 +1,3 @@
+//! What the tool can do: one file a command, each read from top to bottom.
+
+pub mod hold;

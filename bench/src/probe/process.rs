@@ -1,0 +1,86 @@
+//! A process, looked at from outside.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+/// A process whose memory and CPU time are read from /proc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+}
+
+impl Process {
+    /// This process.
+    #[must_use]
+    pub fn own() -> Self {
+        Self { pid: std::process::id() }
+    }
+
+    /// CPU time of all its living threads, to the nanosecond (kernel: `proc/<pid>/task/*/schedstat`).
+    ///
+    /// # Errors
+    /// When the process is gone, or belongs to somebody else.
+    pub fn cpu(&self) -> io::Result<Duration> {
+        let mut nanos = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            // A thread may end while its process goes on.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            let ran = text.split(' ').next().and_then(|word| word.parse::<u64>().ok());
+            nanos += ran.unwrap_or(0);
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
+    /// Resident memory that is the process's own, exactly: the kernel walks its page tables.
+    ///
+    /// # Errors
+    /// As [`Process::cpu`].
+    pub fn memory_exact(&self) -> io::Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid))?;
+        kibibytes(&text, "Anonymous:")
+            .ok_or_else(|| io::Error::other("no Anonymous: in smaps_rollup"))
+    }
+
+    /// The same from the kernel's running count, which may be off by some pages for every
+    /// thread, but costs nothing.
+    ///
+    /// # Errors
+    /// As [`Process::cpu`].
+    pub fn memory(&self) -> io::Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        kibibytes(&text, "RssAnon:").ok_or_else(|| io::Error::other("no RssAnon: in status"))
+    }
+}
+
+/// A line such as `Slab:   123 kB`, in bytes.
+pub(super) fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|number| number * 1_024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_memory_and_has_run() {
+        let own = Process::own();
+        assert!(own.cpu().unwrap() > Duration::ZERO);
+        assert!(own.memory().unwrap() > 1 << 16);
+        assert!(own.memory_exact().unwrap() > 1 << 16);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_an_error() {
+        let gone = Process { pid: u32::MAX };
+        assert!(gone.cpu().is_err() && gone.memory().is_err() && gone.memory_exact().is_err());
+    }
+
+    #[test]
+    fn lines_are_read_in_bytes() {
+        assert_eq!(kibibytes("A: 1 kB\nSlab:   12 kB\n", "Slab:"), Some(12_288));
+        assert_eq!(kibibytes("Slab: much\n", "Slab:"), None);
+    }
+}
