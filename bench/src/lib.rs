@@ -21,6 +21,8 @@ pub mod swarm; //      clients: many sockets on few threads; mio
 
 pub mod wire; //       protocol: a client's RFC 6455 over byte slices
 
+pub mod stats; //      arithmetic over measurements
+
 pub mod result; //     words: what a run has found out
 
 pub mod clock; //      words: what time it is

@@ -1,7 +1,11 @@
 //! The door of the load lab: arguments, run, report, exit code.
 
 use clap::{Parser, Subcommand};
+use millgate_bench::command::echo::Echo;
+use millgate_bench::command::fanout::FanoutCommand;
 use millgate_bench::command::hold::Hold;
+use millgate_bench::command::hostile::HostileCommand;
+use millgate_bench::command::storm::StormCommand;
 use millgate_bench::exit::Exit;
 use std::io;
 use std::process::ExitCode;
@@ -18,6 +22,14 @@ struct Arguments {
 enum Command {
     /// Open connections, keep them with heartbeats, count every loss
     Hold(Hold),
+    /// Send requests over some of many connections, check every answer
+    Echo(Echo),
+    /// Send a message to everybody, time every receipt
+    Fanout(FanoutCommand),
+    /// Drop many connections at once, watch them come back
+    Storm(StormCommand),
+    /// Let clients misbehave, see what each costs the server
+    Hostile(HostileCommand),
 }
 
 fn main() -> ExitCode {
@@ -31,8 +43,12 @@ fn main() -> ExitCode {
     };
     let done = match arguments.command {
         Command::Hold(hold) => hold.run(),
+        Command::Echo(echo) => echo.run(),
+        Command::Fanout(fanout) => fanout.run(),
+        Command::Storm(storm) => storm.run(),
+        Command::Hostile(hostile) => hostile.run(),
     };
-    match done {
+    match done.and_then(|(run, exit)| Ok((run.finish()?, exit))) {
         Ok((result, exit)) => {
             println!("{}", serde_json::to_string(&result).unwrap_or_default());
             exit.into()

@@ -1,7 +1,7 @@
 //! `hold`: opens connections, keeps them, counts every loss.
 
 use crate::exit::Exit;
-use crate::result::{Better, Figure, RunResult};
+use crate::result::{Better, Figure};
 use crate::run::{Common, Ended, Run};
 use crate::swarm::{Count, Order, Protocol, Whom};
 use crate::units::{count, duration};
@@ -45,7 +45,7 @@ impl Hold {
     ///
     /// # Errors
     /// When the kernel refuses something, or a worker has failed.
-    pub fn run(mut self) -> io::Result<(RunResult, Exit)> {
+    pub fn run(mut self) -> io::Result<(Run, Exit)> {
         if let Some(most) = self.stages.iter().map(|stage| stage.connections).max() {
             self.common.connections = most;
         }
@@ -57,20 +57,11 @@ impl Hold {
         if ended == Ended::Done && self.login {
             ended = log_in(&mut run, self.login_rate.map(|rate| rate as f64))?;
         }
-        if ended == Ended::Stalled {
-            run.result.stall = Some(run.diagnose()?);
-        }
         if ended == Ended::Done {
             ended = run.pass("holding", self.common.duration)?;
         }
-        let totals = run.totals();
-        let result = run.finish()?;
-        let exit = match ended {
-            Ended::Interrupted => Exit::Aborted,
-            Ended::Done if totals[Count::Lost] == 0 => Exit::Ok,
-            _ => Exit::Failed,
-        };
-        Ok((result, exit))
+        let exit = exit_of(&mut run, ended)?;
+        Ok((run, exit))
     }
 
     /// Opens all connections, in one go or by stages.
@@ -131,6 +122,21 @@ fn rate(name: &str, events: u64, seconds: f64) -> Figure {
         samples: vec![events as f64 / seconds.max(1e-9)],
         valid: true,
     }
+}
+
+/// What the end of a run means; names the limit if it has stalled.
+pub(super) fn exit_of(run: &mut Run, ended: Ended) -> io::Result<Exit> {
+    if matches!(ended, Ended::Stalled | Ended::TimedOut) {
+        run.result.stall = Some(run.diagnose()?);
+    }
+    let totals = run.totals();
+    let wrong = [Count::Lost, Count::Duplicates, Count::Misdelivered, Count::Corrupted];
+    let clean = wrong.iter().all(|count| totals[*count] == 0);
+    Ok(match ended {
+        Ended::Interrupted => Exit::Aborted,
+        Ended::Done if clean => Exit::Ok,
+        _ => Exit::Failed,
+    })
 }
 
 /// An error of whoever gave the command.

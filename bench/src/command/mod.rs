@@ -1,3 +1,8 @@
 //! What the tool can do: one file a command, each read from top to bottom.
 
+pub mod echo;
+pub mod fanout;
 pub mod hold;
+pub mod hostile;
+mod probes;
+pub mod storm;

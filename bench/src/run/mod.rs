@@ -1,19 +1,24 @@
 //! A run: a swarm, what is sampled beside it, and what it all amounts to.
 
 pub mod arguments;
+pub mod backend;
+mod measure;
 mod progress;
 mod sampler;
 
 pub use arguments::Common;
+pub use measure::Level;
 pub use progress::Progress;
 
 use crate::clock::{Clock, unix_seconds};
 use crate::probe::kernel::Drops;
 use crate::probe::machine;
 use crate::probe::stall::{Symptoms, diagnose};
-use crate::result::{Connections, FORMAT, Messages, RunResult, Stall, Target};
-use crate::swarm::{Count, Harvest, Spec, Swarm, Totals, Whom};
+use crate::result::{Better, Connections, Figure, FORMAT, Messages, RunResult, Stall, Target};
+use crate::stats::histogram::Histogram;
+use crate::swarm::{Count, Harvest, Spec, Swarm, Timing, Totals, Whom};
 use sampler::Sampler;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,10 +52,30 @@ pub struct Run {
     interrupted: Arc<AtomicBool>,
     /// What was found; filled as the run goes on.
     pub result: RunResult,
+    /// Latencies of each measured stretch, for the interval log.
+    pub stretches: Vec<Stretch>,
+    /// What probes have seen beside something else, by name, until it is entered.
+    pub side: BTreeMap<String, Timing>,
+}
+
+/// Latencies of one stretch of the run.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    /// What was measured.
+    pub name: String,
+    /// When it began, since the start.
+    pub began: Duration,
+    /// How long it was.
+    pub length: Duration,
+    /// Corrected latencies, microseconds.
+    pub corrected: Histogram,
 }
 
 /// How often a wait looks around.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How long answers may take after the last request.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// A count that stands still for so long has stalled.
 const STALL: Duration = Duration::from_secs(15);
@@ -111,6 +136,8 @@ impl Run {
             drops: Drops::read(),
             interrupted,
             result,
+            stretches: Vec::new(),
+            side: BTreeMap::new(),
         })
     }
 
@@ -159,7 +186,7 @@ impl Run {
         what: &str,
         goal: u64,
         limit: Option<Duration>,
-        value: impl Fn(&Totals) -> u64,
+        mut value: impl FnMut(&Totals) -> u64,
     ) -> io::Result<Ended> {
         let clock = self.swarm.clock();
         let begin = clock.now();
@@ -209,6 +236,29 @@ impl Run {
         };
         self.progress.end();
         Ok(ended)
+    }
+
+    /// Adds a figure of one sample: a time, less is better.
+    pub fn add_figure(&mut self, name: &str, micros: u64) {
+        self.result.figures.push(Figure {
+            name: name.to_owned(),
+            unit: "ms".to_owned(),
+            better: Better::Lower,
+            samples: vec![micros as f64 / 1e3],
+            valid: true,
+        });
+    }
+
+    /// Ends the requests and waits for those that are still under way.
+    ///
+    /// # Errors
+    /// When a worker or the server's process is gone.
+    pub fn settle(&mut self, whom: Whom) -> io::Result<()> {
+        self.swarm.load(whom, None)?;
+        // Zero from the time on when every request of now has its answer.
+        let due = |totals: &Totals| totals[Count::Sent].saturating_sub(totals[Count::Answered]);
+        self.wait_for("last answers", 1, Some(SETTLE), |totals| u64::from(due(totals) == 0))?;
+        Ok(())
     }
 
     /// Names the limit at which the count of connections stands still.

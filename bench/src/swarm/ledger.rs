@@ -50,11 +50,6 @@ impl Ledger {
         self.delay_sum_us = self.delay_sum_us.saturating_add(delay_us);
     }
 
-    /// Numbers received, each counted once.
-    pub(super) fn received(&self) -> u32 {
-        self.received
-    }
-
     /// Mean delay in microseconds; none before the first message.
     pub(super) fn mean_delay_us(&self) -> Option<f64> {
         (self.received > 0).then(|| self.delay_sum_us as f64 / f64::from(self.received))
@@ -78,7 +73,7 @@ mod tests {
         assert_eq!(ledger.note(1, 20), Receipt::Duplicate);
         assert_eq!(ledger.note(500, 20), Receipt::InOrder);
         assert_eq!(ledger.note(3, 20), Receipt::Duplicate);
-        assert_eq!(ledger.received(), 4);
+        assert_eq!(ledger.received, 4);
         assert_eq!(ledger.mean_delay_us(), Some(20.0));
     }
 
@@ -97,7 +92,7 @@ mod tests {
                 };
                 prop_assert_eq!(ledger.note(number, 1), expected);
             }
-            prop_assert_eq!(ledger.received() as usize, seen.len());
+            prop_assert_eq!(ledger.received as usize, seen.len());
         }
     }
 }

@@ -129,7 +129,6 @@ pub struct Swarm {
 #[derive(Debug)]
 struct Member {
     share: u32,
-    first: u32,
     orders: Sender<Order>,
     bell: OwnedFd,
     tally: Arc<Tally>,
@@ -352,7 +351,7 @@ impl Member {
         let (orders, taken) = bounded(ORDERS_MAX);
         let tally = Arc::new(Tally::new());
         let counted = Arc::clone(&tally);
-        let (share, first) = (setup.share, setup.first);
+        let share = setup.share;
         let (told, started) = bounded::<io::Result<()>>(1);
         let name = format!("swarm-{}", setup.index);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
@@ -370,7 +369,7 @@ impl Member {
             }
         })?;
         started.recv().map_err(|_| io::Error::other("a worker died at its start"))??;
-        Ok(Self { share, first, orders, bell, tally, thread: Some(thread) })
+        Ok(Self { share, orders, bell, tally, thread: Some(thread) })
     }
 
     fn order(&self, order: Order) -> io::Result<()> {

@@ -1,7 +1,8 @@
 //! What a worker is told to do, and what it hands over when asked.
 
+use crate::result::Latency;
+use crate::stats::histogram::Histogram;
 use crossbeam_channel::Sender;
-use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub enum Request {
     Ping,
     /// The gateway's `heartbeat`.
     Heartbeat,
+    /// One or the other, so many pings in a hundred.
+    Mix(u8),
 }
 
 /// What a client does when its connection ends.
@@ -107,54 +110,39 @@ impl Policy {
 }
 
 /// Three views of the same messages, in microseconds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Timing {
     /// From the time it was meant to be sent to its answer.
-    pub corrected: Histogram<u64>,
+    pub corrected: Histogram,
     /// From the time it was sent to its answer.
-    pub uncorrected: Histogram<u64>,
+    pub uncorrected: Histogram,
     /// From the time it was meant to be sent to the time it was.
-    pub lag: Histogram<u64>,
-}
-
-/// The longest time that is told apart from longer ones: an hour.
-const LONGEST_US: u64 = 3_600_000_000;
-
-/// A histogram for microseconds up to an hour, to three digits, which grows as it is used.
-fn histogram() -> Histogram<u64> {
-    // Three digits are within what the library takes; it has no other reason to refuse.
-    let mut histogram = Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are valid"));
-    histogram.auto(true);
-    histogram
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self { corrected: histogram(), uncorrected: histogram(), lag: histogram() }
-    }
+    pub lag: Histogram,
 }
 
 impl Timing {
     /// Enters a message that has just come.
     pub(super) fn record(&mut self, intended_us: u64, sent_us: u64, now_us: u64) {
-        let enter = |histogram: &mut Histogram<u64>, from: u64, to: u64| {
-            histogram.saturating_record(to.saturating_sub(from).clamp(1, LONGEST_US));
-        };
-        enter(&mut self.corrected, intended_us, now_us);
-        enter(&mut self.uncorrected, sent_us, now_us);
-        enter(&mut self.lag, intended_us, sent_us);
+        // A time of 0 is outside of the histogram: what took no time took one.
+        self.corrected.record(now_us.saturating_sub(intended_us).max(1));
+        self.uncorrected.record(now_us.saturating_sub(sent_us).max(1));
+        self.lag.record(sent_us.saturating_sub(intended_us).max(1));
     }
 
     /// Adds another one's messages.
     pub fn merge(&mut self, other: &Self) {
-        let pairs = [
-            (&mut self.corrected, &other.corrected),
-            (&mut self.uncorrected, &other.uncorrected),
-            (&mut self.lag, &other.lag),
-        ];
-        for (sum, more) in pairs {
-            // Both grow as needed: adding cannot fail.
-            let _added = sum.add(more);
+        self.corrected.merge(&other.corrected);
+        self.uncorrected.merge(&other.uncorrected);
+        self.lag.merge(&other.lag);
+    }
+
+    /// The figures that people ask for.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        Latency {
+            corrected: self.corrected.to_quantiles(),
+            uncorrected: self.uncorrected.to_quantiles(),
+            lag: self.lag.to_quantiles(),
         }
     }
 }

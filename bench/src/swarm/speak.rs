@@ -202,6 +202,11 @@ impl Worker {
         let stamp = Stamp { receiver, number: conn.sent, intended_us, sent_us }.encode();
         conn.sent += 1;
         self.tally.one(Count::Sent);
+        let request = match request {
+            Request::Mix(pings) if self.random.u8(..100) < pings => Request::Ping,
+            Request::Mix(_) => Request::Heartbeat,
+            one => one,
+        };
         match request {
             Request::Echo(bytes) => {
                 let mut message = stamp.to_vec();
@@ -209,7 +214,9 @@ impl Worker {
                 self.send(slot, Opcode::Text, &message);
             }
             Request::Ping => self.command(slot, Command::Ping, &stamp),
-            Request::Heartbeat => self.command(slot, Command::Heartbeat, &stamp),
+            Request::Heartbeat | Request::Mix(_) => {
+                self.command(slot, Command::Heartbeat, &stamp);
+            }
         }
     }
 

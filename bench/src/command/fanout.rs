@@ -1,0 +1,164 @@
+//! `fanout`: one message to everybody, and when each of them got it.
+
+use super::hold::{bad, exit_of, log_in, open_all};
+use super::probes::Probes;
+use crate::exit::Exit;
+use crate::result::{Better, Fanout, FanoutRound, Figure};
+use crate::run::backend::Backend;
+use crate::run::{Common, Ended, Run};
+use crate::stats::fairness::jain;
+use crate::stats::histogram::Histogram;
+use crate::swarm::{Count, Harvest, Order, Protocol, Whom};
+use crate::wire::stamp::{self, EVERYBODY, STAMP_BYTES, Stamp};
+use clap::Args;
+use std::io;
+use std::time::Duration;
+
+/// Sends a message to everybody and times every receipt.
+#[derive(Args, Clone, Debug)]
+pub struct FanoutCommand {
+    #[command(flatten)]
+    common: Common,
+    /// The gateway's HTTP API
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    http: String,
+    /// Messages to everybody, one after the other
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Bytes of a message, at least 32
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    #[command(flatten)]
+    probes: Probes,
+}
+
+/// A message that somebody has not received after this time is lost.
+const ROUND_LIMIT: Duration = Duration::from_secs(60);
+
+impl FanoutCommand {
+    /// Does it.
+    ///
+    /// # Errors
+    /// When the kernel refuses something, the API cannot be reached, or a worker has failed.
+    pub fn run(self) -> io::Result<(Run, Exit)> {
+        if self.size < STAMP_BYTES {
+            return Err(bad(format!("--size: a numbered message has at least {STAMP_BYTES} bytes")));
+        }
+        let mut spec = self.common.spec(Protocol::Gateway).map_err(bad)?;
+        spec.probes = self.probes.count;
+        let mut run = Run::start("fanout", &self.common, spec)?;
+        run.swarm.order(Whom::Crowd, &Order::Beat(self.common.beat(true)))?;
+        let mut ended = open_all(&mut run, self.common.connect_rate)?;
+        if ended == Ended::Done {
+            ended = log_in(&mut run, None)?;
+        }
+        if ended == Ended::Done {
+            ended = self.probes.open(&mut run)?;
+        }
+        if ended == Ended::Done {
+            ended = run.pass("settling", self.common.warmup)?;
+        }
+        if ended == Ended::Done {
+            ended = self.probes.measure(&mut run, "ping before", self.common.duration)?;
+        }
+        if ended == Ended::Done {
+            ended = self.rounds(&mut run)?;
+        }
+        self.probes.close(&mut run)?;
+        let exit = exit_of(&mut run, ended)?;
+        let complete = run.result.fanout.iter().flat_map(|fanout| &fanout.rounds);
+        let incomplete = complete.into_iter().any(|round| round.lost + round.duplicates > 0);
+        Ok((run, if exit == Exit::Ok && incomplete { Exit::Failed } else { exit }))
+    }
+
+    fn rounds(&self, run: &mut Run) -> io::Result<Ended> {
+        let backend = Backend::new(&self.http);
+        let mut delays = Histogram::new();
+        let mut rounds = Vec::new();
+        let mut last = Harvest::default();
+        let mut ended = Ended::Done;
+        for number in 0..self.rounds {
+            self.probes.begin(run)?;
+            let (end, round, harvest) = self.round(run, &backend, number)?;
+            self.probes.end(run, "ping during fan-out")?;
+            delays.merge(&harvest.pushes.corrected);
+            rounds.push(round);
+            last = harvest;
+            ended = end;
+            if ended == Ended::Interrupted {
+                break;
+            }
+        }
+        add_figures(run, &rounds);
+        let lost: u64 = rounds.iter().map(|round| round.lost).sum();
+        let receivers: u64 = rounds.iter().map(|round| round.receivers).sum();
+        run.result.messages.sent += receivers;
+        run.result.messages.lost += lost;
+        let (count, sum, squares) = last.fairness;
+        let fairness = jain(count, sum, squares);
+        run.result.fanout = Some(Fanout { rounds, delays: delays.to_quantiles(), fairness });
+        Ok(if ended == Ended::TimedOut { Ended::Done } else { ended })
+    }
+
+    /// One message to each app, and its receipts.
+    fn round(
+        &self,
+        run: &mut Run,
+        backend: &Backend,
+        number: u32,
+    ) -> io::Result<(Ended, FanoutRound, Harvest)> {
+        run.swarm.harvest(Whom::Crowd)?;
+        let before = run.totals();
+        let (_, cpu_before) = run.cpu()?;
+        let receivers = before[Count::Present];
+        let began = run.swarm.clock().now_us();
+        for app in &run.swarm.spec().apps {
+            let now = run.swarm.clock().now_us();
+            let stamp = Stamp { receiver: EVERYBODY, number, intended_us: began, sent_us: now };
+            let mut text = stamp.encode().to_vec();
+            stamp::pad(&mut text, self.size);
+            backend.send_all(*app, &String::from_utf8_lossy(&text))?;
+        }
+        let goal = before[Count::Pushed] + receivers;
+        let what = format!("round {}", number + 1);
+        let ended =
+            run.wait_for(&what, goal, Some(ROUND_LIMIT), |totals| totals[Count::Pushed])?;
+        let (_, cpu) = run.cpu()?;
+        let after = run.totals();
+        let harvest = run.swarm.harvest(Whom::Crowd)?;
+        let received = after[Count::Pushed] - before[Count::Pushed];
+        let delays = &harvest.pushes.corrected;
+        let (first_us, last_us) = (delays.min(), delays.max());
+        let seconds = last_us.saturating_sub(first_us).max(1) as f64 / 1e6;
+        let round = FanoutRound {
+            receivers,
+            received,
+            lost: receivers.saturating_sub(received),
+            duplicates: after[Count::Duplicates] - before[Count::Duplicates],
+            first_us,
+            p50_us: delays.quantile(0.5),
+            p99_us: delays.quantile(0.99),
+            last_us,
+            rate_per_s: received as f64 / seconds,
+            server_cpu_s: cpu.zip(cpu_before).map(|(now, before)| now - before),
+        };
+        Ok((ended, round, harvest))
+    }
+}
+
+fn add_figures(run: &mut Run, rounds: &[FanoutRound]) {
+    let ms = |us: u64| us as f64 / 1e3;
+    let mut figures: Vec<(&str, &str, Better, Vec<f64>)> = vec![
+        ("rate", "1/s", Better::Higher, rounds.iter().map(|round| round.rate_per_s).collect()),
+        ("p99", "ms", Better::Lower, rounds.iter().map(|round| ms(round.p99_us)).collect()),
+        ("last", "ms", Better::Lower, rounds.iter().map(|round| ms(round.last_us)).collect()),
+    ];
+    let per_cpu = |round: &FanoutRound| Some(round.received as f64 / round.server_cpu_s?.max(1e-9));
+    if let Some(samples) = rounds.iter().map(per_cpu).collect() {
+        figures.push(("receipts_per_server_cpu_second", "1/s", Better::Higher, samples));
+    }
+    for (name, unit, better, samples) in figures {
+        let (name, unit) = (format!("fanout.{name}"), unit.to_owned());
+        run.result.figures.push(Figure { name, unit, better, samples, valid: true });
+    }
+}
