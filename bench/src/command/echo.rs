@@ -50,7 +50,9 @@ impl Echo {
     /// When the kernel refuses something, or a worker has failed.
     pub fn run(self) -> io::Result<(Run, Exit)> {
         if self.size < STAMP_BYTES {
-            return Err(bad(format!("--size: a numbered message has at least {STAMP_BYTES} bytes")));
+            return Err(bad(format!(
+                "--size: a numbered message has at least {STAMP_BYTES} bytes"
+            )));
         }
         let (protocol, request) = match self.request {
             Kind::Echo => (Protocol::Echo, Request::Echo(self.size)),

@@ -42,7 +42,9 @@ impl FanoutCommand {
     /// When the kernel refuses something, the API cannot be reached, or a worker has failed.
     pub fn run(self) -> io::Result<(Run, Exit)> {
         if self.size < STAMP_BYTES {
-            return Err(bad(format!("--size: a numbered message has at least {STAMP_BYTES} bytes")));
+            return Err(bad(format!(
+                "--size: a numbered message has at least {STAMP_BYTES} bytes"
+            )));
         }
         let mut spec = self.common.spec(Protocol::Gateway).map_err(bad)?;
         spec.probes = self.probes.count;
@@ -121,8 +123,7 @@ impl FanoutCommand {
         }
         let goal = before[Count::Pushed] + receivers;
         let what = format!("round {}", number + 1);
-        let ended =
-            run.wait_for(&what, goal, Some(ROUND_LIMIT), |totals| totals[Count::Pushed])?;
+        let ended = run.wait_for(&what, goal, Some(ROUND_LIMIT), |totals| totals[Count::Pushed])?;
         let (_, cpu) = run.cpu()?;
         let after = run.totals();
         let harvest = run.swarm.harvest(Whom::Crowd)?;

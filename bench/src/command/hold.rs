@@ -33,9 +33,8 @@ struct Stage {
 }
 
 fn stage(text: &str) -> Result<Stage, String> {
-    let (time, target) = text
-        .split_once(':')
-        .ok_or_else(|| format!("{text:?} is not a stage such as 30s:100k"))?;
+    let (time, target) =
+        text.split_once(':').ok_or_else(|| format!("{text:?} is not a stage such as 30s:100k"))?;
     let connections = u32::try_from(count(target)?).map_err(|_| format!("{text}: too many"))?;
     Ok(Stage { time: duration(time)?, connections })
 }

@@ -68,9 +68,9 @@ fn netstat(name: &str) -> u64 {
 /// Names stand on one line, values at the same places on the next.
 fn counter(text: &str, name: &str) -> u64 {
     let lines: Vec<&str> = text.lines().collect();
-    let pairs = lines.chunks_exact(2).flat_map(|pair| {
-        pair[0].split_ascii_whitespace().zip(pair[1].split_ascii_whitespace())
-    });
+    let pairs = lines
+        .chunks_exact(2)
+        .flat_map(|pair| pair[0].split_ascii_whitespace().zip(pair[1].split_ascii_whitespace()));
     let found = pairs.into_iter().find(|(found, _)| *found == name);
     found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
 }

@@ -40,7 +40,10 @@ pub fn read() -> Machine {
         cpu: name.map_or(String::new(), |(_, name)| name.to_owned()),
         cores: cores(),
         memory_bytes: millgate::host::kernel::memory_bytes().map_or(0, |bytes| bytes as u64),
-        sysctl: SETTINGS.iter().filter_map(|name| Some(((*name).to_owned(), sysctl(name)?))).collect::<BTreeMap<_, _>>(),
+        sysctl: SETTINGS
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), sysctl(name)?)))
+            .collect::<BTreeMap<_, _>>(),
         open_files_max: limit.maximum.unwrap_or(u64::MAX),
     }
 }

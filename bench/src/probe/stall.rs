@@ -74,9 +74,17 @@ pub fn diagnose(symptoms: &Symptoms) -> Stall {
         ("ENOSPC", "fs.epoll.max_user_watches", "sysctl -w fs.epoll.max_user_watches=2621440"),
         ("ENOBUFS", "net.ipv4.tcp_mem", TCP_MEM),
         ("ENOMEM", "memory of this host", "add RAM, or ask for fewer connections"),
-        ("handshake: 503", "the server's limit of connections", "raise it there (millgate: limits.connections)"),
+        (
+            "handshake: 503",
+            "the server's limit of connections",
+            "raise it there (millgate: limits.connections)",
+        ),
         ("handshake: 429", "the server's limit of handshakes a second", "use --connect-rate"),
-        ("ECONNREFUSED", "no listener at the server", "see whether it runs, and whether its descriptors are used up"),
+        (
+            "ECONNREFUSED",
+            "no listener at the server",
+            "see whether it runs, and whether its descriptors are used up",
+        ),
     ];
     let found = errors.iter().find(|(error, ..)| symptoms.failures(error) > 0);
     if let Some((error, limit, remedy)) = found {
@@ -92,7 +100,12 @@ pub fn diagnose(symptoms: &Symptoms) -> Stall {
     }
     if symptoms.available_bytes < LITTLE_MEMORY_BYTES {
         let evidence = format!("{} MiB available", symptoms.available_bytes >> 20);
-        return stall(symptoms, "memory of this host", evidence, "add RAM, or ask for fewer connections");
+        return stall(
+            symptoms,
+            "memory of this host",
+            evidence,
+            "add RAM, or ask for fewer connections",
+        );
     }
     if symptoms.memory_pressures > 0 {
         let evidence = format!("TCPMemoryPressures {}", symptoms.memory_pressures);
@@ -106,26 +119,45 @@ pub fn diagnose(symptoms: &Symptoms) -> Stall {
     }
     if symptoms.listen_overflows > 0 {
         let evidence = format!("ListenOverflows {}", symptoms.listen_overflows);
-        return stall(symptoms, "net.core.somaxconn", evidence, "sysctl -w net.core.somaxconn=65535, and listen() with as much");
+        return stall(
+            symptoms,
+            "net.core.somaxconn",
+            evidence,
+            "sysctl -w net.core.somaxconn=65535, and listen() with as much",
+        );
     }
     let remedy = "see the causes above, and `millgate doctor` on the server's host";
     stall(symptoms, "unknown", "no error, no known plateau".into(), remedy)
 }
 
-const PORTS: &str = "more source addresses (--source-ip), or sysctl -w net.ipv4.ip_local_port_range='1024 65535'";
-const FILES: &str = "ulimit -n 1048576, or more threads, each with a descriptor table of its own (-t)";
+const PORTS: &str =
+    "more source addresses (--source-ip), or sysctl -w net.ipv4.ip_local_port_range='1024 65535'";
+const FILES: &str =
+    "ulimit -n 1048576, or more threads, each with a descriptor table of its own (-t)";
 const TCP_MEM: &str = "scripts/tune --apply (net.ipv4.tcp_mem)";
 const CONNTRACK: &str = "sysctl -w net.netfilter.nf_conntrack_max=2621440, or no tracking for this port (nft … notrack)";
 
 /// Counts at which something is known to end, where no error says so.
 const PLATEAUS: [(std::ops::RangeInclusive<u64>, &str, &str); 7] = [
-    (1_000..=1_030, "soft RLIMIT_NOFILE of the server (1,024)", "ulimit -n 1048576 before the server starts"),
+    (
+        1_000..=1_030,
+        "soft RLIMIT_NOFILE of the server (1,024)",
+        "ulimit -n 1048576 before the server starts",
+    ),
     (28_200..=28_240, "net.ipv4.ip_local_port_range (28,232 ports)", PORTS),
     (32_200..=32_260, "ports of one parity (32,256)", PORTS),
     (64_400..=64_520, "ports of one address (64,512)", "more source addresses (--source-ip)"),
-    (65_400..=65_540, "a limit of 65,536: nf_conntrack_max, or LimitNOFILE of the server", CONNTRACK),
+    (
+        65_400..=65_540,
+        "a limit of 65,536: nf_conntrack_max, or LimitNOFILE of the server",
+        CONNTRACK,
+    ),
     (262_000..=262_150, "net.netfilter.nf_conntrack_max (262,144)", CONNTRACK),
-    (524_000..=524_290, "LimitNOFILE of the server (524,288, systemd's default)", "LimitNOFILE=2000000 in its unit"),
+    (
+        524_000..=524_290,
+        "LimitNOFILE of the server (524,288, systemd's default)",
+        "LimitNOFILE=2000000 in its unit",
+    ),
 ];
 
 fn stall(symptoms: &Symptoms, limit: &str, evidence: String, remedy: &str) -> Stall {
@@ -165,7 +197,9 @@ mod tests {
 
     #[test]
     fn plateaus_name_their_limit() {
-        for (open, word) in [(1_017, "1,024"), (28_232, "28,232"), (262_144, "conntrack"), (524_288, "systemd")] {
+        for (open, word) in
+            [(1_017, "1,024"), (28_232, "28,232"), (262_144, "conntrack"), (524_288, "systemd")]
+        {
             let stall = diagnose(&with(open, &[]));
             assert!(stall.limit.contains(word), "{open}: {stall:?}");
             assert!(!stall.remedy.is_empty());

@@ -100,7 +100,10 @@ impl Run {
         let latency = timing.latency();
         let late = latency.lag.p99_us;
         let verdict = if generator_cpu > GENERATOR_CPU_MAX {
-            Verdict::Invalid(format!("the generator used {:.0} % of the CPU", generator_cpu * 100.0))
+            Verdict::Invalid(format!(
+                "the generator used {:.0} % of the CPU",
+                generator_cpu * 100.0
+            ))
         } else if late > LAG_MAX_US && late * 10 > latency.corrected.p99_us {
             Verdict::Invalid(format!("the generator sent 1 % more than {} ms late", late / 1_000))
         } else {

@@ -14,7 +14,7 @@ use crate::clock::{Clock, unix_seconds};
 use crate::probe::kernel::Drops;
 use crate::probe::machine;
 use crate::probe::stall::{Symptoms, diagnose};
-use crate::result::{Better, Connections, Figure, FORMAT, Messages, RunResult, Stall, Target};
+use crate::result::{Better, Connections, FORMAT, Figure, Messages, RunResult, Stall, Target};
 use crate::stats::histogram::Histogram;
 use crate::swarm::{Count, Harvest, Spec, Swarm, Timing, Totals, Whom};
 use sampler::Sampler;
@@ -89,7 +89,11 @@ impl Run {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             // The second one ends at once.
-            signal_hook::flag::register_conditional_shutdown(signal, 105, Arc::clone(&interrupted))?;
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                105,
+                Arc::clone(&interrupted),
+            )?;
             signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
         }
         let clock = Clock::start();

@@ -205,7 +205,8 @@ impl Worker {
 
     /// An attempt has failed.
     pub(super) fn fail(&mut self, slot: u32, cause: String) {
-        self.tally.one(Count::Failed);
+        let is_good = self.conn(slot).role == Role::Good;
+        self.tally.one(if is_good { Count::Failed } else { Count::BadClosed });
         self.dialer.settled();
         self.close(slot);
         self.blame(cause);

@@ -1,11 +1,11 @@
 //! From bytes to what they tell.
 
+use super::Protocol;
 use super::conn::{Phase, Role};
 use super::dial::name_of;
 use super::ledger::Receipt;
 use super::totals::Count;
 use super::worker::Worker;
-use super::Protocol;
 use crate::wire::frame::{self, Dialect, Flaw, Frame, MESSAGE_BYTES_MAX, Opcode};
 use crate::wire::gateway::{self, Command, News};
 use crate::wire::handshake::Answer;

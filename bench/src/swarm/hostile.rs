@@ -22,8 +22,13 @@ impl Worker {
     /// Gives the first clients that have no other role this one. A client that is open
     /// already begins to misbehave in its next turn.
     pub(super) fn assign(&mut self, role: Role, count: u32) {
-        let good = (0..self.setup.share).filter(|slot| self.conns[*slot as usize].role == Role::Good);
-        let chosen: Vec<u32> = good.take(count as usize).collect();
+        // A slow handshake can only be made by a client that has not made one yet.
+        let fits = |slot: &u32| {
+            let conn = &self.conns[*slot as usize];
+            let absent = conn.phase == Phase::Absent;
+            conn.role == Role::Good && (role != Role::SlowLoris || absent)
+        };
+        let chosen: Vec<u32> = (0..self.setup.share).filter(fits).take(count as usize).collect();
         for slot in chosen {
             self.conn(slot).role = role;
             if self.conn(slot).phase.is_open() {

@@ -172,8 +172,7 @@ impl Swarm {
         let mut first = 0;
         for (index, (share, bell)) in shares.into_iter().zip(bells).enumerate() {
             let core = spec.pin.then(|| core_of(index)).flatten();
-            let setup =
-                Setup { index, first, share, core, clock, spec: Arc::clone(&spec) };
+            let setup = Setup { index, first, share, core, clock, spec: Arc::clone(&spec) };
             members.push(Member::spawn(setup, bell, Arc::clone(&fds))?);
             first += share;
         }
@@ -323,8 +322,7 @@ impl Swarm {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        let mut members: Vec<&mut Member> =
-            self.crowd.iter_mut().chain(&mut self.probes).collect();
+        let mut members: Vec<&mut Member> = self.crowd.iter_mut().chain(&mut self.probes).collect();
         for member in &members {
             // One that has ended already says so when it is joined.
             let _ended = member.order(Order::Stop);
@@ -332,7 +330,8 @@ impl Swarm {
         let mut result = Ok(());
         for member in &mut members {
             if let Some(thread) = member.thread.take() {
-                let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("worker panicked")));
+                let ended =
+                    thread.join().unwrap_or_else(|_| Err(io::Error::other("worker panicked")));
                 result = result.and(ended);
             }
         }

@@ -190,7 +190,8 @@ mod tests {
         assert!(Policy::Immediate.delay(1, &mut random) > Some(Duration::ZERO));
         let fixed = Duration::from_secs(5);
         assert_eq!(Policy::Fixed(fixed).delay(9, &mut random), Some(fixed));
-        let policy = Policy::Exponential { base: Duration::from_secs(1), cap: Duration::from_secs(8) };
+        let policy =
+            Policy::Exponential { base: Duration::from_secs(1), cap: Duration::from_secs(8) };
         for tries in 0..=255 {
             let bound = Duration::from_secs(8.min(1_u64 << tries.min(10)));
             let waits: Vec<_> = (0..50).filter_map(|_| policy.delay(tries, &mut random)).collect();

@@ -1,11 +1,11 @@
 //! One thread of the swarm: its clients, and the turn of its loop.
 
+use super::Setup;
 use super::conn::Conn;
 use super::dial::Dialer;
 use super::order::{Harvest, Order, Policy};
 use super::speak::Speech;
 use super::totals::{Count, Tally};
-use super::Setup;
 use crate::wire::handshake::{Handshake, SAMPLE_KEY, random_key};
 use crossbeam_channel::Receiver;
 use mio::unix::SourceFd;
@@ -93,8 +93,7 @@ impl Worker {
             false => random_key(&mut random),
         });
         let spec = &setup.spec;
-        let handshakes =
-            keys.map(|key| Handshake::new(&spec.url, &key, &spec.headers)).collect();
+        let handshakes = keys.map(|key| Handshake::new(&spec.url, &key, &spec.headers)).collect();
         let mut conns = Vec::new();
         conns.resize_with(setup.share as usize, Conn::default);
         Ok(Self {

@@ -31,10 +31,8 @@ pub fn append_command(out: &mut Vec<u8>, command: Command, seq: &[u8]) {
 pub fn append_login(out: &mut Vec<u8>, user: &str, app: u32) {
     let user = serde_json::Value::from(user);
     // Writing to memory does not fail.
-    let _written = write!(
-        out,
-        r#"{{"seq":"login","cmd":"login","data":{{"userID":{user},"appID":{app}}}}}"#
-    );
+    let _written =
+        write!(out, r#"{{"seq":"login","cmd":"login","data":{{"userID":{user},"appID":{app}}}}}"#);
 }
 
 /// What the gateway has sent.
@@ -109,13 +107,18 @@ mod tests {
     #[test]
     fn news_are_told_apart() {
         let reply = |seq: &str, cmd: &str, data: &str| {
-            format!(r#"{{"seq":"{seq}","cmd":"{cmd}","response":{{"code":200,"codeMsg":"Ok","data":{data}}}}}"#)
+            format!(
+                r#"{{"seq":"{seq}","cmd":"{cmd}","response":{{"code":200,"codeMsg":"Ok","data":{data}}}}}"#
+            )
         };
         let push = r#"{"target":"","type":"text","msg":"h\u0069","from":"a"}"#;
         let cases = [
             (reply("1", "login", "null"), Some(News::Login(200))),
             (reply("7", "ping", "\"pong\""), Some(News::Reply(Command::Ping, "7".into(), 200))),
-            (reply("8", "heartbeat", "null"), Some(News::Reply(Command::Heartbeat, "8".into(), 200))),
+            (
+                reply("8", "heartbeat", "null"),
+                Some(News::Reply(Command::Heartbeat, "8".into(), 200)),
+            ),
             (reply("9", "msg", push), Some(News::Message("hi".into()))),
             (reply("9", "enter", push), Some(News::Announcement)),
             (reply("9", "presence", "{}"), Some(News::Announcement)),

@@ -164,10 +164,7 @@ mod tests {
             assert_eq!(sample().judge(text.as_bytes()), Answer::Refused(flaw.to_owned()));
         }
         let endless = vec![b'a'; HEAD_BYTES_MAX + 1];
-        assert_eq!(
-            sample().judge(&endless),
-            Answer::Refused("handshake: endless head".to_owned())
-        );
+        assert_eq!(sample().judge(&endless), Answer::Refused("handshake: endless head".to_owned()));
     }
 
     #[test]

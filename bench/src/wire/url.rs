@@ -37,8 +37,7 @@ impl Url {
             !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
         });
         let host = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-        let mut found =
-            host.to_socket_addrs().map_err(|error| format!("{authority}: {error}"))?;
+        let mut found = host.to_socket_addrs().map_err(|error| format!("{authority}: {error}"))?;
         let address = found.next().ok_or_else(|| format!("{authority}: no address"))?;
         let (text, authority) = (text.to_owned(), authority.to_owned());
         Ok(Self { text, authority, path, address })
@@ -62,7 +61,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_in_words() {
-        for text in ["", "127.0.0.1:1", "http://a/", "wss://a/", "ws://", "ws:///acc", "ws://a b/"] {
+        for text in ["", "127.0.0.1:1", "http://a/", "wss://a/", "ws://", "ws:///acc", "ws://a b/"]
+        {
             assert!(Url::parse(text).is_err(), "{text}");
         }
         assert!(Url::parse("wss://a/").unwrap_err().contains("TLS"));
