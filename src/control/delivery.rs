@@ -68,7 +68,8 @@ impl Delivery {
     /// Sends to every user of an app but the sender.
     pub(super) fn to_all(&self, message: Message<'_>) -> Sent {
         self.once(message, |frame| {
-            let fanout = Fanout { app: message.app, except: UserId::from(message.user), frame };
+            let except = UserId::from(message.user);
+            let fanout = Fanout { app: message.app, except, frame, announcement: None };
             match self.hub.router.fan_out(fanout) {
                 Ok(()) => Sent::Yes,
                 Err(Refused) => Sent::Partly,

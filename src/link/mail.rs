@@ -3,6 +3,7 @@
 use crate::envelope::Frame;
 use crate::id::{AppId, UserId};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// One order to a reactor.
@@ -34,4 +35,39 @@ pub struct Fanout {
     pub except: UserId,
     /// What to write.
     pub frame: Frame,
+    /// What it announces, if it is an announcement.
+    pub announcement: Option<Announcement>,
+}
+
+/// That somebody came or went. As long as it waits it can still be withdrawn,
+/// to be told in a digest instead.
+#[derive(Debug)]
+pub struct Announcement {
+    /// What has happened.
+    pub change: Change,
+    withdrawn: AtomicBool,
+}
+
+/// What has happened to a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Somebody has joined.
+    Joined,
+    /// Somebody has left.
+    Left,
+    /// Somebody who was there has another connection now.
+    Moved,
+}
+
+impl Announcement {
+    /// A fresh one.
+    #[must_use]
+    pub fn new(change: Change) -> Self {
+        Self { change, withdrawn: AtomicBool::new(false) }
+    }
+
+    /// Withdraws it; true for the first of the reactors to do so.
+    pub fn withdraw(&self) -> bool {
+        !self.withdrawn.swap(true, Ordering::Relaxed)
+    }
 }

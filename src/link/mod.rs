@@ -12,5 +12,5 @@ mod sync {
 }
 
 pub use budget::Budget;
-pub use mail::{Fanout, Mail};
+pub use mail::{Announcement, Change, Fanout, Mail};
 pub use mailbox::{Mailbox, Post, Refused, mailbox};

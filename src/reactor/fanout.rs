@@ -57,7 +57,12 @@ impl Rooms {
 
     /// Queues a broadcast for those who are members when its wave begins,
     /// which is at once if no other is under way.
-    pub(super) fn queue(&mut self, room: usize, fanout: Arc<Fanout>) {
+    pub(super) fn queue(
+        &mut self,
+        room: usize,
+        fanout: Arc<Fanout>,
+        is_due: impl Fn(&Fanout) -> bool,
+    ) {
         let here = &mut self.rooms[room];
         if here.members.is_empty() {
             return;
@@ -66,17 +71,30 @@ impl Rooms {
         here.queue.push_back(fanout);
         self.queued += 1;
         if idle {
-            here.begin_wave();
-            self.active.push_back(room);
+            self.queued -= here.begin_wave(is_due);
+            if !here.wave.is_empty() {
+                self.active.push_back(room);
+            }
         }
     }
 }
 
 impl Room {
-    fn begin_wave(&mut self) {
-        let frames = self.queue.len().min(FRAMES_PER_WAVE);
-        self.wave.extend(self.queue.drain(..frames));
+    /// Takes what is still due from the queue, and the members as they are
+    /// now. Returns how many messages were no longer due.
+    fn begin_wave(&mut self, is_due: impl Fn(&Fanout) -> bool) -> usize {
+        let mut withdrawn = 0;
+        while self.wave.len() < FRAMES_PER_WAVE
+            && let Some(fanout) = self.queue.pop_front()
+        {
+            if is_due(&fanout) {
+                self.wave.push(fanout);
+            } else {
+                withdrawn += 1;
+            }
+        }
         self.members.begin_wave();
+        withdrawn
     }
 }
 
@@ -138,10 +156,10 @@ impl Reactor {
         let here = &mut self.rooms.rooms[room];
         self.rooms.queued -= here.wave.len();
         here.wave.clear();
-        if here.queue.is_empty() {
+        let announcer = &self.shared.hub.announcer;
+        self.rooms.queued -= here.begin_wave(|fanout| announcer.is_due(fanout));
+        if here.wave.is_empty() {
             self.rooms.active.pop_front();
-        } else {
-            here.begin_wave();
         }
     }
 }

@@ -34,7 +34,8 @@ impl Reactor {
                 Some(Mail::Fanout(fanout)) => {
                     self.deliver_staged();
                     if let Some(room) = self.shared.hub.directory.room_of(fanout.app) {
-                        self.rooms.queue(room, fanout);
+                        let announcer = &self.shared.hub.announcer;
+                        self.rooms.queue(room, fanout, |fanout| announcer.is_due(fanout));
                     }
                 }
                 Some(Mail::Shed) => self.overdrawn = true,
