@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{Control, Parts};
-use crate::host::kernel;
+use crate::host::{fd_table, kernel};
 use crate::hub::Hub;
 use crate::limits::{HTTP_CONNECTIONS_MAX, REACTORS_MAX};
 use crate::link::{Budget, Mailbox, Post, mailbox};
@@ -104,7 +104,7 @@ impl Gateway {
                 address,
                 mailbox,
                 private_table_with: private.then(|| bells.clone()),
-                capacity: reactor::capacity(open_files_max, count, private),
+                capacity: fd_table::capacity(open_files_max, count, private),
                 shared: Arc::clone(&shared),
             };
             address = started.start(setup).map_err(not_listening)?;

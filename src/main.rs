@@ -3,11 +3,12 @@
 use clap::{Args, Parser, Subcommand};
 use millgate::config::{Config, ConfigError, Loaded};
 use millgate::gateway::{Gateway, StartError};
+use millgate::host::doctor::{Facts, Report, Target, number};
 use millgate::logging::{self, LogError};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A WebSocket gateway: a million connections in one process.
@@ -28,6 +29,31 @@ enum Command {
     CheckConfig(Settings),
     /// Print the configuration file with every key and its default
     DefaultConfig,
+    /// Say how many connections this host holds, what limits it, and what lifts the limit
+    #[command(after_help = DOCTOR)]
+    Doctor {
+        #[command(flatten)]
+        question: Question,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+#[derive(Args)]
+struct Question {
+    /// How many it should hold, such as 10k or 1m
+    #[arg(long, value_name = "N", value_parser = number::count)]
+    connections: Option<u64>,
+    /// A proxy on this host is in front, connecting over one (proxy address, gateway address) pair or more
+    #[arg(long, value_name = "PAIRS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "1", value_parser = number::count)]
+    behind_proxy: Option<u64>,
+    /// The clients run on this host too, as in a benchmark
+    #[arg(long)]
+    both_ends: bool,
+    /// For machines
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -57,8 +83,13 @@ Examples:
   millgate serve
   millgate default-config > millgate.toml
   millgate check-config --config millgate.toml
+  millgate doctor --connections 1m
   millgate serve --config millgate.toml --websocket 0.0.0.0:9000 --set heartbeat.idle_timeout=60s
   MILLGATE_LOG__FORMAT=json millgate serve";
+
+const DOCTOR: &str = "\
+Exit status 1 when the connections do not fit, 0 when they do or when none were asked for. Ask while the
+gateway does not run: what is in use counts as taken.";
 
 const SETTINGS: &str = "\
 What is not set has its default (see `millgate default-config`). The file comes first; a variable
@@ -66,7 +97,7 @@ MILLGATE_SECTION__KEY goes over it, and a flag over both.";
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             for line in failure.to_string().lines() {
                 complain(line);
@@ -76,12 +107,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Serve(settings) => serve(settings.load()?),
-        Command::CheckConfig(settings) => print(&summary(&settings.load()?)),
-        Command::DefaultConfig => print(include_str!("../config/millgate.toml")),
+        Command::Serve(settings) => serve(settings.load()?)?,
+        Command::CheckConfig(settings) => print(&summary(&settings.load()?))?,
+        Command::DefaultConfig => print(include_str!("../config/millgate.toml"))?,
+        Command::Doctor { question, settings } => {
+            return examine(&question, &settings.load()?.config);
+        }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn serve(Loaded { config, notices }: Loaded) -> Result<(), Failure> {
@@ -108,6 +143,26 @@ fn serve(Loaded { config, notices }: Loaded) -> Result<(), Failure> {
             Err(error.into())
         }
     }
+}
+
+/// Looks at this host and says what it holds.
+fn examine(question: &Question, config: &Config) -> Result<ExitCode, Failure> {
+    let target = Target {
+        connections: question.connections,
+        both_ends: question.both_ends,
+        proxy_pairs: question.behind_proxy.unwrap_or(0),
+        ..Target::of(config)
+    };
+    let report = Report::new(&Facts::read(Path::new("/")), &target);
+    let text = match question.json {
+        true => {
+            serde_json::to_string_pretty(&report).map_err(|error| Failure::Output(error.into()))?
+                + "\n"
+        }
+        false => report.to_string(),
+    };
+    print(&text)?;
+    Ok(if report.refuses() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// A second signal does not wait for clients.

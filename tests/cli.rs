@@ -156,6 +156,79 @@ fn a_log_file_that_cannot_be_written_is_one_line() {
     assert_eq!(line.lines().count(), 1, "{line}");
 }
 
+/// The doctor under a hard limit of open files that a root of this host may raise.
+fn doctor(open_files: u32, arguments: &[&str]) -> Output {
+    let limit = format!("--nofile={open_files}:{open_files}");
+    let mut command = Command::new("prlimit");
+    command.args([&limit, env!("CARGO_BIN_EXE_millgate"), "doctor", "--set", "reactor.threads=2"]);
+    // Small, so that the RAM of whoever runs the tests does not bind.
+    for budget in ["outbox", "assembly"] {
+        command.args(["--set", &format!("limits.{budget}_total_bytes=1048576")]);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.args(arguments).env_clear().env("PATH", path).output().unwrap()
+}
+
+#[test]
+fn the_doctor_says_whether_it_fits() {
+    let fits = doctor(1_024, &["--connections", "1k"]);
+    assert_eq!(fits.status.code(), Some(0), "{fits:?}");
+    assert!(stdout(&fits).contains("1,000 connections fit: the ceiling is 1,916"), "{fits:?}");
+    let short = doctor(1_024, &["--connections", "10k"]);
+    assert_eq!(short.status.code(), Some(1), "{short:?}");
+    let text = stdout(&short);
+    assert!(text.contains("10,000 connections do not fit: the ceiling is 1,916"), "{text}");
+    assert!(text.contains("[reactor]\n  threads = 12\n"), "{text}");
+    assert_eq!(stderr(&short), "");
+    let cured = doctor(1_024, &["--connections", "10k", "--threads", "12"]);
+    assert_eq!(cured.status.code(), Some(0), "{cured:?}");
+    let ceiling = doctor(1_024, &[]);
+    assert_eq!(ceiling.status.code(), Some(0));
+    assert!(stdout(&ceiling).contains("This host holds 1,916 connections"), "{ceiling:?}");
+}
+
+#[test]
+fn the_doctor_speaks_to_machines() {
+    let output = doctor(1_024, &["--connections", "10k", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["connections"], 10_000);
+    assert_eq!(report["fits"], false);
+    assert_eq!(report["ceiling"], 1_916);
+    assert_eq!(report["binds"]["limit"], "open files, each table");
+    assert_eq!(report["limits"][1]["here"], 1_024);
+    let lines = report["limits"][1]["cures"].to_string();
+    assert!(lines.contains("reactor.threads = 12"), "{lines}");
+}
+
+#[test]
+fn the_doctor_reads_the_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("millgate.toml");
+    fs::write(&path, "[limits]\nconnections = 50\n").unwrap();
+    let file = path.to_str().unwrap();
+    let short = doctor(1_024, &["--config", file, "--connections", "100"]);
+    assert_eq!(short.status.code(), Some(1));
+    assert!(stdout(&short).contains("the ceiling is 50 (limits.connections)"), "{short:?}");
+    let proxied = doctor(1_024, &["--connections", "1m", "--behind-proxy=2", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&proxied.stdout).unwrap();
+    let mut limits = report["limits"].as_array().unwrap().iter();
+    let ports = limits.find(|limit| limit["name"] == "ports of the proxy").unwrap();
+    assert_eq!(ports["standing"], "short");
+}
+
+#[test]
+fn the_doctor_understands_counts_only() {
+    for text in ["many", "0", "-1", "1.5"] {
+        let output = doctor(1_024, &[&format!("--connections={text}")]);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(stderr(&output).contains("such as 500, 10k or 1.5m"), "{output:?}");
+    }
+    let unread = doctor(1_024, &["--config", "/nowhere/x.toml"]);
+    assert_eq!(unread.status.code(), Some(1));
+    assert_eq!(stderr(&unread).lines().count(), 1, "{unread:?}");
+}
+
 #[test]
 fn serve_says_that_it_starts_without_colour_in_a_pipe() {
     let mut node = millgate(&["serve", "--websocket", "127.0.0.1:0", "--http", "127.0.0.1:0"])

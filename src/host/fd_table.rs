@@ -8,8 +8,19 @@
 
 #![allow(unsafe_code, reason = "unshare(2) and close_range(2) have no safe wrapper")]
 
+use crate::limits::{CONNECTIONS_PER_REACTOR_MAX, FD_RESERVE};
 use std::io;
 use std::os::fd::RawFd;
+
+/// Connections that one reactor may own: a table of its own is its alone, a
+/// common one is divided.
+#[must_use]
+pub fn capacity(open_files_max: u64, reactors: usize, private_table: bool) -> usize {
+    let files = usize::try_from(open_files_max).unwrap_or(usize::MAX);
+    let table = files.saturating_sub(FD_RESERVE + reactors);
+    let share = if private_table { table } else { table / reactors };
+    share.clamp(1, CONNECTIONS_PER_REACTOR_MAX)
+}
 
 /// Gives the calling thread its own copy of the descriptor table and closes
 /// everything in it except the standard streams and `keep`.
@@ -49,4 +60,17 @@ fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
         libc::syscall(libc::SYS_close_range, first.cast_unsigned(), last.cast_unsigned(), 0_u32)
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_table_is_not_divided() {
+        assert_eq!(capacity(20_000, 50, true), 20_000 - FD_RESERVE - 50);
+        assert_eq!(capacity(20_000, 50, false), (20_000 - FD_RESERVE - 50) / 50);
+        assert_eq!(capacity(u64::MAX, 2, true), CONNECTIONS_PER_REACTOR_MAX);
+        assert_eq!(capacity(0, 2, true), 1);
+    }
 }

@@ -21,7 +21,7 @@ mod wheel;
 mod write;
 
 pub use accept::probe;
-pub use setup::{Settings, Setup, Shared, capacity};
+pub use setup::{Settings, Setup, Shared};
 
 use crate::host::fd_table;
 use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};

@@ -5,7 +5,6 @@ use crate::command;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::id::AppId;
-use crate::limits::{CONNECTIONS_PER_REACTOR_MAX, FD_RESERVE};
 use crate::link::{Budget, Mailbox};
 use crate::metrics::Metrics;
 use crate::websocket::handshake::Paths;
@@ -105,27 +104,9 @@ pub struct Setup {
     pub shared: Arc<Shared>,
 }
 
-/// Connections that one reactor may own: a table of its own is its alone, a
-/// common one is divided.
-#[must_use]
-pub fn capacity(open_files_max: u64, reactors: usize, private_table: bool) -> usize {
-    let files = usize::try_from(open_files_max).unwrap_or(usize::MAX);
-    let table = files.saturating_sub(FD_RESERVE + reactors);
-    let share = if private_table { table } else { table / reactors };
-    share.clamp(1, CONNECTIONS_PER_REACTOR_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_private_table_is_not_divided() {
-        assert_eq!(capacity(20_000, 50, true), 20_000 - FD_RESERVE - 50);
-        assert_eq!(capacity(20_000, 50, false), (20_000 - FD_RESERVE - 50) / 50);
-        assert_eq!(capacity(u64::MAX, 2, true), CONNECTIONS_PER_REACTOR_MAX);
-        assert_eq!(capacity(0, 2, true), 1);
-    }
 
     #[test]
     fn ticks_never_end_early() {
