@@ -190,7 +190,11 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Directory;
     use super::*;
+    use crate::id::ConnId;
+    use crate::link::{Mail, mailbox};
+    use crate::metrics::Metrics;
 
     fn noted(app: u32, joined: u64, left: u64, online: usize) -> Noted {
         Noted { app: AppId(app), joined, left, online }
@@ -207,6 +211,30 @@ mod tests {
         assert_eq!(digests.due([noted(1, 5, 1, 4)].into_iter(), at(9)), []);
         assert_eq!(digests.due([noted(1, 7, 2, 5)].into_iter(), at(9)), [noted(1, 2, 1, 5)]);
         assert_eq!(digests.due([noted(1, 8, 2, 5)].into_iter(), at(9)), [], "once a second");
+    }
+
+    /// What waits while the room grows past exactness is told in a digest, once.
+    #[test]
+    fn an_announcement_that_the_room_has_outgrown_is_withdrawn() {
+        let (post, mailbox) = mailbox().unwrap();
+        let directory = Arc::new(Directory::new(&[101]));
+        let router = Router::new(Arc::clone(&directory), vec![post], Metrics::new(1));
+        let announcer = Announcer::new(Arc::new(router), 2);
+        let log_in = |name: &str| {
+            let conn = ConnId { reactor: 0, slot: 1, serial: 1 };
+            let user = Arc::new(User::new(AppId(101), name.into(), conn));
+            announcer.arrived(&user, directory.login(Arc::clone(&user)).unwrap());
+        };
+        log_in("ua");
+        log_in("ub");
+        let Some(Mail::Fanout(fanout)) = mailbox.take() else { panic!("told exactly") };
+        assert!(announcer.is_due(&fanout));
+        log_in("uc");
+        let joined = || directory.noted().next().unwrap().joined;
+        assert_eq!(joined(), 1, "the third is left to the digest");
+        assert!(!announcer.is_due(&fanout));
+        assert!(!announcer.is_due(&fanout));
+        assert_eq!(joined(), 2, "and so is the first, counted once");
     }
 
     /// Seconds at which a room of so many hears, if something changes all the time.

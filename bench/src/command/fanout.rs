@@ -83,7 +83,7 @@ impl FanoutCommand {
             self.probes.begin(run)?;
             let (end, round, harvest) = self.round(run, &backend, number)?;
             self.probes.end(run, "ping during fan-out")?;
-            delays.merge(&harvest.pushes.corrected);
+            delays.merge(&harvest.pushes.corrected());
             rounds.push(round);
             last = harvest;
             ended = end;
@@ -128,7 +128,7 @@ impl FanoutCommand {
         let after = run.totals();
         let harvest = run.swarm.harvest(Whom::Crowd)?;
         let received = after[Count::Pushed] - before[Count::Pushed];
-        let delays = &harvest.pushes.corrected;
+        let delays = harvest.pushes.corrected();
         let (first_us, last_us) = (delays.min(), delays.max());
         let seconds = last_us.saturating_sub(first_us).max(1) as f64 / 1e6;
         let round = FanoutRound {

@@ -2,7 +2,7 @@
 
 use crate::result::{LoadPoint, Verdict};
 use crate::run::{Ended, Level, Run};
-use crate::swarm::{Count, Load, Protocol, Request, Timing, Whom};
+use crate::swarm::{Count, Load, Protocol, Request, Whom};
 use crate::units::count;
 use clap::Args;
 use std::io;
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 /// How the others are watched meanwhile.
 #[derive(Args, Clone, Debug)]
-pub struct Probes {
+pub(super) struct Probes {
     /// Further connections that only measure
     #[arg(long = "probes", default_value = "100", value_parser = probes)]
-    pub count: u32,
+    pub(super) count: u32,
     /// Their requests a second, all together
     #[arg(long = "probe-rate", default_value = "1000", value_parser = count)]
-    pub rate: u64,
+    pub(super) rate: u64,
 }
 
 fn probes(text: &str) -> Result<u32, String> {
@@ -72,7 +72,7 @@ impl Probes {
             return Ok(());
         }
         let timing = run.swarm.harvest(Whom::Probes)?.replies;
-        let collected = run.side.entry(name.to_owned()).or_insert_with(Timing::default);
+        let collected = run.side.entry(name.to_owned()).or_default();
         collected.merge(&timing);
         Ok(())
     }

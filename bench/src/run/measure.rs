@@ -80,7 +80,7 @@ impl Run {
             name: level.name.to_owned(),
             began,
             length,
-            corrected: timing.corrected.clone(),
+            corrected: timing.corrected(),
         });
         let slice = Slice {
             seconds: length.as_secs_f64(),

@@ -1,6 +1,6 @@
 //! What a worker is told to do, and what it hands over when asked.
 
-use crate::result::Latency;
+use crate::result::{Latency, Quantiles};
 use crate::stats::histogram::Histogram;
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
@@ -109,40 +109,57 @@ impl Policy {
     }
 }
 
-/// Three views of the same messages, in microseconds.
+/// Three views of the same messages, in microseconds. Nothing is kept before
+/// the first one: most workers only ever see one kind of message.
 #[derive(Clone, Debug, Default)]
-pub struct Timing {
+pub struct Timing(Option<Box<Views>>);
+
+#[derive(Clone, Debug, Default)]
+struct Views {
     /// From the time it was meant to be sent to its answer.
-    pub corrected: Histogram,
+    corrected: Histogram,
     /// From the time it was sent to its answer.
-    pub uncorrected: Histogram,
+    uncorrected: Histogram,
     /// From the time it was meant to be sent to the time it was.
-    pub lag: Histogram,
+    lag: Histogram,
 }
 
 impl Timing {
     /// Enters a message that has just come.
     pub(super) fn record(&mut self, intended_us: u64, sent_us: u64, now_us: u64) {
+        let views = self.0.get_or_insert_default();
         // A time of 0 is outside of the histogram: what took no time took one.
-        self.corrected.record(now_us.saturating_sub(intended_us).max(1));
-        self.uncorrected.record(now_us.saturating_sub(sent_us).max(1));
-        self.lag.record(sent_us.saturating_sub(intended_us).max(1));
+        views.corrected.record(now_us.saturating_sub(intended_us).max(1));
+        views.uncorrected.record(now_us.saturating_sub(sent_us).max(1));
+        views.lag.record(sent_us.saturating_sub(intended_us).max(1));
     }
 
     /// Adds another one's messages.
     pub fn merge(&mut self, other: &Self) {
-        self.corrected.merge(&other.corrected);
-        self.uncorrected.merge(&other.uncorrected);
-        self.lag.merge(&other.lag);
+        let Some(more) = &other.0 else { return };
+        let views = self.0.get_or_insert_default();
+        views.corrected.merge(&more.corrected);
+        views.uncorrected.merge(&more.uncorrected);
+        views.lag.merge(&more.lag);
+    }
+
+    /// From the time each was meant to be sent to its answer.
+    #[must_use]
+    pub fn corrected(&self) -> Histogram {
+        self.0.as_ref().map_or_else(Histogram::default, |views| views.corrected.clone())
     }
 
     /// The figures that people ask for.
     #[must_use]
     pub fn latency(&self) -> Latency {
+        let views = self.0.as_deref();
+        let of = |view: fn(&Views) -> &Histogram| {
+            views.map_or_else(Quantiles::default, |views| view(views).to_quantiles())
+        };
         Latency {
-            corrected: self.corrected.to_quantiles(),
-            uncorrected: self.uncorrected.to_quantiles(),
-            lag: self.lag.to_quantiles(),
+            corrected: of(|views| &views.corrected),
+            uncorrected: of(|views| &views.uncorrected),
+            lag: of(|views| &views.lag),
         }
     }
 }
@@ -152,7 +169,7 @@ impl Timing {
 pub struct Harvest {
     /// Answers to requests.
     pub replies: Timing,
-    /// Answers to heartbeats.
+    /// Answers to heartbeats, from the time they were due.
     pub beats: Timing,
     /// Pushes.
     pub pushes: Timing,
@@ -206,8 +223,9 @@ mod tests {
         timing.record(1_000, 1_500, 4_000);
         let mut sum = Timing::default();
         sum.merge(&timing);
-        assert_eq!(sum.corrected.max(), 3_000);
-        assert!((2_500..2_504).contains(&sum.uncorrected.max()));
-        assert_eq!(sum.lag.max(), 500);
+        let latency = sum.latency();
+        assert!((3_000..3_004).contains(&latency.corrected.max_us));
+        assert!((2_500..2_504).contains(&latency.uncorrected.max_us));
+        assert_eq!(latency.lag.max_us, 500);
     }
 }
