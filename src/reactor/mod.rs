@@ -17,7 +17,7 @@ mod outbox;
 mod read;
 mod setup;
 mod stop;
-mod wheel;
+pub mod wheel;
 mod write;
 
 pub use accept::probe;

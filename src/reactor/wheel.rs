@@ -12,9 +12,9 @@
 
 use std::ops::{Index, IndexMut};
 
-/// A connection's place in the wheel.
+/// A slot's place in the wheel; the default is nowhere.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Links {
+pub struct Links {
     next: u32,
     /// The slot before this one, or `HEAD | bucket` for the first in a bucket,
     /// or `NONE` when not filed.
@@ -27,13 +27,16 @@ impl Default for Links {
     }
 }
 
-/// Where the links lie: an index over slots.
-pub(super) trait Slots: Index<u32, Output = Links> + IndexMut<u32> {}
+/// Where the links lie: whatever finds the links of a slot by its number, which
+/// is below 2³¹.
+pub trait Slots: Index<u32, Output = Links> + IndexMut<u32> {}
 impl<T: Index<u32, Output = Links> + IndexMut<u32>> Slots for T {}
 
 /// The wheel itself: heads of lists, and which of them are not empty.
+///
+/// It goes with one collection of [`Slots`], which every call is given.
 #[derive(Debug)]
-pub(super) struct Wheel {
+pub struct Wheel {
     heads: [[u32; BUCKETS as usize]; LEVELS as usize],
     occupied: [u64; LEVELS as usize],
     /// The first tick whose buckets may not be empty.
@@ -49,7 +52,8 @@ const HEAD: u32 = 1 << 31;
 
 impl Wheel {
     /// An empty wheel that stands at tick `now`.
-    pub(super) fn new(now: u32) -> Self {
+    #[must_use]
+    pub fn new(now: u32) -> Self {
         Self {
             heads: [[NONE; BUCKETS as usize]; LEVELS as usize],
             occupied: [0; LEVELS as usize],
@@ -59,7 +63,7 @@ impl Wheel {
 
     /// Files `slot` so that it is handed out at tick `due` or before it; a tick
     /// that has passed means the next one. It must not be filed already.
-    pub(super) fn insert(&mut self, slots: &mut impl Slots, slot: u32, due: u32) {
+    pub fn insert(&mut self, slots: &mut impl Slots, slot: u32, due: u32) {
         debug_assert!(slots[slot].prev == NONE, "filed twice");
         let (level, bucket) = self.place(due);
         let head = &mut self.heads[level as usize][bucket as usize];
@@ -72,7 +76,7 @@ impl Wheel {
     }
 
     /// Takes `slot` out, if it is filed.
-    pub(super) fn remove(&mut self, slots: &mut impl Slots, slot: u32) {
+    pub fn remove(&mut self, slots: &mut impl Slots, slot: u32) {
         let Links { next, prev } = std::mem::take(&mut slots[slot]);
         if prev == NONE {
             return;
@@ -94,7 +98,7 @@ impl Wheel {
     /// The next slot to look at, taken out of the wheel; `None` when there is
     /// nothing left up to tick `now`. Every slot filed for a tick up to `now`
     /// is handed out, and some that merely sink to a lower level.
-    pub(super) fn pop(&mut self, slots: &mut impl Slots, now: u32) -> Option<u32> {
+    pub fn pop(&mut self, slots: &mut impl Slots, now: u32) -> Option<u32> {
         loop {
             self.cursor = self.next_tick().filter(|tick| *tick <= now)?;
             for level in (0..LEVELS).rev() {
@@ -110,13 +114,14 @@ impl Wheel {
     }
 
     /// Lets the cursor follow the time, when all that was due has been popped.
-    pub(super) fn pass(&mut self, now: u32) {
+    pub fn pass(&mut self, now: u32) {
         let limit = self.next_tick().unwrap_or(u32::MAX);
         self.cursor = self.cursor.max(now.saturating_add(1).min(limit));
     }
 
     /// The next tick at which [`Wheel::pop`] has something to look at.
-    pub(super) fn next_tick(&self) -> Option<u32> {
+    #[must_use]
+    pub fn next_tick(&self) -> Option<u32> {
         let of_level = |level: u32| {
             let shift = level * BITS;
             // Of the bucket that the cursor is in, a higher level is only

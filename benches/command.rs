@@ -1,0 +1,44 @@
+//! From the JSON of a request to the JSON of its reply.
+
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use millgate::command::{Code, Rules, Session, apply};
+use millgate::id::AppId;
+use std::hint::black_box;
+use std::time::Duration;
+
+const LOGIN: &str = r#"{"seq":"1773000000-42","cmd":"login","data":{"userID":"user-000042","appID":101,"serviceToken":""}}"#;
+const HEARTBEAT: &str =
+    r#"{"seq":"1773000000-43","cmd":"heartbeat","data":{"userID":"user-000042"}}"#;
+const PING: &str = r#"{"seq":"1773000000-44","cmd":"ping","data":{}}"#;
+
+fn command(c: &mut Criterion) {
+    let rules = Rules { apps: (101..105).map(AppId).collect(), user_id_bytes_max: 19 };
+    let mut group = c.benchmark_group("command");
+    for (name, message, logged_in) in
+        [("login", LOGIN, false), ("heartbeat", HEARTBEAT, true), ("ping", PING, true)]
+    {
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(name, |b| {
+            let mut out = Vec::new();
+            b.iter(|| {
+                out.clear();
+                let outcome = apply(black_box(message), Session { logged_in }, &rules, &mut out);
+                assert_eq!(outcome.code, Some(Code::Ok));
+                black_box(&out);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
+    targets = command
+}
+criterion_main!(benches);
