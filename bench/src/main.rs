@@ -1,6 +1,7 @@
 //! The door of the load lab: arguments, run, report, exit code.
 
 use clap::{Parser, Subcommand};
+use millgate_bench::command::chat::Chat;
 use millgate_bench::command::echo::Echo;
 use millgate_bench::command::fanout::FanoutCommand;
 use millgate_bench::command::hold::Hold;
@@ -24,6 +25,8 @@ enum Command {
     Hold(Hold),
     /// Send requests over some of many connections, check every answer
     Echo(Echo),
+    /// Users who log in, beat, ping and get messages, in a mix by weights
+    Chat(Chat),
     /// Send a message to everybody, time every receipt
     Fanout(FanoutCommand),
     /// Drop many connections at once, watch them come back
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Hold(hold) => hold.run(),
         Command::Echo(echo) => echo.run(),
+        Command::Chat(chat) => chat.run(),
         Command::Fanout(fanout) => fanout.run(),
         Command::Storm(storm) => storm.run(),
         Command::Hostile(hostile) => hostile.run(),

@@ -3,7 +3,7 @@
 use super::{Ended, Run, Stretch};
 use crate::probe::machine::cores;
 use crate::result::{Better, Figure, LoadPoint, Verdict};
-use crate::swarm::{Count, Timing, Whom};
+use crate::swarm::{Count, Harvest, Timing, Whom};
 use std::io;
 use std::time::Duration;
 
@@ -48,13 +48,27 @@ impl Run {
     /// # Errors
     /// When a worker or the server's process is gone.
     pub fn measure(&mut self, level: Level<'_>) -> io::Result<(Ended, LoadPoint)> {
+        self.measure_with(level, &mut Timing::default(), |_| Ok(()))
+    }
+
+    /// The same with something to do meanwhile; collects the times of pushes as well.
+    ///
+    /// # Errors
+    /// As [`Run::measure`], or what `step` says.
+    pub fn measure_with(
+        &mut self,
+        level: Level<'_>,
+        pushes: &mut Timing,
+        mut step: impl FnMut(&Self) -> io::Result<()>,
+    ) -> io::Result<(Ended, LoadPoint)> {
         // What was on its way before does not count.
         self.swarm.harvest(level.whom)?;
         let (mut timing, mut slices) = (Timing::default(), Vec::new());
         let mut ended = Ended::Done;
         for _ in 0..level.stretches.max(1) {
-            let (end, part, slice) = self.slice(&level)?;
-            timing.merge(&part);
+            let (end, part, slice) = self.slice(&level, &mut step)?;
+            timing.merge(&part.replies);
+            pushes.merge(&part.pushes);
             slices.push(slice);
             ended = end;
             if ended != Ended::Done {
@@ -67,20 +81,24 @@ impl Run {
         Ok((ended, point))
     }
 
-    fn slice(&mut self, level: &Level<'_>) -> io::Result<(Ended, Timing, Slice)> {
+    fn slice(
+        &mut self,
+        level: &Level<'_>,
+        step: impl FnMut(&Self) -> io::Result<()>,
+    ) -> io::Result<(Ended, Harvest, Slice)> {
         let began = self.swarm.clock().now();
         let before = self.swarm.totals(level.whom)[Count::Answered];
         let (own_before, server_before) = self.cpu()?;
-        let ended = self.pass(level.name, level.time / level.stretches.max(1))?;
+        let ended = self.pass_with(level.name, level.time / level.stretches.max(1), step)?;
         let (own, server) = self.cpu()?;
         let length = self.swarm.clock().now() - began;
         let answered = self.swarm.totals(level.whom)[Count::Answered] - before;
-        let timing = self.swarm.harvest(level.whom)?.replies;
+        let harvest = self.swarm.harvest(level.whom)?;
         self.stretches.push(Stretch {
             name: level.name.to_owned(),
             began,
             length,
-            corrected: timing.corrected(),
+            corrected: harvest.replies.corrected(),
         });
         let slice = Slice {
             seconds: length.as_secs_f64(),
@@ -88,7 +106,7 @@ impl Run {
             generator_cpu_s: own - own_before,
             server_cpu_s: server.zip(server_before).map(|(now, before)| now - before),
         };
-        Ok((ended, timing, slice))
+        Ok((ended, harvest, slice))
     }
 
     fn point(&self, level: &Level<'_>, timing: &Timing, slices: &[Slice]) -> LoadPoint {

@@ -5,6 +5,7 @@ pub mod backend;
 mod measure;
 mod progress;
 mod sampler;
+pub mod unicast;
 
 pub use arguments::Common;
 pub use measure::Level;
@@ -224,6 +225,19 @@ impl Run {
     /// # Errors
     /// When the server's process is gone.
     pub fn pass(&mut self, what: &str, time: Duration) -> io::Result<Ended> {
+        self.pass_with(what, time, |_| Ok(()))
+    }
+
+    /// Lets time pass, sampling, with something to do at every look.
+    ///
+    /// # Errors
+    /// When the server's process is gone, or what `step` says.
+    pub fn pass_with(
+        &mut self,
+        what: &str,
+        time: Duration,
+        mut step: impl FnMut(&Self) -> io::Result<()>,
+    ) -> io::Result<Ended> {
         let clock = self.swarm.clock();
         let end = clock.now() + time;
         self.progress.begin_time(what, time);
@@ -236,6 +250,7 @@ impl Run {
             } else if self.is_interrupted() {
                 break Ended::Interrupted;
             }
+            step(self)?;
             std::thread::sleep(LOOK.min(end - now));
         };
         self.progress.end();
