@@ -12,6 +12,8 @@
 //! It shares no frame code with the gateway: an error on both sides would
 //! agree with itself. From the top down; a room imports only from rooms below it.
 
+pub mod stats; //      arithmetic over measurements
+
 pub mod result; //     words: what a run has found out
 
 pub mod exit; //       words: how a run ends
