@@ -1,0 +1,7 @@
+//! Reports: one result, drawn for a person, a program, a spreadsheet and a browser.
+
+pub mod json;
+pub mod schema;
+pub mod side;
+pub mod text;
+pub mod words;
