@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod example;
+mod html;
 mod json;
 mod scenes;
 mod text;
