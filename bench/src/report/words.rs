@@ -74,6 +74,17 @@ pub fn bytes_each(bytes: f64) -> String {
     }
 }
 
+/// Both ends of a confidence interval: `61.8 … 62.6`, `-0.02 … 0.06`.
+#[must_use]
+pub fn between(low: f64, high: f64) -> String {
+    // Adding zero takes the sign off a zero that is negative.
+    let end = |value: f64| match (value * 100.0).round() / 100.0 + 0.0 {
+        short if short.abs() < 9.995 => format!("{short:.2}"),
+        _ => number(value),
+    };
+    format!("{} … {}", end(low), end(high))
+}
+
 /// A moment: `2026-11-25 10:23 UTC`.
 ///
 /// Days to a date by H. Hinnant's `civil_from_days`: eras of 400 years, each
@@ -165,6 +176,8 @@ mod tests {
         ] {
             assert_eq!(seconds(value), text);
         }
+        assert_eq!(between(-0.000_1, 61.83), "0.00 … 61.8");
+        assert_eq!(between(-2.5, 8_000.2), "-2.50 … 8,000");
         assert_eq!(bytes_each(56.23), "56.2 B");
         assert_eq!(bytes_each(8213.4), "8,213 B");
     }

@@ -2,6 +2,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod csv;
+mod diff;
 mod example;
 mod html;
 mod json;

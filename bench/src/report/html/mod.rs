@@ -56,8 +56,8 @@ pub fn page(run: &RunResult) -> Result<String, String> {
     Ok(markup.into_string())
 }
 
-fn name(run: &RunResult) -> &str {
-    if run.target.name.is_empty() { &run.target.url } else { &run.target.name }
+fn name(run: &RunResult) -> String {
+    words::clean(if run.target.name.is_empty() { &run.target.url } else { &run.target.name })
 }
 
 fn header(run: &RunResult) -> Markup {
@@ -123,7 +123,7 @@ fn figures(run: &RunResult) -> Markup {
         };
         html! {
             tr {
-                td { code { (figure.name) } @if !figure.valid { " " (badge("INVALID", "bad")) } }
+                td.key { code { (figure.name) } @if !figure.valid { " " (badge("INVALID", "bad")) } }
                 td.n { (median) } td { (figure.unit) } td.n { (reach) } td.n { (figure.samples.len()) }
             }
         }

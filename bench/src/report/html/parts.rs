@@ -3,11 +3,12 @@
 use crate::report::plot::{Mark, Plot, Series, Tone};
 use maud::{Markup, PreEscaped, html};
 
-/// A table that scrolls where it is too wide. A `>` before a heading sets it to the right.
+/// A table that scrolls where it is too wide. A `>` before a heading sets it to the right;
+/// without headings it is a narrow list of facts.
 pub(super) fn table(headings: &[&str], rows: &[Markup]) -> Markup {
     html! {
         div.scroll {
-            table {
+            table.facts[headings.is_empty()] {
                 @if !headings.is_empty() {
                     thead { tr {
                         @for heading in headings {

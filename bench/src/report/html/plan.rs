@@ -23,15 +23,13 @@ fn one_answer(answer: &CapacityAnswer) -> Markup {
             tr.binds[index == 0] {
                 td.text {
                     (ceiling.limit) " "
-                    @if index == 0 { (badge("binds", "bad")) }
-                    @if index == 1 { (badge("next", "")) }
+                    @if index == 0 { (badge("binds", "bad")) " " }
+                    @if index == 1 { (badge("next", "")) " " }
+                    @if ceiling.extrapolated { (badge("foretold: past twice what was measured", "")) }
                     small { (ceiling.because) }
                     small { (ceiling.remedy) }
                 }
-                td.n {
-                    (grouped(ceiling.connections))
-                    @if ceiling.extrapolated { small { "foretold: past twice what was measured" } }
-                }
+                td.n { (grouped(ceiling.connections)) }
             }
         }
     };
@@ -68,7 +66,7 @@ pub(super) fn memory(run: &RunResult) -> Result<Markup, String> {
             html! {
                 tr {
                     td { (name) } td.n { (words::bytes_each(slope.per_connection)) }
-                    td.n { (words::number(slope.low)) " … " (words::number(slope.high)) }
+                    td.n { (words::between(slope.low, slope.high)) }
                     td.n { (format!("{:.4}", slope.r_squared)) }
                 }
             }

@@ -117,7 +117,7 @@ pub(super) fn hostile(run: &RunResult) -> Markup {
         .map(|kind| {
             html! {
                 tr {
-                    td { (kind.kind) } td.n { (grouped(kind.clients)) } td.n { (grouped(kind.closed_by_server)) }
+                    td.key { (kind.kind) } td.n { (grouped(kind.clients)) } td.n { (grouped(kind.closed_by_server)) }
                     td.n { (each(kind.server_bytes_each)) } td.n { (each(kind.socket_bytes_each)) }
                 }
             }

@@ -153,7 +153,7 @@ impl Plot {
         let mut chart = ChartBuilder::on(area)
             .margin_top(12 * FINE)
             .margin_right(18 * FINE)
-            .x_label_area_size(44 * FINE)
+            .x_label_area_size(40 * FINE)
             .y_label_area_size(beside * FINE)
             .build_cartesian_2d(x, y)?;
         let font = ("system-ui, sans-serif", 12 * FINE).into_font().color(&MUTED);

@@ -34,7 +34,7 @@ fn memory_rows(memory: &MemorySlopes, loopback: bool) -> Vec<Vec<Cell>> {
         vec![
             plain(name),
             plain(words::bytes_each(slope.per_connection)),
-            (format!("{} … {}", words::number(slope.low), words::number(slope.high)), Look::Dim),
+            (words::between(slope.low, slope.high), Look::Dim),
             (format!("R² {:.4}", slope.r_squared), Look::Dim),
         ]
     };
