@@ -12,6 +12,7 @@
 //! It shares no frame code with the gateway: an error on both sides would
 //! agree with itself. From the top down; a room imports only from rooms below it.
 
+pub mod capacity; //   what another machine would hold
 pub mod diff; //       two results compared
 pub mod report; //     a result for a person, a program, a spreadsheet, a browser
 pub mod stats; //      arithmetic over measurements

@@ -1,9 +1,10 @@
 //! Invented parts of results: fan-out, storm, hostile clients, a plan.
 
 use crate::example::spread;
+use millgate_bench::capacity::{self, Host, Measured, Question};
 use millgate_bench::result::{
-    BadClients, CapacityAnswer, Ceiling, CpuCosts, Fanout, FanoutRound, Hostile, Knee,
-    MemoryPlateau, Plan, Recovery, Scalability, Storm,
+    BadClients, CpuCosts, Fanout, FanoutRound, Hostile, Knee, MemoryPlateau, Plan, Recovery,
+    Scalability, Storm,
 };
 use millgate_bench::stats::regression;
 
@@ -85,7 +86,7 @@ pub(crate) fn plan() -> Plan {
             }
         })
         .collect();
-    Plan {
+    let mut plan = Plan {
         memory: Some(regression::memory(&plateaus).unwrap()),
         plateaus,
         cpu: Some(CpuCosts {
@@ -110,31 +111,41 @@ pub(crate) fn plan() -> Plan {
             measured_to: 256.0,
             r_squared: 0.9921,
         }),
-        answers: vec![answer()],
+        answers: Vec::new(),
+    };
+    plan.answers.push(capacity::answer(&measured(&plan), &question()));
+    plan
+}
+
+fn measured(plan: &Plan) -> Measured {
+    Measured {
+        memory: plan.memory,
+        loopback: true,
+        connections: 1_000_000,
+        cpu: plan.cpu,
+        knee: plan.knee,
+        cores: 2,
+        receipts_per_s: Some(155_000.0),
+        connects_per_s: Some(43_200.0),
     }
 }
 
-fn answer() -> CapacityAnswer {
-    let ceiling = |limit: &str, connections: u64, extrapolated: bool| Ceiling {
-        limit: limit.to_owned(),
-        connections,
-        because: format!("what {limit} has, divided by what a connection takes of it"),
-        remedy: format!("more of {limit}"),
-        extrapolated,
-    };
-    CapacityAnswer {
-        question: "2,000,000 connections, a heartbeat every 60 s, 20,000 messages/s".to_owned(),
+fn question() -> Question {
+    Question {
         memory_bytes: 32 << 30,
         cores: 8,
         heartbeat_s: 60.0,
         messages_per_s: 20_000.0,
-        connections: 1_048_576,
+        fanout_within_s: Some(2.0),
+        storm_within_s: Some(60.0),
         wanted: Some(2_000_000),
-        ceilings: vec![
-            ceiling("fs.nr_open", 1_048_576, false),
-            ceiling("tcp_mem", 1_572_864, false),
-            ceiling("RAM", 7_100_000, true),
-            ceiling("CPU at 70 % of the cores", 81_300_000, true),
-        ],
+        host: Host {
+            open_files_max: Some(1_048_576),
+            descriptor_tables: 1,
+            files_max: Some(3_200_000),
+            tcp_mem_pages_max: Some(2_097_152),
+            ..Host::default()
+        },
+        ..Question::default()
     }
 }

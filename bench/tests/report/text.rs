@@ -22,8 +22,9 @@ fn a_run_is_told_in_full() {
         "server's own",
         "a handshake with login",
         "171,000/s",
-        "fs.nr_open",
+        "descriptors",
         "past twice what was measured",
+        "to lift it: a private table for each reactor",
         "at 28,232 connections",
         "or --source-ip 127.0.0.0/24",
         "p99.9<20ms",
@@ -57,6 +58,13 @@ fn only_colour_brings_escape_sequences() {
     let coloured = text::summary(&run, true);
     assert!(coloured.contains("\u{1b}[31;1m"));
     assert!(!coloured.contains("\u{1b}[31m"), "a server's name gives orders to the terminal");
+}
+
+#[test]
+fn lines_fit_a_terminal() {
+    let summary = text::summary(&example::everything(), false);
+    let longest = summary.lines().max_by_key(|line| line.chars().count()).unwrap();
+    assert!(longest.chars().count() <= 120, "{longest}");
 }
 
 #[test]

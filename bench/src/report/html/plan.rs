@@ -27,7 +27,7 @@ fn one_answer(answer: &CapacityAnswer) -> Markup {
                     @if index == 1 { (badge("next", "")) " " }
                     @if ceiling.extrapolated { (badge("foretold: past twice what was measured", "")) }
                     small { (ceiling.because) }
-                    small { (ceiling.remedy) }
+                    small { "To lift it: " (ceiling.remedy) }
                 }
                 td.n { (grouped(ceiling.connections)) }
             }

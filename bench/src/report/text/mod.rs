@@ -27,7 +27,7 @@ pub fn summary(run: &RunResult, colour: bool) -> String {
     objectives(&mut page, run);
     if !run.notes.is_empty() {
         page.heading("Notes", "");
-        run.notes.iter().for_each(|note| page.line(note, Look::Plain));
+        run.notes.iter().for_each(|note| page.sentence(0, note, Look::Plain));
     }
     page.finish()
 }
@@ -141,7 +141,7 @@ fn stall(page: &mut Page, run: &RunResult) {
     let Some(stall) = &run.stall else { return };
     page.heading("Stalled", &format!("at {} connections", grouped(stall.connections)));
     page.line(&stall.limit, Look::Bad);
-    page.line(&stall.evidence, Look::Plain);
+    page.sentence(0, &stall.evidence, Look::Plain);
     page.line("to lift it:", Look::Dim);
     stall.remedy.lines().for_each(|line| page.line(&format!("  {line}"), Look::Plain));
 }

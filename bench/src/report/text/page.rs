@@ -55,6 +55,20 @@ impl Page {
         let _ = writeln!(self.text, "  {text}");
     }
 
+    /// A sentence over as many lines as it needs, all of them behind so many spaces.
+    pub(super) fn sentence(&mut self, indent: usize, text: &str, look: Look) {
+        let mut line = String::new();
+        for word in text.split_whitespace() {
+            if !line.is_empty() && indent + length(&line) + length(word) > LINE_MAX {
+                self.line(&format!("{:indent$}{line}", ""), look);
+                line.clear();
+            }
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.push_str(word);
+        }
+        self.line(&format!("{:indent$}{line}", ""), look);
+    }
+
     /// One line at the margin.
     pub(super) fn top(&mut self, text: &str, look: Look) {
         let text = self.painted(text, look);
@@ -104,6 +118,9 @@ impl Page {
 fn length(text: &str) -> usize {
     text.chars().count()
 }
+
+/// Sentences are broken here: what most terminals show in one line.
+const LINE_MAX: usize = 96;
 
 /// A last column wider than this holds sentences, which begin at one place.
 const SENTENCE: usize = 24;

@@ -85,7 +85,8 @@ fn law_rows(law: &Scalability) -> Vec<Vec<Cell>> {
 }
 
 fn write_answer(page: &mut Page, answer: &CapacityAnswer) {
-    page.heading("Capacity", &answer.question);
+    page.heading("Capacity", "");
+    page.sentence(0, &answer.question, Look::Dim);
     let machine = format!(
         "{} cores, {}: {} connections",
         answer.cores,
@@ -110,8 +111,8 @@ fn write_answer(page: &mut Page, answer: &CapacityAnswer) {
         );
         page.line(&line, look);
         if index < 2 {
-            page.line(&format!("{:20}{}", "", ceiling.because), Look::Dim);
-            page.line(&format!("{:20}{}", "", ceiling.remedy), Look::Dim);
+            page.sentence(20, &ceiling.because, Look::Dim);
+            page.sentence(20, &format!("to lift it: {}", ceiling.remedy), Look::Dim);
         }
     }
 }
