@@ -21,6 +21,9 @@ pub mod swarm; //      clients: many sockets on few threads; mio
 
 pub mod wire; //       protocol: a client's RFC 6455 over byte slices
 
+pub mod capacity; //   what another machine would hold
+pub mod diff; //       two results compared
+pub mod report; //     a result for a person, a program, a spreadsheet, a browser
 pub mod stats; //      arithmetic over measurements
 
 pub mod result; //     words: what a run has found out

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use millgate_bench::command::chat::Chat;
+use millgate_bench::command::diff::{Diff, Report};
 use millgate_bench::command::echo::Echo;
 use millgate_bench::command::fanout::FanoutCommand;
 use millgate_bench::command::hold::Hold;
@@ -33,6 +34,10 @@ enum Command {
     Storm(StormCommand),
     /// Let clients misbehave, see what each costs the server
     Hostile(HostileCommand),
+    /// Compare two results, figure by figure
+    Diff(Diff),
+    /// Draw a result that was kept
+    Report(Report),
 }
 
 fn main() -> ExitCode {
@@ -44,23 +49,26 @@ fn main() -> ExitCode {
             return if error.use_stderr() { Exit::BadArguments.into() } else { Exit::Ok.into() };
         }
     };
-    let done = match arguments.command {
-        Command::Hold(hold) => hold.run(),
-        Command::Echo(echo) => echo.run(),
-        Command::Chat(chat) => chat.run(),
-        Command::Fanout(fanout) => fanout.run(),
-        Command::Storm(storm) => storm.run(),
-        Command::Hostile(hostile) => hostile.run(),
-    };
-    match done.and_then(|(run, exit)| Ok((run.finish()?, exit))) {
-        Ok((result, exit)) => {
-            println!("{}", serde_json::to_string(&result).unwrap_or_default());
-            exit.into()
-        }
+    match run(arguments.command) {
+        Ok(exit) => exit.into(),
         Err(error) => {
             eprintln!("millgate-bench: {error}");
             let bad = error.kind() == io::ErrorKind::InvalidInput;
             if bad { Exit::BadArguments.into() } else { Exit::Failed.into() }
         }
     }
+}
+
+fn run(command: Command) -> io::Result<Exit> {
+    let (run, exit) = match command {
+        Command::Hold(hold) => hold.run(),
+        Command::Echo(echo) => echo.run(),
+        Command::Chat(chat) => chat.run(),
+        Command::Fanout(fanout) => fanout.run(),
+        Command::Storm(storm) => storm.run(),
+        Command::Hostile(hostile) => hostile.run(),
+        Command::Diff(diff) => return diff.run(),
+        Command::Report(report) => return report.run(),
+    }?;
+    run.finish()?.deliver(exit)
 }

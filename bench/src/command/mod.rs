@@ -1,6 +1,7 @@
 //! What the tool can do: one file a command, each read from top to bottom.
 
 pub mod chat;
+pub mod diff;
 pub mod echo;
 pub mod fanout;
 pub mod hold;

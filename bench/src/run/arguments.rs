@@ -1,5 +1,6 @@
 //! What every command that opens connections takes from the command line.
 
+use crate::stats::slo::Slo;
 use crate::swarm::{Beat, Protocol, Sources, Spec, parse_sources};
 use crate::units::{count, duration};
 use crate::wire::url::Url;
@@ -63,8 +64,8 @@ pub struct Common {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Service level: p99<200ms, loss<0.1%, rate>10k; may be repeated
-    #[arg(long)]
-    pub slo: Vec<String>,
+    #[arg(long, value_parser = Slo::parse)]
+    pub slo: Vec<Slo>,
     /// Where results go
     #[command(flatten)]
     pub output: Output,

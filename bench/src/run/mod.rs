@@ -2,12 +2,14 @@
 
 pub mod arguments;
 pub mod backend;
+mod finish;
 mod measure;
 mod progress;
 mod sampler;
 pub mod unicast;
 
 pub use arguments::Common;
+pub use finish::{Finished, print, write};
 pub use measure::Level;
 pub use progress::Progress;
 
@@ -17,6 +19,7 @@ use crate::probe::machine;
 use crate::probe::stall::{Symptoms, diagnose};
 use crate::result::{Better, Connections, FORMAT, Figure, Messages, RunResult, Stall, Target};
 use crate::stats::histogram::Histogram;
+use crate::stats::slo::{Measured, Slo};
 use crate::swarm::{Count, Harvest, Spec, Swarm, Timing, Totals, Whom};
 use sampler::Sampler;
 use std::collections::BTreeMap;
@@ -294,7 +297,7 @@ impl Run {
     ///
     /// # Errors
     /// When a worker has failed.
-    pub fn finish(mut self) -> io::Result<RunResult> {
+    pub fn finish(mut self) -> io::Result<Finished> {
         let mut harvest = Harvest::default();
         harvest.merge(&self.swarm.harvest(Whom::Crowd)?);
         harvest.merge(&self.swarm.harvest(Whom::Probes)?);
@@ -321,7 +324,11 @@ impl Run {
         self.result.seconds = self.swarm.clock().now().as_secs_f64();
         self.result.started_unix_s = self.started_unix_s;
         self.result.command = self.command.to_owned();
+        let measured = Measured::of(&self.result);
+        let judge = |slo: &Slo| slo.judge(&measured);
+        self.result.objectives = self.common.slo.iter().map(judge).collect();
         self.swarm.stop()?;
-        Ok(self.result)
+        let output = self.common.output;
+        Ok(Finished { result: self.result, stretches: self.stretches, output })
     }
 }

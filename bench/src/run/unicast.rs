@@ -119,7 +119,11 @@ impl Shared {
                 continue;
             }
             given += 1;
-            self.one(random.u32(..self.order.users.max(1)), due, backend, spec, clock);
+            // Each user belongs to one sender, who waits for every answer: so the
+            // order of a user's messages is known.
+            let turn = random.u32(..self.order.users.div_ceil(self.order.senders.max(1)).max(1));
+            let user = turn * self.order.senders.max(1) + index;
+            self.one(user.min(self.order.users.saturating_sub(1)), due, backend, spec, clock);
         }
     }
 

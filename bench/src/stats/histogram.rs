@@ -91,7 +91,7 @@ impl Histogram {
     pub fn to_quantiles(&self) -> Quantiles {
         Quantiles {
             count: self.count(),
-            min_us: if self.count() == 0 { 0 } else { self.counts.min() },
+            min_us: self.min(),
             mean_us: if self.count() == 0 { 0.0 } else { self.counts.mean() },
             p50_us: self.quantile(0.5),
             p90_us: self.quantile(0.9),

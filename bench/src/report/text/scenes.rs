@@ -1,0 +1,111 @@
+//! What `fanout`, `storm` and `hostile` have seen.
+
+use super::page::{Cell, Look, Page, plain, unwanted};
+use crate::report::words;
+use crate::result::{Fanout, Hostile, RunResult, Storm};
+use crate::units::{grouped, micros_text};
+
+pub(super) fn write(page: &mut Page, run: &RunResult) {
+    if let Some(fanout) = &run.fanout {
+        write_fanout(page, fanout);
+    }
+    if let Some(storm) = &run.storm {
+        write_storm(page, storm);
+    }
+    if let Some(hostile) = &run.hostile {
+        write_hostile(page, hostile);
+    }
+}
+
+fn names(names: &[&str]) -> Vec<Cell> {
+    names.iter().map(|name| ((*name).to_owned(), Look::Dim)).collect()
+}
+
+fn write_fanout(page: &mut Page, fanout: &Fanout) {
+    page.heading("Fan-out", "one message to a whole app; delays from the intended time");
+    let mut rows = vec![names(&[
+        "",
+        "received",
+        "lost",
+        "twice",
+        "first",
+        "p50",
+        "p99",
+        "last",
+        "receipts",
+        "server CPU",
+    ])];
+    for (index, round) in fanout.rounds.iter().enumerate().take(ROUNDS_MAX) {
+        let mut row = vec![
+            plain(format!("round {}", index + 1)),
+            plain(format!("{} of {}", grouped(round.received), grouped(round.receivers))),
+            unwanted(round.lost),
+            unwanted(round.duplicates),
+        ];
+        let times = [round.first_us, round.p50_us, round.p99_us, round.last_us];
+        row.extend(times.map(|time| plain(micros_text(time as f64))));
+        row.push(plain(words::rate(round.rate_per_s)));
+        row.push(plain(round.server_cpu_s.map_or("–".to_owned(), words::seconds)));
+        rows.push(row);
+    }
+    page.table(&rows);
+    if fanout.rounds.len() > ROUNDS_MAX {
+        let more = fanout.rounds.len() - ROUNDS_MAX;
+        page.line(&format!("and {more} more rounds: all are in the result file"), Look::Dim);
+    }
+    let all = &fanout.delays;
+    let line = format!(
+        "all rounds: p50 {}, p99 {}, last {}; fairness {:.4} (1 is even)",
+        micros_text(all.p50_us as f64),
+        micros_text(all.p99_us as f64),
+        micros_text(all.max_us as f64),
+        fanout.fairness
+    );
+    page.line(&line, Look::Plain);
+}
+
+fn write_storm(page: &mut Page, storm: &Storm) {
+    let remark = format!(
+        "{} of {} dropped at once, back {}",
+        grouped(storm.dropped),
+        grouped(storm.before),
+        storm.policy
+    );
+    page.heading("Storm", &remark);
+    let back = if storm.returned >= storm.dropped { Look::Good } else { Look::Bad };
+    let after = |time: Option<f64>| match time {
+        Some(time) => plain(words::seconds(time)),
+        None => ("never".to_owned(), Look::Bad),
+    };
+    page.table(&[
+        vec![plain("back"), (grouped(storm.returned), back)],
+        vec![plain("50 % back after"), after(storm.half_s)],
+        vec![plain("99 % back after"), after(storm.p99_s)],
+        vec![plain("all back after"), after(storm.all_s)],
+        vec![plain("survivors lost"), unwanted(storm.survivors_lost)],
+        vec![plain("accept queue overflows"), plain(grouped(storm.listen_overflows))],
+        vec![plain("SYNs sent again"), plain(grouped(storm.syn_retransmits))],
+    ]);
+}
+
+fn write_hostile(page: &mut Page, hostile: &Hostile) {
+    page.heading("Hostile clients", "");
+    let mut rows = vec![names(&["", "clients", "closed by server", "server each", "buffers each"])];
+    let each = |bytes: Option<f64>| plain(bytes.map_or("–".to_owned(), words::bytes_each));
+    for kind in &hostile.kinds {
+        rows.push(vec![
+            plain(&kind.kind),
+            plain(grouped(kind.clients)),
+            plain(grouped(kind.closed_by_server)),
+            each(kind.server_bytes_each),
+            each(kind.socket_bytes_each),
+        ]);
+    }
+    page.table(&rows);
+    match hostile.good_lost {
+        0 => page.line("no well-behaved connection was lost", Look::Good),
+        lost => page.line(&format!("{} well-behaved connections lost", grouped(lost)), Look::Bad),
+    }
+}
+
+const ROUNDS_MAX: usize = 12;
