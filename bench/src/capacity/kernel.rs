@@ -12,23 +12,35 @@ pub(super) fn ceilings(measured: &Measured, question: &Question) -> Vec<Ceiling>
         descriptors(question),
         host.files_max.and_then(|most| {
             let because = format!("{} open files of the whole machine", grouped(most));
-            ceiling("fs.file-max", most as f64, because, "sysctl -w fs.file-max=2500000")
+            let remedy = format!("sysctl -w fs.file-max={}", raised(most, question));
+            ceiling("fs.file-max", most as f64, because, remedy)
         }),
         host.epoll_watches_max.and_then(|most| {
             let because = format!("{} descriptors in the epoll sets of one user", grouped(most));
-            let remedy = "sysctl -w fs.epoll.max_user_watches=2500000";
+            let remedy = format!("sysctl -w fs.epoll.max_user_watches={}", raised(most, question));
             ceiling("fs.epoll.max_user_watches", most as f64, because, remedy)
         }),
         tcp_mem(question),
         host.conntrack_max.and_then(|most| {
             let because = format!("{} tracked connections", grouped(most));
-            let remedy = "no tracking for the server's port (NOTRACK in the raw table), or \
-                          sysctl -w net.netfilter.nf_conntrack_max=2500000";
+            let remedy = format!(
+                "no tracking for the server's port (NOTRACK in the raw table), or \
+                 sysctl -w net.netfilter.nf_conntrack_max={}",
+                raised(most, question)
+            );
             ceiling("nf_conntrack_max", most as f64, because, remedy)
         }),
         ports(question),
     ];
     all.into_iter().flatten().collect()
+}
+
+/// What a limit may be set to: a quarter more than is wanted, or twice what it is.
+fn raised(most: u64, question: &Question) -> u64 {
+    match question.wanted {
+        Some(wanted) if wanted > most => wanted.saturating_add(wanted / 4),
+        _ => most.saturating_mul(2),
+    }
 }
 
 /// Server's own memory and one side of the kernel's, in what the system leaves.

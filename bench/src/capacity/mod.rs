@@ -129,12 +129,18 @@ impl Question {
 }
 
 /// A ceiling, unless nothing bounds it.
-fn ceiling(limit: &str, connections: f64, because: String, remedy: &str) -> Option<Ceiling> {
+fn ceiling(
+    limit: &str,
+    connections: f64,
+    because: String,
+    remedy: impl Into<String>,
+) -> Option<Ceiling> {
     connections.is_finite().then(|| Ceiling {
         limit: limit.to_owned(),
-        connections: connections.max(0.0) as u64,
+        // What is whole but for the error of a floating-point number stays whole.
+        connections: (connections.max(0.0) + 1e-6) as u64,
         because,
-        remedy: remedy.to_owned(),
+        remedy: remedy.into(),
         extrapolated: false,
     })
 }

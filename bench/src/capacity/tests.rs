@@ -119,6 +119,10 @@ fn tables_of_the_kernel_by_hand() {
     assert_eq!(of("tcp_mem"), 500_000);
     assert_eq!(of("nf_conntrack_max"), 262_144);
     assert_eq!(of("ports behind the proxy"), 193_536);
+    let lifts = |asked: &Question| found(&measured(), asked, "nf_conntrack_max").remedy;
+    assert!(lifts(&asked).ends_with("nf_conntrack_max=524288"), "{}", lifts(&asked));
+    let wanted = Question { wanted: Some(1_000_000), ..asked.clone() };
+    assert!(lifts(&wanted).ends_with("nf_conntrack_max=1250000"), "{}", lifts(&wanted));
     // (1,000,000 − 2 × 250,000) packets, 3 for each heartbeat a minute.
     assert_eq!(of("network card"), 10_000_000);
     // 40 % of 8.21 GB are 801,757 pages: less than a tcp_mem that is too large.

@@ -43,7 +43,7 @@ pub fn line(points: &[(f64, f64)]) -> Result<Slope, String> {
 /// Bytes per connection of each kind, as slopes over plateaus.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn memory(plateaus: &[MemoryPlateau]) -> Result<MemorySlopes, String> {
     let slope = |bytes: fn(&MemoryPlateau) -> u64| {
         let points = plateaus.iter().map(|at| (at.connections as f64, bytes(at) as f64));

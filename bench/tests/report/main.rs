@@ -8,4 +8,5 @@ mod example;
 mod html;
 mod json;
 mod scenes;
+mod side;
 mod text;

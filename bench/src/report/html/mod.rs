@@ -56,8 +56,10 @@ pub fn page(run: &RunResult) -> Result<String, String> {
     Ok(markup.into_string())
 }
 
+/// The first of these that says something.
 fn name(run: &RunResult) -> String {
-    words::clean(if run.target.name.is_empty() { &run.target.url } else { &run.target.name })
+    let names = [&run.target.name, &run.target.url, &run.command];
+    words::clean(names.into_iter().find(|name| !name.is_empty()).map_or("", String::as_str))
 }
 
 fn header(run: &RunResult) -> Markup {

@@ -21,15 +21,15 @@ fn one_answer(answer: &CapacityAnswer) -> Markup {
     let row = |(index, ceiling): (usize, &crate::result::Ceiling)| {
         html! {
             tr.binds[index == 0] {
+                td.n { (grouped(ceiling.connections)) }
                 td.text {
                     (ceiling.limit) " "
                     @if index == 0 { (badge("binds", "bad")) " " }
                     @if index == 1 { (badge("next", "")) " " }
-                    @if ceiling.extrapolated { (badge("foretold: past twice what was measured", "")) }
+                    @if ceiling.extrapolated { (badge("foretold", "")) }
                     small { (ceiling.because) }
                     small { "To lift it: " (ceiling.remedy) }
                 }
-                td.n { (grouped(ceiling.connections)) }
             }
         }
     };
@@ -40,8 +40,11 @@ fn one_answer(answer: &CapacityAnswer) -> Markup {
             p.lead {
                 (answer.question) " on " (answer.cores) " cores with "
                 (bytes_text(answer.memory_bytes as f64)) "."
+                @if answer.ceilings.iter().any(|ceiling| ceiling.extrapolated) {
+                    " Foretold is what lies past twice of what was measured."
+                }
             }
-            (table(&["Limit", ">Connections"], &rows))
+            (table(&[">Connections", "Limit"], &rows))
         }
     }
 }

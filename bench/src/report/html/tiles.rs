@@ -47,13 +47,13 @@ fn connections(run: &RunResult) -> Option<Tile> {
         _ => "at once".to_owned(),
     };
     let note = if c.peak < c.asked { format!("of {} asked for", grouped(c.asked)) } else { pace };
-    tile("Connections", grouped(c.peak), note, Some(c.peak >= c.asked))
+    tile("Connections", grouped(c.peak), note, (c.asked > 0).then_some(c.peak >= c.asked))
 }
 
 fn losses(run: &RunResult) -> Option<Tile> {
     let c = &run.connections;
     let failed = format!("{} attempts failed", grouped(c.failed));
-    tile("Connections lost", grouped(c.lost), failed, Some(c.lost == 0))
+    tile("Connections lost", grouped(c.lost), failed, (c.opened > 0).then_some(c.lost == 0))
 }
 
 fn messages(run: &RunResult) -> Option<Tile> {
