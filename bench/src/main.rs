@@ -7,6 +7,7 @@ use millgate_bench::command::echo::Echo;
 use millgate_bench::command::fanout::FanoutCommand;
 use millgate_bench::command::hold::Hold;
 use millgate_bench::command::hostile::HostileCommand;
+use millgate_bench::command::plan::PlanCommand;
 use millgate_bench::command::storm::StormCommand;
 use millgate_bench::exit::Exit;
 use std::io;
@@ -34,6 +35,8 @@ enum Command {
     Storm(StormCommand),
     /// Let clients misbehave, see what each costs the server
     Hostile(HostileCommand),
+    /// Measure a server, say what another machine would hold
+    Plan(PlanCommand),
     /// Compare two results, figure by figure
     Diff(Diff),
     /// Draw a result that was kept
@@ -67,6 +70,7 @@ fn run(command: Command) -> io::Result<Exit> {
         Command::Fanout(fanout) => fanout.run(),
         Command::Storm(storm) => storm.run(),
         Command::Hostile(hostile) => hostile.run(),
+        Command::Plan(plan) => plan.run(),
         Command::Diff(diff) => return diff.run(),
         Command::Report(report) => return report.run(),
     }?;

@@ -6,5 +6,6 @@ pub mod echo;
 pub mod fanout;
 pub mod hold;
 pub mod hostile;
+pub mod plan;
 mod probes;
 pub mod storm;

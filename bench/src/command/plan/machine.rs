@@ -1,0 +1,112 @@
+//! The machines that are asked about.
+
+use super::super::hold::bad;
+use crate::capacity::{Host, Question};
+use crate::probe::machine;
+use crate::units::{bytes, count, duration};
+use clap::Args;
+use std::io;
+use std::time::Duration;
+
+/// What is asked of which machines.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Machines {
+    /// A machine, RAM:CORES, as 64GiB:16; may be repeated (this one if not given)
+    #[arg(long = "machine", value_parser = size)]
+    machines: Vec<(u64, u32)>,
+    /// Connections that are wanted
+    #[arg(long, value_parser = count)]
+    want: Option<u64>,
+    /// Time between two heartbeats of a connection there; 0s for none
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    heartbeat_every: Duration,
+    /// Messages a second to single users there
+    #[arg(long, default_value = "0", value_parser = count)]
+    messages: u64,
+    /// Messages a minute to everybody there
+    #[arg(long, default_value_t = 0.0)]
+    broadcasts_per_minute: f64,
+    /// Time within which a message to everybody has to be with the last
+    #[arg(long, value_parser = duration)]
+    broadcast_within: Option<Duration>,
+    /// Time within which everybody has to be back after a restart
+    #[arg(long, value_parser = duration)]
+    back_within: Option<Duration>,
+    /// Connections come through a TCP proxy with so many (own address, server address, server port) tuples
+    #[arg(long)]
+    proxy_tuples: Option<u32>,
+    /// Descriptors that one table may hold there
+    #[arg(long, value_parser = count)]
+    open_files: Option<u64>,
+    /// Private descriptor tables: the server's reactors there
+    #[arg(long, default_value_t = 1)]
+    tables: u32,
+    /// Third number of net.ipv4.tcp_mem there, pages
+    #[arg(long, value_parser = count)]
+    tcp_mem: Option<u64>,
+    /// net.netfilter.nf_conntrack_max there, if connections are tracked
+    #[arg(long, value_parser = count)]
+    conntrack: Option<u64>,
+    /// Packets a second that its network card takes
+    #[arg(long, value_parser = count)]
+    packets: Option<u64>,
+}
+
+fn size(text: &str) -> Result<(u64, u32), String> {
+    let wrong = || format!("{text:?} is not a machine such as 64GiB:16");
+    let (memory, cores) = text.split_once(':').ok_or_else(wrong)?;
+    let cores = cores.parse().ok().filter(|cores| (1..=4_096).contains(cores)).ok_or_else(wrong)?;
+    Ok((bytes(memory)?, cores))
+}
+
+impl Machines {
+    /// A question for each machine.
+    ///
+    /// # Errors
+    /// When this host is asked about and cannot be read.
+    pub(super) fn questions(&self) -> io::Result<Vec<Question>> {
+        if !self.broadcasts_per_minute.is_finite() || self.broadcasts_per_minute < 0.0 {
+            return Err(bad("--broadcasts-per-minute: a number from 0".into()));
+        }
+        let here = (millgate::host::kernel::memory_bytes()? as u64, machine::cores());
+        let machines = if self.machines.is_empty() { vec![here] } else { self.machines.clone() };
+        Ok(machines.into_iter().map(|machine| self.question(machine)).collect())
+    }
+
+    fn question(&self, (memory_bytes, cores): (u64, u32)) -> Question {
+        Question {
+            memory_bytes,
+            cores,
+            heartbeat_s: self.heartbeat_every.as_secs_f64(),
+            messages_per_s: self.messages as f64,
+            fanouts_per_s: self.broadcasts_per_minute / 60.0,
+            fanout_receivers: None,
+            fanout_within_s: self.broadcast_within.map(|time| time.as_secs_f64()),
+            storm_within_s: self.back_within.map(|time| time.as_secs_f64()),
+            wanted: self.want,
+            proxy_tuples: self.proxy_tuples,
+            host: Host {
+                open_files_max: self.open_files,
+                descriptor_tables: self.tables,
+                files_max: None,
+                epoll_watches_max: None,
+                tcp_mem_pages_max: self.tcp_mem,
+                conntrack_max: self.conntrack,
+                packets_per_s: self.packets.map(|packets| packets as f64),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_are_read() {
+        assert_eq!(size("64GiB:16"), Ok((64 << 30, 16)));
+        for text in ["", "64GiB", "x:1", "1GiB:0", "1GiB:many"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+}
