@@ -114,6 +114,7 @@ impl Chat {
             senders: self.senders,
             size: self.size,
             users,
+            first_number: 0,
         };
         // An API that is not there is an error now, not a column of zeros later.
         let spec = run.swarm.spec();

@@ -21,6 +21,8 @@ pub struct Unicast {
     pub size: usize,
     /// Users 0 to this one get messages.
     pub users: u32,
+    /// The number of each user's first message: above all that they have had before.
+    pub first_number: u32,
 }
 
 /// Senders at work.
@@ -63,7 +65,7 @@ impl Senders {
     pub fn start(order: Unicast, http: &str, spec: &Spec, clock: Clock) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             order,
-            numbers: (0..order.users).map(|_| AtomicU32::new(0)).collect(),
+            numbers: (0..order.users).map(|_| AtomicU32::new(order.first_number)).collect(),
             delivered: AtomicU64::new(0),
             offline: AtomicU64::new(0),
             failed: AtomicU64::new(0),

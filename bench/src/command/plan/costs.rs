@@ -98,9 +98,16 @@ impl Costs {
         if http.is_empty() {
             return Ok(ended);
         }
-        for factor in [0.5, 1.0] {
+        for (factor, first_number) in [(0.5, 0), (1.0, 1 << 20)] {
             if ended == Ended::Done {
-                ended = self.unicasts(run, http, UNICASTS_PER_S * factor, time)?;
+                let order = Unicast {
+                    per_s: UNICASTS_PER_S * factor,
+                    senders: 4,
+                    size: 64,
+                    users: run.swarm.spec().crowd,
+                    first_number,
+                };
+                ended = self.unicasts(run, http, order, time)?;
             }
         }
         for number in 0..FANOUTS {
@@ -127,13 +134,11 @@ impl Costs {
         &mut self,
         run: &mut Run,
         http: &str,
-        per_s: f64,
+        order: Unicast,
         time: Duration,
     ) -> io::Result<Ended> {
-        let spec = run.swarm.spec();
-        let order = Unicast { per_s, senders: 4, size: 64, users: spec.crowd };
         let from = Stretch::begin(run)?;
-        let senders = Senders::start(order, http, spec, run.swarm.clock())?;
+        let senders = Senders::start(order, http, run.swarm.spec(), run.swarm.clock())?;
         let ended = run.pass("messages to users", time)?;
         let sent = senders.stop();
         let goal = from.totals[Count::Pushed] + sent.delivered;
