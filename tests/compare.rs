@@ -94,7 +94,8 @@ fn rounds_are_interleaved_and_summed_up() {
     let output =
         stage.compare(&["-r", "3", "-c", "10", "-d", "1s", "-w", "0s", "bare", "millgate"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let (bare, gateway) = ("ws://127.0.0.1:1/ 10 1s 0s --raw", "ws://127.0.0.1:2/echo 10 1s 0s ");
+    let bare = "ws://127.0.0.1:1/ 10 1s 0s --raw -t 1";
+    let gateway = "ws://127.0.0.1:2/echo 10 1s 0s -t 1";
     assert_eq!(stage.lines("calls"), [gateway, bare, bare, gateway, gateway, bare]);
     assert_eq!(stage.lines("pids").len(), 6, "each is started anew");
     stage.nobody_is_left();

@@ -29,9 +29,6 @@ pub struct Echo {
     /// What is asked: a message that comes back, or the gateway's ping
     #[arg(long, value_enum, default_value_t = Kind::Echo)]
     request: Kind,
-    /// The server is a bare loop that sends bytes back and knows nothing of frames
-    #[arg(long)]
-    raw: bool,
     /// Stretches that the time is measured in; each is a sample of every figure
     #[arg(long, default_value_t = 5)]
     stretches: u32,
@@ -58,8 +55,7 @@ impl Echo {
             Kind::Echo => (Protocol::Echo, Request::Echo(self.size)),
             Kind::Ping => (Protocol::Gateway, Request::Ping),
         };
-        let mut spec = self.common.spec(protocol).map_err(bad)?;
-        spec.raw = self.raw;
+        let spec = self.common.spec(protocol).map_err(bad)?;
         let all = spec.crowd;
         let active = self.active.map_or(all, |count| u32::try_from(count).unwrap_or(all).min(all));
         let offered = self.rate.map(|rate| rate as f64);

@@ -39,6 +39,12 @@ pub struct Common {
     /// Further header of the handshake, "Name: value"; may be repeated
     #[arg(long = "header", short = 'H', value_parser = header)]
     pub headers: Vec<String>,
+    /// The server is a bare loop whose answer to the handshake is canned
+    #[arg(long)]
+    pub canned: bool,
+    /// The server is a bare loop that sends our own bytes back, after a canned handshake
+    #[arg(long)]
+    pub raw: bool,
     /// Time between two heartbeats of a connection; 0s for none
     #[arg(long, default_value = "0s", value_parser = duration)]
     pub heartbeat: Duration,
@@ -173,7 +179,8 @@ impl Common {
             url: self.url.clone(),
             headers: self.headers.clone(),
             protocol,
-            raw: false,
+            canned: self.canned || self.raw,
+            raw: self.raw,
             sources,
             crowd: self.connections,
             probes: 0,

@@ -53,8 +53,10 @@ pub struct Spec {
     pub headers: Vec<String>,
     /// What is talked.
     pub protocol: Protocol,
-    /// The server knows nothing of WebSocket frames and sends ours back as they are;
-    /// its handshake is a canned one for [`crate::wire::handshake::SAMPLE_KEY`].
+    /// The server's answer to the handshake is a canned one, for
+    /// [`crate::wire::handshake::SAMPLE_KEY`].
+    pub canned: bool,
+    /// The server knows nothing of WebSocket frames and sends ours back as they are.
     pub raw: bool,
     /// Where connections come from.
     pub sources: Sources,
@@ -389,7 +391,8 @@ fn split(clients: u32, threads: usize) -> Vec<u32> {
 fn core_of(index: usize) -> Option<CpuSet> {
     let allowed = rustix::thread::sched_getaffinity(None).ok()?;
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
-    let core = *cores.get(index % cores.len().max(1))?;
+    // From the last core down: servers begin with the first.
+    let core = *cores.iter().rev().nth(index % cores.len().max(1))?;
     let mut set = CpuSet::new();
     set.set(core);
     Some(set)

@@ -88,7 +88,7 @@ impl Worker {
         registry.register(&mut SourceFd(&bell), BELL, Interest::READABLE)?;
         registry.register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
         let mut random = fastrand::Rng::with_seed(setup.spec.seed ^ setup.index as u64);
-        let keys = (0..KEYS).map(|_| match setup.spec.raw {
+        let keys = (0..KEYS).map(|_| match setup.spec.canned {
             true => SAMPLE_KEY.to_owned(),
             false => random_key(&mut random),
         });
