@@ -15,16 +15,17 @@ mod order;
 mod pacer;
 mod source;
 mod speak;
+mod spec;
 mod totals;
 mod worker;
 
 pub use conn::Role;
 pub use order::{Beat, Harvest, Load, Order, Policy, Request, Timing};
 pub use source::{PORTS_PER_SOURCE, Sources, parse_sources};
+pub use spec::{Protocol, Spec};
 pub use totals::{Count, Totals};
 
 use crate::clock::Clock;
-use crate::wire::url::Url;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::thread::CpuSet;
 use std::io;
@@ -34,67 +35,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use totals::Tally;
 use worker::Worker;
-
-/// What the clients talk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// Every message comes back.
-    Echo,
-    /// The gateway's commands.
-    Gateway,
-}
-
-/// What all clients of a swarm have in common.
-#[derive(Clone, Debug)]
-pub struct Spec {
-    /// Where to.
-    pub url: Url,
-    /// Further headers of the handshake.
-    pub headers: Vec<String>,
-    /// What is talked.
-    pub protocol: Protocol,
-    /// The server's answer to the handshake is a canned one, for
-    /// [`crate::wire::handshake::SAMPLE_KEY`].
-    pub canned: bool,
-    /// The server knows nothing of WebSocket frames and sends ours back as they are.
-    pub raw: bool,
-    /// Where connections come from.
-    pub sources: Sources,
-    /// Clients of the crowd.
-    pub crowd: u32,
-    /// Further clients on a thread of their own, which never log in: they
-    /// measure while the crowd is busy.
-    pub probes: u32,
-    /// Threads for the crowd, at least; more if descriptors need them.
-    pub threads: usize,
-    /// Pin threads to cores.
-    pub pin: bool,
-    /// Attempts to connect that one worker has under way at once.
-    pub dials: u32,
-    /// Rooms that users log in to, in turn.
-    pub apps: Vec<u32>,
-    /// What user names begin with.
-    pub user_prefix: String,
-    /// Users of this generator are numbered from here: generators side by side must not share users.
-    pub first_user: u32,
-    /// Seed of everything random.
-    pub seed: u64,
-}
-
-impl Spec {
-    /// The name of a user.
-    #[must_use]
-    pub fn user(&self, global: u32) -> String {
-        format!("{}{}", self.user_prefix, self.first_user.wrapping_add(global))
-    }
-
-    /// The room of a user.
-    #[must_use]
-    pub fn app(&self, global: u32) -> u32 {
-        let turn = self.first_user.wrapping_add(global) as usize;
-        self.apps.get(turn % self.apps.len().max(1)).copied().unwrap_or(0)
-    }
-}
 
 /// What one worker is given.
 #[derive(Clone, Debug)]

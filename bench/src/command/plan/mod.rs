@@ -11,7 +11,7 @@ use crate::capacity::{Measured, answer};
 use crate::exit::Exit;
 use crate::result::Plan;
 use crate::run::{Common, Ended, Run};
-use crate::swarm::Protocol;
+use crate::swarm::{Count, Protocol};
 use crate::units::duration;
 use clap::Args;
 use costs::Costs;
@@ -36,6 +36,9 @@ pub struct PlanCommand {
     /// Plateaus on the way to all connections, at least 6
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(6..=100))]
     plateaus: u32,
+    /// Log nobody in: memory of idle connections only
+    #[arg(long)]
+    idle: bool,
     /// How long each level of load is measured
     #[arg(long, default_value = "2s", value_parser = duration)]
     level: Duration,
@@ -67,16 +70,21 @@ impl PlanCommand {
             connections: u64::from(run.swarm.spec().crowd),
             ..Measured::default()
         };
-        let mut ended = plateaus::climb(&mut run, &mut plan, &mut costs, self.plateaus)?;
+        let arrived = if self.idle { Count::Opened } else { Count::LoggedIn };
+        if !self.idle {
+            run.swarm.log_in(None)?;
+        }
+        let mut ended = plateaus::climb(&mut run, &mut plan, &mut costs, self.plateaus, arrived)?;
         measured.connects_per_s = costs.connects_per_s();
-        if ended == Ended::Done {
+        if ended == Ended::Done && !self.idle {
             ended = costs.measure(&mut run, &self.http, self.level)?;
         }
         measured.receipts_per_s = costs.receipts_per_s();
-        if ended == Ended::Done {
+        if ended == Ended::Done && !self.idle {
             ended = knee::search(&mut run, &mut plan, self.level, self.p99)?;
         }
         match costs.fit() {
+            _ if self.idle => run.result.notes.push("memory of idle connections only".into()),
             Ok(fitted) => plan.cpu = Some(fitted),
             Err(why) => run.result.notes.push(format!("CPU for each event: {why}")),
         }

@@ -13,15 +13,15 @@ use std::time::Duration;
 /// kernel has given back what it can.
 const REST: Duration = Duration::from_secs(1);
 
-/// Opens and logs in all connections by plateaus; none counts as the first.
+/// Opens all connections by plateaus, until they have `arrived`; none counts as the first.
 pub(super) fn climb(
     run: &mut Run,
     plan: &mut Plan,
     costs: &mut Costs,
     steps: u32,
+    arrived: Count,
 ) -> io::Result<Ended> {
     let crowd = run.swarm.spec().crowd;
-    run.swarm.log_in(None)?;
     let mut ended = run.pass("at rest", REST)?;
     plan.plateaus.push(plateau(run)?);
     for step in 1..=steps {
