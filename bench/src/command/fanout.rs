@@ -9,9 +9,12 @@ use crate::run::{Common, Ended, Run};
 use crate::stats::fairness::jain;
 use crate::stats::histogram::Histogram;
 use crate::swarm::{Count, Harvest, Order, Protocol, Whom};
+use crate::wire::gateway;
 use crate::wire::stamp::{self, EVERYBODY, STAMP_BYTES, Stamp};
 use clap::Args;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Sends a message to everybody and times every receipt.
@@ -22,6 +25,9 @@ pub struct FanoutCommand {
     /// The gateway's HTTP API
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     http: String,
+    /// The server is a bare send() loop that takes its orders from this file: nobody logs in
+    #[arg(long, value_name = "FIFO", requires = "canned")]
+    bare_orders: Option<PathBuf>,
     /// Messages to everybody, one after the other
     #[arg(long, default_value_t = 5)]
     rounds: u32,
@@ -47,42 +53,44 @@ impl FanoutCommand {
             )));
         }
         let mut spec = self.common.spec(Protocol::Gateway).map_err(bad)?;
-        spec.probes = self.probes.count;
+        let logs_in = self.bare_orders.is_none();
+        // A bare loop answers nothing.
+        spec.probes = if logs_in { self.probes.count } else { 0 };
+        let probes = Probes { count: spec.probes, ..self.probes.clone() };
         let mut run = Run::start("fanout", &self.common, spec)?;
         run.swarm.order(Whom::Crowd, &Order::Beat(self.common.beat(true)))?;
         let mut ended = open_all(&mut run, self.common.connect_rate)?;
-        if ended == Ended::Done {
+        if ended == Ended::Done && logs_in {
             ended = log_in(&mut run, None)?;
         }
         if ended == Ended::Done {
-            ended = self.probes.open(&mut run)?;
+            ended = probes.open(&mut run)?;
         }
         if ended == Ended::Done {
             ended = run.pass("settling", self.common.warmup)?;
         }
         if ended == Ended::Done {
-            ended = self.probes.measure(&mut run, "ping before", self.common.duration)?;
+            ended = probes.measure(&mut run, "ping before", self.common.duration)?;
         }
         if ended == Ended::Done {
-            ended = self.rounds(&mut run)?;
+            ended = self.rounds(&mut run, &probes)?;
         }
-        self.probes.close(&mut run)?;
+        probes.close(&mut run)?;
         let exit = exit_of(&mut run, ended)?;
         let complete = run.result.fanout.iter().flat_map(|fanout| &fanout.rounds);
         let incomplete = complete.into_iter().any(|round| round.lost + round.duplicates > 0);
         Ok((run, if exit == Exit::Ok && incomplete { Exit::Failed } else { exit }))
     }
 
-    fn rounds(&self, run: &mut Run) -> io::Result<Ended> {
-        let backend = Backend::new(&self.http);
+    fn rounds(&self, run: &mut Run, probes: &Probes) -> io::Result<Ended> {
         let mut delays = Histogram::new();
         let mut rounds = Vec::new();
         let mut last = Harvest::default();
         let mut ended = Ended::Done;
         for number in 0..self.rounds {
-            self.probes.begin(run)?;
-            let (end, round, harvest) = self.round(run, &backend, number)?;
-            self.probes.end(run, "ping during fan-out")?;
+            probes.begin(run)?;
+            let (end, round, harvest) = self.round(run, number)?;
+            probes.end(run, "ping during fan-out")?;
             delays.merge(&harvest.pushes.corrected());
             rounds.push(round);
             last = harvest;
@@ -103,24 +111,13 @@ impl FanoutCommand {
     }
 
     /// One message to each app, and its receipts.
-    fn round(
-        &self,
-        run: &mut Run,
-        backend: &Backend,
-        number: u32,
-    ) -> io::Result<(Ended, FanoutRound, Harvest)> {
+    fn round(&self, run: &mut Run, number: u32) -> io::Result<(Ended, FanoutRound, Harvest)> {
         run.swarm.harvest(Whom::Crowd)?;
         let before = run.totals();
         let (_, cpu_before) = run.cpu()?;
-        let receivers = before[Count::Present];
-        let began = run.swarm.clock().now_us();
-        for app in &run.swarm.spec().apps {
-            let now = run.swarm.clock().now_us();
-            let stamp = Stamp { receiver: EVERYBODY, number, intended_us: began, sent_us: now };
-            let mut text = stamp.encode().to_vec();
-            stamp::pad(&mut text, self.size);
-            backend.send_all(*app, &String::from_utf8_lossy(&text))?;
-        }
+        let receivers =
+            if self.bare_orders.is_some() { before[Count::Open] } else { before[Count::Present] };
+        self.send(run, number)?;
         let goal = before[Count::Pushed] + receivers;
         let what = format!("round {}", number + 1);
         let ended = run.wait_for(&what, goal, Some(ROUND_LIMIT), |totals| totals[Count::Pushed])?;
@@ -144,6 +141,28 @@ impl FanoutCommand {
             server_cpu_s: cpu.zip(cpu_before).map(|(now, before)| now - before),
         };
         Ok((ended, round, harvest))
+    }
+}
+
+impl FanoutCommand {
+    /// One message to each app through the HTTP API, or one order to a bare loop.
+    fn send(&self, run: &Run, number: u32) -> io::Result<()> {
+        let clock = run.swarm.clock();
+        let intended_us = clock.now_us();
+        let text = || {
+            let sent_us = clock.now_us();
+            let stamp = Stamp { receiver: EVERYBODY, number, intended_us, sent_us };
+            let mut text = stamp.encode().to_vec();
+            stamp::pad(&mut text, self.size);
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        if let Some(orders) = &self.bare_orders {
+            let order = format!("text {}\n", gateway::push_of(&text()));
+            return File::options().write(true).open(orders)?.write_all(order.as_bytes());
+        }
+        let backend = Backend::new(&self.http);
+        let mut apps = run.swarm.spec().apps.iter();
+        apps.try_for_each(|app| backend.send_all(*app, &text()).map(drop))
     }
 }
 

@@ -35,6 +35,15 @@ pub fn append_login(out: &mut Vec<u8>, user: &str, app: u32) {
         write!(out, r#"{{"seq":"login","cmd":"login","data":{{"userID":{user},"appID":{app}}}}}"#);
 }
 
+/// A push as the gateway encodes it, for a bare server that sends what it is told.
+#[must_use]
+pub fn push_of(text: &str) -> String {
+    let text = serde_json::Value::from(text);
+    format!(
+        r#"{{"seq":"1","cmd":"msg","response":{{"code":200,"codeMsg":"Ok","data":{{"target":"","type":"text","msg":{text},"from":"load-lab"}}}}}}"#
+    )
+}
+
 /// What the gateway has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News<'a> {
@@ -111,6 +120,8 @@ mod tests {
                 r#"{{"seq":"{seq}","cmd":"{cmd}","response":{{"code":200,"codeMsg":"Ok","data":{data}}}}}"#
             )
         };
+        let built = push_of("a\"b");
+        assert_eq!(read(built.as_bytes()), Some(News::Message("a\"b".into())));
         let push = r#"{"target":"","type":"text","msg":"h\u0069","from":"a"}"#;
         let cases = [
             (reply("1", "login", "null"), Some(News::Login(200))),

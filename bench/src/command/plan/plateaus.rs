@@ -32,8 +32,7 @@ pub(super) fn climb(
             u32::try_from(u64::from(crowd) * u64::from(step) / u64::from(steps)).unwrap_or(crowd);
         let stretch = Stretch::begin(run)?;
         run.swarm.grow(Whom::Crowd, target, run.common().connect_rate)?;
-        ended =
-            run.wait_for("climbing", u64::from(target), None, |totals| totals[Count::LoggedIn])?;
+        ended = run.wait_for("climbing", u64::from(target), None, |totals| totals[arrived])?;
         costs.connects(run, &stretch)?;
         if ended == Ended::Done {
             ended = run.pass("at rest", REST)?;
