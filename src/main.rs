@@ -9,6 +9,8 @@ use signal_hook::iterator::Signals;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// A WebSocket gateway: a million connections in one process.
 #[derive(Parser)]
@@ -110,12 +112,22 @@ fn serve(Loaded { config, notices }: Loaded) -> Result<(), Failure> {
     }
 }
 
-/// A second signal does not wait for clients.
+/// A second signal waits neither for clients nor for whoever should read
+/// stderr: the last words are said by a thread of their own.
 fn end_at_once(signals: &mut Signals) {
     signals.forever().next();
-    complain("second signal: ending at once");
+    let (tell, told) = mpsc::channel();
+    // Without a thread they are not said, and there is nothing to wait for.
+    let _speaker = std::thread::Builder::new().spawn(move || {
+        complain("second signal: ending at once");
+        let _nobody_waits_any_more = tell.send(());
+    });
+    let _said_or_too_late = told.recv_timeout(LAST_WORDS);
     std::process::exit(1);
 }
+
+/// Time for a line that a terminal or a file takes at once.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 impl Settings {
     fn load(self) -> Result<Loaded, ConfigError> {
