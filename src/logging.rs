@@ -51,6 +51,12 @@ pub enum LogError {
         /// As configured.
         path: PathBuf,
     },
+    /// There is a directory of that name, or the name ends like one.
+    #[error("log.file {path:?} is a directory, name a file in it")]
+    Directory {
+        /// As configured.
+        path: PathBuf,
+    },
     /// The log file, or its directory, cannot be made or written.
     #[error("log.file {path:?} cannot be written: {source}")]
     File {
@@ -160,6 +166,10 @@ impl LogFile {
         let Some(name) = path.file_name().and_then(OsStr::to_str) else {
             return Err(LogError::Name { path: path.clone() });
         };
+        // The date behind its name would make it a file beside the directory.
+        if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(LogError::Directory { path: path.clone() });
+        }
         let refused = |source| LogError::File { path: path.clone(), source };
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,

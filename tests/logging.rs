@@ -107,3 +107,24 @@ fn a_level_or_a_name_that_makes_no_sense_is_an_error() {
     let name = Log { file: "/".into(), ..Log::default() };
     assert!(matches!(logging::dispatch(&name), Err(LogError::Name { .. })));
 }
+
+/// With a date behind its name it would become a file beside the directory, where nobody looks.
+#[test]
+fn a_directory_is_not_taken_for_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let there = directory.path().join("logs");
+    fs::create_dir(&there).unwrap();
+    for file in [there.clone(), there.join("."), directory.path().join("not-there-yet/")] {
+        for rotation in [LogRotation::Never, LogRotation::Daily] {
+            let config = Log { file: file.clone(), rotation, ..Log::default() };
+            let error = logging::dispatch(&config).unwrap_err();
+            assert!(matches!(error, LogError::Directory { .. }), "{file:?}: {error}");
+            assert_eq!(
+                error.to_string(),
+                format!("log.file {file:?} is a directory, name a file in it")
+            );
+        }
+    }
+    let names: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(names.len(), 1, "nothing was made: {names:?}");
+}
