@@ -96,6 +96,22 @@ fn metrics_can_be_read_by_a_machine() {
 }
 
 #[test]
+fn every_turn_is_measured() {
+    let node = Node::start();
+    let mut ua = Client::login(&node, 101, "ua");
+    node.post_data("/user/sendMessage", &[("appID", "101"), ("userID", "ua"), ("message", "m")]);
+    ua.recv_push("msg");
+    node.await_metric("millgate_turn_mail_depth_sum", |orders| orders >= 1.0);
+    // The time of a turn is known at its end.
+    node.await_metric("millgate_turn_seconds_count", |turns| {
+        ["millgate_turn_mail_depth_count", "millgate_wheel_lag_seconds_count"]
+            .iter()
+            .all(|name| turns > 0.0 && node.metric(name) == turns)
+    });
+    assert_eq!(node.metric("millgate_mailbox_depth"), 0.0, "nothing waits now");
+}
+
+#[test]
 fn the_page_brings_everything_along() {
     let node = Node::with(|config| config.apps.ids = vec![105, 101, 7]);
     let page = node.request("GET", "/home/index?appID=101");
