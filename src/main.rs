@@ -87,7 +87,7 @@ fn run(command: Command) -> Result<(), Failure> {
 }
 
 fn serve(Loaded { config, notices }: Loaded) -> Result<(), Failure> {
-    let _log = logging::start(&config.log)?;
+    let log = logging::start(&config.log)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "millgate starts");
     for notice in notices {
         tracing::info!("{notice}");
@@ -95,7 +95,7 @@ fn serve(Loaded { config, notices }: Loaded) -> Result<(), Failure> {
     let to_file = !config.log.file.as_os_str().is_empty();
     // Caught before anybody can know that the server is there.
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::Signals)?;
-    match Gateway::start(config) {
+    match Gateway::start(config, log.dropped_lines()) {
         Ok(gateway) => {
             signals.forever().next();
             std::thread::spawn(move || end_at_once(&mut signals));

@@ -2,6 +2,8 @@
 
 use crate::http::{login_many, quiet_node};
 use crate::support::{Client, Node};
+use millgate::config::{Log, LogRotation};
+use millgate::logging;
 use serde_json::json;
 use std::collections::HashSet;
 
@@ -109,6 +111,19 @@ fn every_turn_is_measured() {
             .all(|name| turns > 0.0 && node.metric(name) == turns)
     });
     assert_eq!(node.metric("millgate_mailbox_depth"), 0.0, "nothing waits now");
+}
+
+#[test]
+fn lines_that_were_not_logged_are_counted() {
+    let full = Log { file: "/dev/full".into(), rotation: LogRotation::Never, ..Log::default() };
+    let (dispatch, guard) = logging::dispatch(&full).expect("a device");
+    tracing::dispatcher::with_default(&dispatch, || {
+        tracing::info!("lost");
+        tracing::info!("lost as well");
+    });
+    let node = Node::logging(guard.dropped_lines());
+    node.await_metric("millgate_log_lines_dropped_total", |lines| lines == 2.0);
+    assert_eq!(Node::start().metric("millgate_log_lines_dropped_total"), 0.0);
 }
 
 #[test]

@@ -64,6 +64,11 @@ impl Page {
             "Message ids remembered so that none is sent twice.",
             site.delivery.remembered() as u64,
         )
+        .counter(
+            "millgate_log_lines_dropped_total",
+            "Log lines lost because the queue was full or could not be written out.",
+            site.dropped.count() as u64,
+        )
     }
 
     fn of_reactors(self, site: &Site) -> Self {

@@ -20,6 +20,7 @@ use super::delivery::Delivery;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::Hub;
+use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use answer::Refusal;
 use axum::Router;
@@ -39,6 +40,7 @@ pub(super) struct Site {
     pub(super) delivery: Delivery,
     pub(super) clock: Clock,
     pub(super) websocket_addr: SocketAddr,
+    pub(super) dropped: DroppedLines,
 }
 
 /// Serves until `ended` says so, then finishes what is under way.
