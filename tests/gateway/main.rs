@@ -6,6 +6,7 @@ mod conformance;
 mod http;
 mod http_door;
 mod http_site;
+mod logs;
 mod protocol;
 mod smoke;
 mod support;
