@@ -77,6 +77,27 @@ async fn two_people_chat() {
 }
 
 #[tokio::test]
+async fn a_message_to_one_keeps_its_author_whatever_the_name() {
+    let (server, driver) = (Server::start(&[]), Driver::start());
+    let (a, b) = (driver.open(&server.page(101)).await, driver.open(&server.page(101)).await);
+    let name_a = online(&a).await;
+    online(&b).await;
+    b.click(&format!("[data-name='{name_a}'] button")).await;
+    for name in ["a] b", "[x]", r"back\slash\", r"\] "] {
+        b.enter("#name", name).await;
+        a.until(&noted(&format!("{} came in", name.trim()))).await;
+        let text = format!("[this] is {name}");
+        b.enter("#text", &text).await;
+        a.until(&said("theirs private", text.trim())).await;
+        let author =
+            "return [...document.querySelectorAll('article.private .who')].at(-1).textContent";
+        assert_eq!(a.run(author).await, json!(name.trim()));
+    }
+    a.leave().await;
+    b.leave().await;
+}
+
+#[tokio::test]
 async fn pages_survive_a_restart() {
     let (mut server, driver) = (Server::start(&[]), Driver::start());
     let (a, b) = (driver.open(&server.page(101)).await, driver.open(&server.page(101)).await);

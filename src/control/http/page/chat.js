@@ -71,15 +71,20 @@ function receiveMessage(from, message) {
     lines.theirs(from, message, false);
     return;
   }
-  const [, author, said] = /^\[([^\]]+)\] (.*)$/s.exec(message) ?? [null, "somebody", message];
-  lines.theirs(author, said, true);
+  const [, author, said] = /^\[((?:[^\\\]]|\\.)+)\] (.*)$/s.exec(message) ?? [null, "somebody", message];
+  lines.theirs(author.replace(/\\(.)/gs, "$1"), said, true);
+}
+
+// A bracket in the name would end it too early.
+function signed(message) {
+  return `[${me.replace(/[\\\]]/g, "\\$&")}] ${message}`;
 }
 
 async function say(message, to) {
   const line = lines.mine(me, message, to);
   const again = () => say(message, to);
   const form = to
-    ? { appID: app, userID: to, msgID: freshId(), message: `[${me}] ${message}` }
+    ? { appID: app, userID: to, msgID: freshId(), message: signed(message) }
     : { appID: app, userID: me, msgID: freshId(), message };
   try {
     const route = to ? "/user/sendMessage" : "/user/sendMessageAll";
