@@ -98,6 +98,25 @@ async fn a_message_to_one_keeps_its_author_whatever_the_name() {
 }
 
 #[tokio::test]
+async fn a_second_login_is_nobody_else_in_a_room_too_large_to_show() {
+    let (server, driver) = (Server::start(&[]), Driver::start());
+    let mut visitors: Vec<_> =
+        (0..600).map(|n| server.visitor(103, &format!("visitor-{n}"))).collect();
+    let page = driver.open(&server.page(103)).await;
+    online(&page).await;
+    page.until(".//p[@id='more'][.='and 101 more']").await;
+    let hidden = "const shown = [...document.querySelectorAll('#users li')].map((li) => li.dataset.name); \
+                  return Array.from({ length: 600 }, (_, n) => `visitor-${n}`).find((name) => !shown.includes(name))";
+    let hidden = page.run(hidden).await.as_str().expect("somebody is not shown").to_owned();
+    visitors.push(server.visitor(103, &hidden));
+    page.until(&noted(&format!("{hidden} came in"))).await;
+    assert_eq!(page.text("#people .count").await, "601");
+    visitors.push(server.visitor(103, "somebody new"));
+    page.until(".//aside//span[@class='count'][.='602']").await;
+    page.leave().await;
+}
+
+#[tokio::test]
 async fn pages_survive_a_restart() {
     let (mut server, driver) = (Server::start(&[]), Driver::start());
     let (a, b) = (driver.open(&server.page(101)).await, driver.open(&server.page(101)).await);
