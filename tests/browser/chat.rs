@@ -116,6 +116,48 @@ async fn a_second_login_is_nobody_else_in_a_room_too_large_to_show() {
     page.leave().await;
 }
 
+/// One server under two names, which are two origins to a browser.
+#[tokio::test]
+async fn the_page_goes_where_it_is_told_to() {
+    let (mut server, driver) = (Server::start(&[]), Driver::start());
+    let (here, there) = (server.origin("127.0.0.1"), server.origin("localhost"));
+    server.stop();
+    server.start_again_with(&[
+        &format!("page.http_url={there}"),
+        &format!("http.allowed_origins=[\"{here}\"]"),
+    ]);
+    let asked = "return performance.getEntriesByType('resource').map((entry) => new URL(entry.name)) \
+                 .filter((url) => url.pathname.startsWith('/user/')).map((url) => url.origin)";
+    let a = driver.open(&server.page(101)).await;
+    let name_a = online(&a).await;
+    // Opened under a name that is not listed, it stays with the server it came from.
+    let b = driver.open(&format!("{there}/home/index?appID=101")).await;
+    let name_b = online(&b).await;
+    a.until(&listed(&name_b)).await;
+    b.until(&listed(&name_a)).await;
+    a.enter("#text", "over there").await;
+    a.until(&said("mine", "over there")).await;
+    b.until(&said("theirs", "over there")).await;
+    b.enter("#text", "and back").await;
+    a.until(&said("theirs", "and back")).await;
+    for page in [&a, &b] {
+        let origins = page.run(asked).await;
+        let origins = origins.as_array().expect("a list");
+        assert!(origins.len() > 1 && origins.iter().all(|o| *o == json!(there)), "{origins:?}");
+    }
+    a.leave().await;
+    b.leave().await;
+
+    // Whoever opens it under a third name is told to go elsewhere by nobody.
+    server.stop();
+    server.start_again_with(&[&format!("page.http_url={there}")]);
+    let c = driver.open(&server.page(101)).await;
+    let name_c = online(&c).await;
+    c.until(&listed(&name_c)).await;
+    assert_eq!(c.run(asked).await[0], json!(here));
+    c.leave().await;
+}
+
 #[tokio::test]
 async fn pages_survive_a_restart() {
     let (mut server, driver) = (Server::start(&[]), Driver::start());

@@ -166,10 +166,11 @@ fn the_page_brings_everything_along() {
 }
 
 #[test]
-fn the_page_goes_where_it_is_told_to() {
+fn the_page_is_told_where_to_go() {
     let node = Node::with(|config| {
         config.page.websocket_url = "wss://chat.example.com/acc?a=1&b=2".into();
         config.page.http_url = "https://api.example.com/".into();
+        config.http.allowed_origins = vec!["https://a.example".into(), "http://b:1".into()];
     });
     let page = node.request("GET", "/home/index");
     let policy = page.header("content-security-policy").expect("a policy");
@@ -177,4 +178,5 @@ fn the_page_goes_where_it_is_told_to() {
     assert!(policy.contains(connect), "{policy}");
     assert!(page.body.contains("data-websocket-url=\"wss://chat.example.com/acc?a=1&amp;b=2\""));
     assert!(page.body.contains("data-http-url=\"https://api.example.com\""));
+    assert!(page.body.contains("data-allowed-origins=\"https://a.example http://b:1\""));
 }
