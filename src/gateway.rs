@@ -7,6 +7,7 @@ use crate::host::{fd_table, kernel};
 use crate::hub::Hub;
 use crate::limits::{HTTP_CONNECTIONS_MAX, REACTORS_MAX};
 use crate::link::{Budget, Mailbox, Post, mailbox};
+use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use crate::reactor::{self, Settings, Setup, Shared};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -65,11 +66,12 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts everything: reactors first, so that their descriptor tables are
-    /// split off before the control plane opens anything.
+    /// split off before the control plane opens anything. The metrics show how
+    /// many lines of the log were `dropped`.
     ///
     /// # Errors
     /// When a listener cannot be opened or the kernel refuses a thread or a descriptor.
-    pub fn start(config: Config) -> Result<Self, StartError> {
+    pub fn start(config: Config, dropped: DroppedLines) -> Result<Self, StartError> {
         let count = threads(&config);
         let clock = Clock::start();
         let open_files_max = kernel::raise_open_files()?;
@@ -109,7 +111,7 @@ impl Gateway {
             };
             address = started.start(setup).map_err(not_listening)?;
         }
-        let control = start_control(&config, &shared, address)?;
+        let control = start_control(&config, &shared, address, dropped)?;
         tracing::info!(
             websocket = %address, path = config.listen.path, http = %control.http_addr(),
             reactors = count, open_files_max, "listening"
@@ -156,6 +158,7 @@ fn start_control(
     config: &Config,
     shared: &Shared,
     websocket_addr: SocketAddr,
+    dropped: DroppedLines,
 ) -> Result<Control, StartError> {
     let address = config.listen.http;
     let http = listen_http(address).map_err(|error| StartError::Http { address, error })?;
@@ -164,6 +167,7 @@ fn start_control(
         metrics: Arc::clone(&shared.metrics),
         clock: shared.clock,
         websocket_addr,
+        dropped,
         http,
     };
     Ok(Control::start(config, parts)?)

@@ -67,6 +67,10 @@ pub const HTTP_IDLE_SECONDS: u64 = 30;
 /// Time for the body of an HTTP request to arrive; 408 after it.
 pub const HTTP_BODY_SECONDS: u64 = 10;
 
+/// How long a browser may remember the answer to a preflight: long enough to
+/// save most of them, short enough that a changed list of origins is noticed.
+pub const CORS_CACHE_SECONDS: u64 = 600;
+
 /// How much of a body above the limit is read and thrown away, so that a
 /// caller who is still writing sees the answer instead of a reset.
 pub const HTTP_DISCARD_BYTES_MAX: usize = 1 << 20;

@@ -21,16 +21,31 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug)]
 #[must_use = "without it, nothing is written"]
 pub struct LogGuard {
-    overflow: ErrorCounter,
-    failed: Arc<AtomicUsize>,
+    dropped: DroppedLines,
     _worker: WorkerGuard,
 }
 
 impl LogGuard {
+    /// The count of lost lines, to be kept by whoever shows it.
+    #[must_use]
+    pub fn dropped_lines(&self) -> DroppedLines {
+        self.dropped.clone()
+    }
+}
+
+/// The lines that a log has lost, counted as it loses them; by default those of no log.
+#[derive(Clone, Debug, Default)]
+pub struct DroppedLines {
+    overflow: Option<ErrorCounter>,
+    failed: Arc<AtomicUsize>,
+}
+
+impl DroppedLines {
     /// Lines lost so far, because the queue was full or could not be written out.
     #[must_use]
-    pub fn dropped(&self) -> usize {
-        self.overflow.dropped_lines().saturating_add(self.failed.load(Ordering::Relaxed))
+    pub fn count(&self) -> usize {
+        let overflow = self.overflow.as_ref().map_or(0, ErrorCounter::dropped_lines);
+        overflow.saturating_add(self.failed.load(Ordering::Relaxed))
     }
 }
 
@@ -48,6 +63,12 @@ pub enum LogError {
     /// The log file has no usable name.
     #[error("log.file {path:?} does not name a file")]
     Name {
+        /// As configured.
+        path: PathBuf,
+    },
+    /// There is a directory of that name, or the name ends like one.
+    #[error("log.file {path:?} is a directory, name a file in it")]
+    Directory {
         /// As configured.
         path: PathBuf,
     },
@@ -110,8 +131,8 @@ fn queue(destination: impl Write + Send + 'static) -> (NonBlocking, LogGuard) {
         .buffered_lines_limit(LOG_LINES_MAX)
         .thread_name("millgate-log")
         .finish(counted);
-    let overflow = writer.error_counter();
-    (writer, LogGuard { overflow, failed, _worker: worker })
+    let dropped = DroppedLines { overflow: Some(writer.error_counter()), failed };
+    (writer, LogGuard { dropped, _worker: worker })
 }
 
 /// Counts the lines that could not be written; the writing thread has nobody to tell.
@@ -160,6 +181,10 @@ impl LogFile {
         let Some(name) = path.file_name().and_then(OsStr::to_str) else {
             return Err(LogError::Name { path: path.clone() });
         };
+        // The date behind its name would make it a file beside the directory.
+        if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(LogError::Directory { path: path.clone() });
+        }
         let refused = |source| LogError::File { path: path.clone(), source };
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,

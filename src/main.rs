@@ -10,6 +10,8 @@ use signal_hook::iterator::Signals;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// A WebSocket gateway: a million connections in one process.
 #[derive(Parser)]
@@ -120,7 +122,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
 }
 
 fn serve(Loaded { config, notices }: Loaded) -> Result<(), Failure> {
-    let _log = logging::start(&config.log)?;
+    let log = logging::start(&config.log)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "millgate starts");
     for notice in notices {
         tracing::info!("{notice}");
@@ -128,7 +130,7 @@ fn serve(Loaded { config, notices }: Loaded) -> Result<(), Failure> {
     let to_file = !config.log.file.as_os_str().is_empty();
     // Caught before anybody can know that the server is there.
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::Signals)?;
-    match Gateway::start(config) {
+    match Gateway::start(config, log.dropped_lines()) {
         Ok(gateway) => {
             signals.forever().next();
             std::thread::spawn(move || end_at_once(&mut signals));
@@ -165,12 +167,22 @@ fn examine(question: &Question, config: &Config) -> Result<ExitCode, Failure> {
     Ok(if report.refuses() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// A second signal does not wait for clients.
+/// A second signal waits neither for clients nor for whoever should read
+/// stderr: the last words are said by a thread of their own.
 fn end_at_once(signals: &mut Signals) {
     signals.forever().next();
-    complain("second signal: ending at once");
+    let (tell, told) = mpsc::channel();
+    // Without a thread they are not said, and there is nothing to wait for.
+    let _speaker = std::thread::Builder::new().spawn(move || {
+        complain("second signal: ending at once");
+        let _nobody_waits_any_more = tell.send(());
+    });
+    let _said_or_too_late = told.recv_timeout(LAST_WORDS);
     std::process::exit(1);
 }
+
+/// Time for a line that a terminal or a file takes at once.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 impl Settings {
     fn load(self) -> Result<Loaded, ConfigError> {

@@ -7,7 +7,6 @@
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 /// A number with one writer and any number of readers.
 #[derive(Debug, Default)]
@@ -85,32 +84,69 @@ impl Cause {
     ];
 }
 
-/// Upper bounds of the turn-time buckets, in microseconds; one more bucket is above the last.
-pub const TURN_BUCKETS_US: [u64; 12] =
-    [10, 30, 100, 300, 1_000, 3_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000];
+/// Bounds of every histogram; one more bucket is above the last.
+pub const BOUNDS: usize = 12;
 
 /// A histogram with fixed buckets and one writer.
-#[derive(Debug, Default)]
-pub struct TurnTimes {
-    buckets: [Tally; TURN_BUCKETS_US.len() + 1],
-    sum_us: Tally,
+#[derive(Debug)]
+pub struct Histogram {
+    /// Upper bounds of the buckets, ascending.
+    pub bounds: &'static [u64; BOUNDS],
+    buckets: [Tally; BOUNDS + 1],
+    sum: Tally,
 }
 
-impl TurnTimes {
-    /// Counts one turn.
-    pub fn record(&self, turn: Duration) {
-        let us = u64::try_from(turn.as_micros()).unwrap_or(u64::MAX);
-        let bucket = TURN_BUCKETS_US.partition_point(|bound| *bound < us);
+impl Histogram {
+    fn new(bounds: &'static [u64; BOUNDS]) -> Self {
+        Self { bounds, buckets: Default::default(), sum: Tally::default() }
+    }
+
+    /// Counts one value; only the owner of the block may call it.
+    pub fn record(&self, value: u64) {
+        let bucket = self.bounds.partition_point(|bound| *bound < value);
         self.buckets[bucket].add(1);
-        self.sum_us.add(us);
+        self.sum.add(value);
     }
 
-    /// Turns in each bucket (not cumulative), and the sum in microseconds.
+    /// Values in each bucket (not cumulative), and their sum.
     #[must_use]
-    pub fn read(&self) -> ([u64; TURN_BUCKETS_US.len() + 1], u64) {
-        (std::array::from_fn(|i| self.buckets[i].get()), self.sum_us.get())
+    pub fn read(&self) -> ([u64; BOUNDS + 1], u64) {
+        (std::array::from_fn(|i| self.buckets[i].get()), self.sum.get())
     }
 }
+
+/// How a reactor's loop keeps up: each of these counts one value a turn.
+#[derive(Debug)]
+pub struct Pace {
+    /// Time from the end of a wait to the beginning of the next one, in microseconds.
+    pub turn_us: Histogram,
+    /// How late the turn came for the oldest tick of the wheel that was due, in
+    /// milliseconds; 0 when none was.
+    pub wheel_lag_ms: Histogram,
+    /// Orders that waited in the mailbox when the turn began.
+    pub mail_depth: Histogram,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            turn_us: Histogram::new(&TURN_BOUNDS_US),
+            wheel_lag_ms: Histogram::new(&WHEEL_LAG_BOUNDS_MS),
+            mail_depth: Histogram::new(&MAIL_DEPTH_BOUNDS),
+        }
+    }
+}
+
+/// From a turn that finds next to nothing to one that everybody notices.
+const TURN_BOUNDS_US: [u64; BOUNDS] =
+    [10, 30, 100, 300, 1_000, 3_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000];
+
+/// The first bucket holds what was in time; a tick is a second.
+const WHEEL_LAG_BOUNDS_MS: [u64; BOUNDS] = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000];
+
+/// From none to a full mailbox (`limits::MAIL_DEPTH_MAX`).
+const MAIL_DEPTH_BOUNDS: [u64; BOUNDS] =
+    [0, 1, 4, 16, 64, 128, 256, 512, 1_024, 2_048, 3_072, 4_096];
 
 /// The numbers of one reactor.
 #[derive(Debug, Default)]
@@ -145,10 +181,8 @@ pub struct ReactorStats {
     pub undeliverable: Tally,
     /// Passes over an app's members.
     pub fanout_waves: Tally,
-    /// Time from the end of a wait to the beginning of the next one.
-    pub turns: TurnTimes,
-    /// How late the wheel looked at its oldest tick, in milliseconds.
-    pub wheel_lag_ms: Tally,
+    /// How the loop keeps up.
+    pub pace: Pace,
 }
 
 impl ReactorStats {
@@ -205,13 +239,21 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_lands_in_the_bucket_that_bounds_it() {
-        let times = TurnTimes::default();
-        times.record(Duration::from_micros(10));
-        times.record(Duration::from_micros(11));
-        times.record(Duration::from_secs(9));
+    fn a_value_lands_in_the_bucket_that_bounds_it() {
+        let times = Pace::default().turn_us;
+        for us in [10, 11, 9_000_000] {
+            times.record(us);
+        }
         let (buckets, sum) = times.read();
-        assert_eq!((buckets[0], buckets[1], buckets[TURN_BUCKETS_US.len()]), (1, 1, 1));
+        assert_eq!((buckets[0], buckets[1], buckets[BOUNDS]), (1, 1, 1));
         assert_eq!(sum, 9_000_021);
+    }
+
+    #[test]
+    fn bounds_ascend() {
+        let Pace { turn_us, wheel_lag_ms, mail_depth } = Pace::default();
+        for histogram in [turn_us, wheel_lag_ms, mail_depth] {
+            assert!(histogram.bounds.windows(2).all(|pair| pair[0] < pair[1]), "{histogram:?}");
+        }
     }
 }

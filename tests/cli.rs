@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 /// The program, without the environment of whoever runs the tests.
@@ -227,6 +228,20 @@ fn the_doctor_understands_counts_only() {
     let unread = doctor(1_024, &["--config", "/nowhere/x.toml"]);
     assert_eq!(unread.status.code(), Some(1));
     assert_eq!(stderr(&unread).lines().count(), 1, "{unread:?}");
+}
+
+#[test]
+fn a_log_file_that_is_a_directory_is_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    // Where another listens already, so that it ends in any case.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap().to_string();
+    let log = format!("log.file={}", path.display());
+    let output = run(&["serve", "--websocket", &taken, "--set", &log]);
+    assert_eq!(output.status.code(), Some(1));
+    let line = format!("millgate: log.file {path:?} is a directory, name a file in it\n");
+    assert_eq!(stderr(&output), line);
 }
 
 #[test]

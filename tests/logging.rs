@@ -15,7 +15,7 @@ fn log_into(directory: &Path, config: &Log) -> Vec<String> {
         tracing::info!(answer = 42, "said");
         tracing::debug!("not said");
     });
-    assert_eq!(guard.dropped(), 0);
+    assert_eq!(guard.dropped_lines().count(), 0);
     drop(guard);
     let mut names: Vec<_> = fs::read_dir(config.file.parent().unwrap())
         .unwrap()
@@ -94,10 +94,11 @@ fn lines_that_cannot_be_written_are_counted() {
     let (dispatch, guard) = logging::dispatch(&config).unwrap();
     tracing::dispatcher::with_default(&dispatch, || tracing::info!("lost"));
     // Another thread writes; it counts as soon as the device has refused.
-    while guard.dropped() == 0 {
+    let dropped = guard.dropped_lines();
+    while dropped.count() == 0 {
         std::thread::yield_now();
     }
-    assert_eq!(guard.dropped(), 1);
+    assert_eq!(dropped.count(), 1);
 }
 
 #[test]
@@ -106,4 +107,25 @@ fn a_level_or_a_name_that_makes_no_sense_is_an_error() {
     assert!(matches!(logging::dispatch(&level), Err(LogError::Level { .. })));
     let name = Log { file: "/".into(), ..Log::default() };
     assert!(matches!(logging::dispatch(&name), Err(LogError::Name { .. })));
+}
+
+/// With a date behind its name it would become a file beside the directory, where nobody looks.
+#[test]
+fn a_directory_is_not_taken_for_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let there = directory.path().join("logs");
+    fs::create_dir(&there).unwrap();
+    for file in [there.clone(), there.join("."), directory.path().join("not-there-yet/")] {
+        for rotation in [LogRotation::Never, LogRotation::Daily] {
+            let config = Log { file: file.clone(), rotation, ..Log::default() };
+            let error = logging::dispatch(&config).unwrap_err();
+            assert!(matches!(error, LogError::Directory { .. }), "{file:?}: {error}");
+            assert_eq!(
+                error.to_string(),
+                format!("log.file {file:?} is a directory, name a file in it")
+            );
+        }
+    }
+    let names: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(names.len(), 1, "nothing was made: {names:?}");
 }

@@ -2,8 +2,8 @@
 //!
 //! What differs from serde's ways: keys match whatever their case, of a key
 //! given twice the last counts, `null` is the zero value of anything, a whole
-//! number may be written `101.0` or `1.01e2`, and half a surrogate pair is
-//! U+FFFD instead of an error.
+//! number may be written `101.0` or `1.01e2`, half a surrogate pair is U+FFFD
+//! instead of an error, and there are bounds of depth and of numbers.
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -191,4 +191,74 @@ fn escaped_unit(escape: &[u8]) -> Option<u16> {
     let digits = std::str::from_utf8(digits).ok()?;
     let all_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     all_hex.then(|| u16::from_str_radix(digits, 16).ok())?
+}
+
+/// Levels that Go reads; what is deeper is an error ("exceeded max depth").
+const DEPTH_MAX: usize = 10_000;
+
+/// Whether valid JSON has more levels than Go reads. Hardly any message has so
+/// many brackets, and counting them is quick.
+pub(super) fn is_too_deep(json: &str) -> bool {
+    let opens = |byte: &u8| matches!(byte, b'[' | b'{');
+    // Each level takes two brackets.
+    if json.len() <= 2 * DEPTH_MAX || json.bytes().filter(opens).count() <= DEPTH_MAX {
+        return false;
+    }
+    let mut depth = 0_usize;
+    outside_strings(json).flat_map(str::bytes).any(|byte| {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEPTH_MAX
+    })
+}
+
+/// Digits that a number without exponent may have: 10³⁰⁸ is below the largest float.
+const DIGITS_SAFE: usize = 308;
+
+/// Whether a number somewhere in valid JSON is larger than any 64-bit float,
+/// which is an error where Go reads it. It takes an exponent or many digits,
+/// so most data is only looked through once.
+pub(super) fn overflows(json: &str) -> bool {
+    let may_be_exponent = |pair: &[u8]| pair[0].is_ascii_digit() && matches!(pair[1], b'e' | b'E');
+    if json.len() <= DIGITS_SAFE && !json.as_bytes().windows(2).any(may_be_exponent) {
+        return false;
+    }
+    let is_of_number = |c: char| matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E');
+    let mut numbers = outside_strings(json).flat_map(|piece| piece.split(|c| !is_of_number(c)));
+    // The `e` of `true` is among them, but is no number.
+    numbers.any(|number| {
+        (number.len() > DIGITS_SAFE || number.contains(['e', 'E']))
+            && number.parse::<f64>().is_ok_and(f64::is_infinite)
+    })
+}
+
+/// The pieces of valid JSON that are not strings.
+fn outside_strings(json: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(json);
+    std::iter::from_fn(move || {
+        let (piece, string) = match rest?.split_once('"') {
+            Some((piece, string)) => (piece, after_string(string)),
+            None => (rest?, None),
+        };
+        rest = string;
+        Some(piece)
+    })
+}
+
+/// What follows the quote that ends a string whose first quote stands before `text`.
+fn after_string(text: &str) -> Option<&str> {
+    let mut bytes = text.bytes().enumerate();
+    loop {
+        match bytes.next()? {
+            (at, b'"') => return text.get(at + 1..),
+            // Steps over the escaped character, which may be a quote.
+            (_, b'\\') => {
+                bytes.next();
+            }
+            _ => {}
+        }
+    }
 }

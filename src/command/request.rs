@@ -1,7 +1,8 @@
 //! The envelope of a request.
 
 use super::json::{self, Data, Fields, Text, is_key};
-use serde::de::{IgnoredAny, MapAccess};
+use serde::de::{Error, IgnoredAny, MapAccess};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// A request, borrowed from the receive buffer where nothing is escaped.
@@ -13,8 +14,14 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// # Errors
+    /// What Go would not read as a request.
     pub(super) fn parse(message: &'a str) -> Result<Self, serde_json::Error> {
-        json::read(message)
+        let request = json::read(message)?;
+        if json::is_too_deep(message) {
+            return Err(Error::custom("too deep"));
+        }
+        Ok(request)
     }
 }
 
@@ -25,7 +32,11 @@ impl<'de: 'a, 'a> Fields<'de> for Request<'a> {
         } else if is_key(key, "cmd") {
             assign(&mut self.cmd, map.next_value()?);
         } else if is_key(key, "data") {
-            self.data = Data(Some(map.next_value()?));
+            let data: &RawValue = map.next_value()?;
+            if json::overflows(data.get()) {
+                return Err(Error::custom("a number is too large"));
+            }
+            self.data = Data(Some(data));
         } else {
             map.next_value::<IgnoredAny>()?;
         }

@@ -1,6 +1,7 @@
 //! Every row of the protocol's table of commands, against numbers and texts
 //! written down here once more.
 
+mod bounds;
 mod hostile;
 
 use super::*;
@@ -212,28 +213,6 @@ fn ping_takes_any_data() {
             expect_reply(&message, session, "s", "ping", 200, &json!("pong"));
             assert_eq!(answer(&message, session).1.effect, Effect::None);
         }
-    }
-}
-
-#[test]
-fn depth_and_size_neither_fail_nor_overflow_the_stack() {
-    const LEVELS: usize = 100_000;
-    let digits = "9".repeat(LEVELS);
-    for data in [
-        "[".repeat(LEVELS) + &"]".repeat(LEVELS),
-        r#"{"a":"#.repeat(LEVELS) + "1" + &"}".repeat(LEVELS),
-        digits.clone(),
-        format!("0.{digits}"),
-    ] {
-        let message = format!(r#"{{"cmd":"ping","data":{data},"other":{data}}}"#);
-        expect_reply(&message, FRESH, "", "ping", 200, &json!("pong"));
-        // What is ignored in a login may be as deep.
-        let login = format!(r#"{{"userID":"ua","appID":101,"other":{data}}}"#);
-        assert_eq!(expect_login(&login, 200), login_as(101, "ua"));
-    }
-    for unclosed in ["[", "{\"a\":", "[{\"a\":"] {
-        expect_bare(&unclosed.repeat(LEVELS));
-        expect_bare(&format!(r#"{{"cmd":"ping","data":{}"#, unclosed.repeat(LEVELS)));
     }
 }
 

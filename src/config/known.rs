@@ -61,6 +61,9 @@ impl Known {
         match self.samples.get(key) {
             Some(Value::Bool(..)) => "true or false",
             Some(Value::Num(..)) => "a whole number, 0 or more",
+            Some(Value::Array(_, items)) if items.is_empty() => {
+                "a list of texts such as [\"a\", \"b\"]"
+            }
             Some(Value::Array(..)) => "a list of numbers such as [101, 102]",
             Some(Value::String(_, text)) if text.parse::<SocketAddr>().is_ok() => {
                 "an address and port such as 127.0.0.1:8080"

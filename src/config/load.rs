@@ -204,12 +204,26 @@ impl Draft {
                 None => format!("\"{}\" {}", violation.key, violation.complaint),
             });
         }
+        self.notices.extend(unused_url(&config, &good));
         if self.problems.is_empty() {
             Ok(Loaded { config, notices: self.notices })
         } else {
             Err(ConfigError { problems: self.problems })
         }
     }
+}
+
+/// A browser lets a page read another origin only where that origin allows it.
+fn unused_url(config: &Config, settings: &[Setting]) -> Option<String> {
+    let said = settings.iter().rfind(|setting| setting.key == "page.http_url")?;
+    let is_unused = !config.page.http_url.is_empty() && config.http.allowed_origins.is_empty();
+    let Setting { said, origin, .. } = said;
+    is_unused.then(|| {
+        format!(
+            "{origin}: {said} is not used, the page asks where it came from; \
+             list the page's own origin in http.allowed_origins to change that"
+        )
+    })
 }
 
 /// Tries a setting alone: every key has a default, so one of them is a whole configuration.

@@ -5,6 +5,7 @@
 mod draft;
 mod known;
 mod load;
+mod origin;
 mod reference;
 mod secret;
 mod validate;
@@ -24,6 +25,8 @@ use std::time::Duration;
 pub struct Config {
     /// Addresses.
     pub listen: Listen,
+    /// Who may use the HTTP API from a browser.
+    pub http: Http,
     /// The threads that own the sockets.
     pub reactor: Reactor,
     /// When a silent client is reaped.
@@ -63,6 +66,14 @@ pub struct Listen {
     pub http: SocketAddr,
     /// gRPC for other nodes; used once the node is in a cluster.
     pub grpc: SocketAddr,
+}
+
+/// Who may use the HTTP API from a browser.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Origins whose pages may read answers, such as `https://chat.example.org`; at most 256.
+    pub allowed_origins: Vec<String>,
 }
 
 /// The threads that own the sockets.
@@ -154,7 +165,8 @@ pub struct Dedup {
 pub struct Page {
     /// Full URL the page opens its WebSocket on; empty means the page's own host and the listener's port.
     pub websocket_url: String,
-    /// Base URL of the HTTP API; empty means where the page came from.
+    /// Base URL of the HTTP API, for pages opened under one of `http.allowed_origins`; empty
+    /// means where the page came from, which is what all other pages use.
     pub http_url: String,
 }
 

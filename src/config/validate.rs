@@ -1,5 +1,6 @@
 //! The bounds that types do not express.
 
+use super::origin::is_origin;
 use super::{Config, Redis};
 use crate::limits::{REACTORS_MAX, RECEIVE_BUFFER_BYTES};
 use std::collections::HashSet;
@@ -18,6 +19,7 @@ pub(super) struct Violation {
 pub(super) fn violations(config: &Config) -> Vec<Violation> {
     let mut check = Check { violations: Vec::new() };
     check.listen(config);
+    check.origins(&config.http.allowed_origins);
     check.threads(config);
     check.apps(&config.apps.ids);
     check.limits(config);
@@ -85,6 +87,25 @@ impl Check {
             self.say(key, format!("is {path:?}, must begin with \"/\""));
         } else if path.contains(['?', '#']) || !path.bytes().all(|b| b.is_ascii_graphic()) {
             self.say(key, format!("is {path:?}, must be a plain path"));
+        }
+    }
+
+    fn origins(&mut self, origins: &[String]) {
+        let key = "http.allowed_origins";
+        if origins.len() > ORIGINS_MAX {
+            self.say(
+                key,
+                format!("has {} entries, must have at most {ORIGINS_MAX}", origins.len()),
+            );
+        }
+        if let Some(wrong) = origins.iter().find(|origin| !is_origin(origin)) {
+            self.say(
+                key,
+                format!(
+                    "contains {wrong:?}, must have origins as browsers send them, such as \
+                     \"https://chat.example.org\""
+                ),
+            );
         }
     }
 
@@ -163,6 +184,9 @@ impl Check {
 }
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// Each request from a page of another origin is compared with all of them.
+const ORIGINS_MAX: usize = 256;
 
 /// Apps have small integers inside, and every reactor a list of members for each.
 const APPS_MAX: usize = 4_096;

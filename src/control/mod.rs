@@ -9,6 +9,7 @@ mod http;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::{Digests, Hub};
+use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use delivery::Delivery;
 use std::io;
@@ -30,6 +31,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Where clients are listened for.
     pub websocket_addr: SocketAddr,
+    /// The log's lost lines.
+    pub dropped: DroppedLines,
     /// An open listener for HTTP.
     pub http: TcpListener,
 }
@@ -69,6 +72,7 @@ impl Control {
             delivery,
             clock: parts.clock,
             websocket_addr: parts.websocket_addr,
+            dropped: parts.dropped,
         };
         let http = runtime.spawn(http::serve(listener, site, ended));
         Ok(Self { runtime, http_addr, ending, http })

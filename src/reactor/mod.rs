@@ -180,6 +180,7 @@ impl Reactor {
     /// One pass. Mail comes before sockets: who logs in now must not be told
     /// of those who came before.
     fn turn(&mut self) {
+        self.measure();
         self.take_mail();
         self.serve_sockets();
         self.accept();
@@ -268,12 +269,18 @@ impl Reactor {
         &self.shared.metrics.reactors[usize::from(self.index)]
     }
 
+    /// Counts what has waited for this turn, before the turn takes it up.
+    fn measure(&self) {
+        let pace = &self.stats().pace;
+        pace.mail_depth.record(self.mailbox.depth() as u64);
+        pace.wheel_lag_ms.record(whole(self.wheel.lag(self.now).as_millis()));
+    }
+
     fn publish(&self) {
         let stats = self.stats();
         stats.connections.set(self.conns.len() as u64);
-        let late = self.wheel.next_tick().map_or(0, |tick| self.tick.saturating_sub(tick));
-        stats.wheel_lag_ms.set(u64::from(late) * 1_000);
-        stats.turns.record(self.shared.clock.now().saturating_sub(self.now));
+        let turn = self.shared.clock.now().saturating_sub(self.now);
+        stats.pace.turn_us.record(whole(turn.as_micros()));
     }
 }
 
@@ -282,4 +289,8 @@ const CONNECTIONS_RESERVED: usize = 1 << 18;
 
 fn tick_of(now: Duration) -> u32 {
     u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn whole(number: u128) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }

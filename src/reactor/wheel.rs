@@ -11,6 +11,7 @@
 //! and a slot that sinks from a higher level needs no stored deadline.
 
 use std::ops::{Index, IndexMut};
+use std::time::Duration;
 
 /// A slot's place in the wheel; the default is nowhere.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +118,12 @@ impl Wheel {
     pub fn pass(&mut self, now: u32) {
         let limit = self.next_tick().unwrap_or(u32::MAX);
         self.cursor = self.cursor.max(now.saturating_add(1).min(limit));
+    }
+
+    /// How long ago [`Wheel::pop`] should have looked at something; zero if there is nothing due.
+    pub(super) fn lag(&self, now: Duration) -> Duration {
+        let due = self.next_tick().map(|tick| Duration::from_secs(tick.into()));
+        due.map_or(Duration::ZERO, |due| now.saturating_sub(due))
     }
 
     /// The next tick at which [`Wheel::pop`] has something to look at.
@@ -266,5 +273,21 @@ mod tests {
         wheel.insert(&mut line, 0, 3);
         assert_eq!(wheel.next_tick(), Some(100));
         assert_eq!(wheel.pop(&mut line, 100), Some(0));
+    }
+
+    #[test]
+    fn lag_is_told_before_what_is_due_is_taken_out() {
+        let at = Duration::from_millis;
+        let mut wheel = Wheel::new(100);
+        let mut line = Line(vec![Links::default(); 2]);
+        assert_eq!(wheel.lag(at(900_000)), Duration::ZERO, "nothing is filed");
+        wheel.insert(&mut line, 0, 102);
+        wheel.insert(&mut line, 1, 103);
+        assert_eq!(wheel.lag(at(101_999)), Duration::ZERO, "nothing is due");
+        assert_eq!(wheel.lag(at(102_007)), at(7));
+        assert_eq!(wheel.pop(&mut line, 102), Some(0));
+        assert_eq!(wheel.pop(&mut line, 102), None);
+        assert_eq!(wheel.lag(at(102_007)), Duration::ZERO);
+        assert_eq!(wheel.lag(at(104_500)), at(1_500), "the oldest counts");
     }
 }

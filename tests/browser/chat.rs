@@ -77,6 +77,88 @@ async fn two_people_chat() {
 }
 
 #[tokio::test]
+async fn a_message_to_one_keeps_its_author_whatever_the_name() {
+    let (server, driver) = (Server::start(&[]), Driver::start());
+    let (a, b) = (driver.open(&server.page(101)).await, driver.open(&server.page(101)).await);
+    let name_a = online(&a).await;
+    online(&b).await;
+    b.click(&format!("[data-name='{name_a}'] button")).await;
+    for name in ["a] b", "[x]", r"back\slash\", r"\] "] {
+        b.enter("#name", name).await;
+        a.until(&noted(&format!("{} came in", name.trim()))).await;
+        let text = format!("[this] is {name}");
+        b.enter("#text", &text).await;
+        a.until(&said("theirs private", text.trim())).await;
+        let author =
+            "return [...document.querySelectorAll('article.private .who')].at(-1).textContent";
+        assert_eq!(a.run(author).await, json!(name.trim()));
+    }
+    a.leave().await;
+    b.leave().await;
+}
+
+#[tokio::test]
+async fn a_second_login_is_nobody_else_in_a_room_too_large_to_show() {
+    let (server, driver) = (Server::start(&[]), Driver::start());
+    let mut visitors: Vec<_> =
+        (0..600).map(|n| server.visitor(103, &format!("visitor-{n}"))).collect();
+    let page = driver.open(&server.page(103)).await;
+    online(&page).await;
+    page.until(".//p[@id='more'][.='and 101 more']").await;
+    let hidden = "const shown = [...document.querySelectorAll('#users li')].map((li) => li.dataset.name); \
+                  return Array.from({ length: 600 }, (_, n) => `visitor-${n}`).find((name) => !shown.includes(name))";
+    let hidden = page.run(hidden).await.as_str().expect("somebody is not shown").to_owned();
+    visitors.push(server.visitor(103, &hidden));
+    page.until(&noted(&format!("{hidden} came in"))).await;
+    assert_eq!(page.text("#people .count").await, "601");
+    visitors.push(server.visitor(103, "somebody new"));
+    page.until(".//aside//span[@class='count'][.='602']").await;
+    page.leave().await;
+}
+
+/// One server under two names, which are two origins to a browser.
+#[tokio::test]
+async fn the_page_goes_where_it_is_told_to() {
+    let (mut server, driver) = (Server::start(&[]), Driver::start());
+    let (here, there) = (server.origin("127.0.0.1"), server.origin("localhost"));
+    server.stop();
+    server.start_again_with(&[
+        &format!("page.http_url={there}"),
+        &format!("http.allowed_origins=[\"{here}\"]"),
+    ]);
+    let asked = "return performance.getEntriesByType('resource').map((entry) => new URL(entry.name)) \
+                 .filter((url) => url.pathname.startsWith('/user/')).map((url) => url.origin)";
+    let a = driver.open(&server.page(101)).await;
+    let name_a = online(&a).await;
+    // Opened under a name that is not listed, it stays with the server it came from.
+    let b = driver.open(&format!("{there}/home/index?appID=101")).await;
+    let name_b = online(&b).await;
+    a.until(&listed(&name_b)).await;
+    b.until(&listed(&name_a)).await;
+    a.enter("#text", "over there").await;
+    a.until(&said("mine", "over there")).await;
+    b.until(&said("theirs", "over there")).await;
+    b.enter("#text", "and back").await;
+    a.until(&said("theirs", "and back")).await;
+    for page in [&a, &b] {
+        let origins = page.run(asked).await;
+        let origins = origins.as_array().expect("a list");
+        assert!(origins.len() > 1 && origins.iter().all(|o| *o == json!(there)), "{origins:?}");
+    }
+    a.leave().await;
+    b.leave().await;
+
+    // Whoever opens it under a third name is told to go elsewhere by nobody.
+    server.stop();
+    server.start_again_with(&[&format!("page.http_url={there}")]);
+    let c = driver.open(&server.page(101)).await;
+    let name_c = online(&c).await;
+    c.until(&listed(&name_c)).await;
+    assert_eq!(c.run(asked).await[0], json!(here));
+    c.leave().await;
+}
+
+#[tokio::test]
 async fn pages_survive_a_restart() {
     let (mut server, driver) = (Server::start(&[]), Driver::start());
     let (a, b) = (driver.open(&server.page(101)).await, driver.open(&server.page(101)).await);

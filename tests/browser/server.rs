@@ -23,7 +23,17 @@ impl Server {
 
     /// The same again, after it was stopped.
     pub fn start_again(&mut self) {
-        *self = Self::listening(self.websocket, self.http, &[]);
+        self.start_again_with(&[]);
+    }
+
+    /// The same with other settings.
+    pub fn start_again_with(&mut self, settings: &[&str]) {
+        *self = Self::listening(self.websocket, self.http, settings);
+    }
+
+    /// The origin of its pages under another name for this machine.
+    pub fn origin(&self, host: &str) -> String {
+        format!("http://{host}:{}", self.http.port())
     }
 
     fn listening(websocket: SocketAddr, http: SocketAddr, settings: &[&str]) -> Self {

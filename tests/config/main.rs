@@ -80,6 +80,7 @@ fn flags_go_over_environment_over_file_over_defaults() {
 fn text_becomes_a_value_of_the_right_type() {
     let config = Case::default()
         .env("MILLGATE_APPS__IDS", "[7, 8]")
+        .env("MILLGATE_HTTP__ALLOWED_ORIGINS", r#"["https://a.example", "http://b:1"]"#)
         .env("MILLGATE_REACTOR__PIN", "false")
         .env("MILLGATE_LISTEN__HTTP", "[::1]:80")
         .env("MILLGATE_HEARTBEAT__IDLE_TIMEOUT", "90s")
@@ -90,6 +91,7 @@ fn text_becomes_a_value_of_the_right_type() {
         .flag("log.rotation", "\"hourly\"")
         .config();
     assert_eq!(config.apps.ids, [7, 8]);
+    assert_eq!(config.http.allowed_origins, ["https://a.example", "http://b:1"]);
     assert!(!config.reactor.pin);
     assert_eq!(config.listen.http.to_string(), "[::1]:80");
     assert_eq!(config.heartbeat.idle_timeout, Duration::from_secs(90));
@@ -110,6 +112,21 @@ fn variables_of_kubernetes_are_not_ours() {
         .load()
         .unwrap();
     assert_eq!(loaded, Loaded { config: Config::default(), notices: vec![] });
+}
+
+#[test]
+fn a_url_that_no_page_may_use_is_noticed() {
+    let case = || Case::toml("[page]\nhttp_url = \"https://api.example\"\n");
+    assert_eq!(
+        case().load().unwrap().notices,
+        [
+            "x.toml: page.http_url is not used, the page asks where it came from; list the page's own origin in http.allowed_origins to change that"
+        ]
+    );
+    let listed = case().flag("http.allowed_origins", "[\"https://chat.example\"]").load().unwrap();
+    assert_eq!(listed.notices, Vec::<String>::new());
+    let unset = case().flag("page.http_url", "").load().unwrap();
+    assert_eq!(unset.notices, Vec::<String>::new());
 }
 
 #[test]

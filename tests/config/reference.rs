@@ -60,7 +60,13 @@ fn ports_addresses_and_passwords_of_the_reference_are_mapped() {
     assert_eq!(config.page.websocket_url, "ws://chat.example.org:90/ws");
     let redis = config.redis.unwrap();
     assert_eq!((redis.password.reveal(), redis.db), ("0123", 4));
-    assert_eq!(loaded.notices, Vec::<String>::new(), "listen.http was set by hand");
+    assert_eq!(
+        loaded.notices,
+        [
+            "app.yaml: app.httpUrl is not used, the page asks where it came from; list the page's own origin in http.allowed_origins to change that"
+        ],
+        "listen.http was set by hand"
+    );
 }
 
 #[test]

@@ -95,6 +95,29 @@ fn bounds_of_numbers_and_paths_are_kept() {
 }
 
 #[test]
+fn origins_are_exact_or_refused() {
+    let complaint = |origin: &str| {
+        format!(
+            "contains \"{origin}\", must have origins as browsers send them, such as \"https://chat.example.org\""
+        )
+    };
+    for origin in ["*", "null", "https://a/", "https://a:443", "https://*.a", "a"] {
+        let value = format!("[\"https://ok.example\", \"{origin}\"]");
+        assert_complaints(&[("http.allowed_origins", &value, &complaint(origin))]);
+    }
+    let many: Vec<_> = (0..257).map(|n| format!("https://a{n}")).collect();
+    let complaint = "has 257 entries, must have at most 256";
+    assert_complaints(&[("http.allowed_origins", &format!("{many:?}"), complaint)]);
+    let problems = Case::toml("[http]\nallowed_origins = \"https://a\"\n").problems();
+    assert_eq!(
+        problems,
+        [
+            "x.toml: \"http.allowed_origins\" is \"https://a\", expected a list of texts such as [\"a\", \"b\"]"
+        ]
+    );
+}
+
+#[test]
 fn bounds_of_lists_are_kept() {
     let too_many = format!("{:?}", (1..=4097).collect::<Vec<u32>>());
     assert_complaints(&[

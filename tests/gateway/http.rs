@@ -164,6 +164,30 @@ fn a_msg_id_counts_once_for_both_routes_and_an_empty_one_never() {
 }
 
 #[test]
+fn what_failed_says_why_and_may_be_tried_again_under_its_msg_id() {
+    let node = Node::with(|config| config.limits.outbox_bytes = 4_096);
+    let mut ua = Client::login(&node, 101, "ua");
+    let failed = json!({
+        "sendResults": false,
+        "sendResultsErr": "the message is larger than limits.outbox_bytes",
+    });
+    for (route, user, id) in
+        [("/user/sendMessage", "ua", "m-1"), ("/user/sendMessageAll", "ub", "m-2")]
+    {
+        let send = |text: &str| {
+            let fields = [("appID", "101"), ("userID", user), ("msgID", id), ("message", text)];
+            node.post_data(route, &fields)
+        };
+        let long = "m".repeat(4_096);
+        assert_eq!((send(&long), send(&long)), (failed.clone(), failed.clone()), "{route}");
+        assert_eq!(send("short"), json!({"sendResults": true}), "{route}");
+        assert_eq!(ua.recv_push("msg")["msg"], "short");
+        assert_eq!(send("again"), json!({}), "now it is used up");
+    }
+    ua.expect_silence();
+}
+
+#[test]
 fn what_one_caller_sends_arrives_in_its_order() {
     let node = Node::start();
     let mut ua = Client::login(&node, 101, "ua");

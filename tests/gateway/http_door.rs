@@ -1,10 +1,7 @@
 //! HTTP as such: what is refused, what is bounded, and what every answer carries.
 
 use crate::support::{Answer, Client, Node};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 
 /// Every refusal has the shape of an answer.
 fn expect_refusal(answer: &Answer, status: u16) {
@@ -116,51 +113,4 @@ fn a_stop_waits_for_no_idle_connection() {
     assert!(idle.read_head().starts_with("HTTP/1.1 200 "));
     node.stop();
     assert_eq!(idle.read_to_end(), b"ok\n");
-}
-
-#[test]
-fn each_request_is_a_line_without_its_parameters() {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_millgate"))
-        .args(["serve", "--websocket", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-        .args(["--set", "log.format=json", "--set", "log.level=info"])
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the gateway starts");
-    let lines = BufReader::new(program.stderr.take().expect("a pipe")).lines();
-    let mut lines = lines.map(|line| line.expect("text"));
-    let listening = lines.find(|line| line.contains("\"listening\"")).expect("it listens");
-    let listening: Value = serde_json::from_str(&listening).expect("JSON");
-    let http = listening["http"].as_str().expect("text").parse().expect("an address");
-    let ask = |verb: &str, path: &str, body: &str| {
-        let len = body.len();
-        let request = format!(
-            "{verb} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len}\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}"
-        );
-        Answer::to(http, request.as_bytes());
-    };
-    ask("GET", "/user/online?userID=sesame", "");
-    ask("POST", "/user/sendMessage?key=sesame", "message=sesame");
-    for routine in ["/healthz", "/metrics"] {
-        ask("GET", routine, "");
-    }
-    ask("GET", "/metrics/sesam", "");
-    kill_process(Pid::from_child(&program), Signal::TERM).expect("it runs");
-    let logged: Vec<String> = lines.collect();
-    program.wait().expect("it ends");
-    assert!(logged.iter().all(|line| !line.contains("sesame")), "{logged:#?}");
-    let requests: Vec<Value> =
-        logged.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let requests: Vec<_> = requests
-        .iter()
-        .filter(|line| line["target"] == "millgate::http")
-        .inspect(|line| assert!(line["duration_ms"].is_number(), "{line}"))
-        .map(|line| json!([line["method"], line["path"], line["status"]]))
-        .collect();
-    let expected = [
-        json!(["GET", "/user/online", 200]),
-        json!(["POST", "/user/sendMessage", 200]),
-        json!(["GET", "/metrics/sesam", 404]),
-    ];
-    assert_eq!(requests, expected);
 }

@@ -2,6 +2,8 @@
 
 use crate::http::{login_many, quiet_node};
 use crate::support::{Client, Node};
+use millgate::config::{Log, LogRotation};
+use millgate::logging;
 use serde_json::json;
 use std::collections::HashSet;
 
@@ -96,6 +98,35 @@ fn metrics_can_be_read_by_a_machine() {
 }
 
 #[test]
+fn every_turn_is_measured() {
+    let node = Node::start();
+    let mut ua = Client::login(&node, 101, "ua");
+    node.post_data("/user/sendMessage", &[("appID", "101"), ("userID", "ua"), ("message", "m")]);
+    ua.recv_push("msg");
+    node.await_metric("millgate_turn_mail_depth_sum", |orders| orders >= 1.0);
+    // The time of a turn is known at its end.
+    node.await_metric("millgate_turn_seconds_count", |turns| {
+        ["millgate_turn_mail_depth_count", "millgate_wheel_lag_seconds_count"]
+            .iter()
+            .all(|name| turns > 0.0 && node.metric(name) == turns)
+    });
+    assert_eq!(node.metric("millgate_mailbox_depth"), 0.0, "nothing waits now");
+}
+
+#[test]
+fn lines_that_were_not_logged_are_counted() {
+    let full = Log { file: "/dev/full".into(), rotation: LogRotation::Never, ..Log::default() };
+    let (dispatch, guard) = logging::dispatch(&full).expect("a device");
+    tracing::dispatcher::with_default(&dispatch, || {
+        tracing::info!("lost");
+        tracing::info!("lost as well");
+    });
+    let node = Node::logging(guard.dropped_lines());
+    node.await_metric("millgate_log_lines_dropped_total", |lines| lines == 2.0);
+    assert_eq!(Node::start().metric("millgate_log_lines_dropped_total"), 0.0);
+}
+
+#[test]
 fn the_page_brings_everything_along() {
     let node = Node::with(|config| config.apps.ids = vec![105, 101, 7]);
     let page = node.request("GET", "/home/index?appID=101");
@@ -135,10 +166,11 @@ fn the_page_brings_everything_along() {
 }
 
 #[test]
-fn the_page_goes_where_it_is_told_to() {
+fn the_page_is_told_where_to_go() {
     let node = Node::with(|config| {
         config.page.websocket_url = "wss://chat.example.com/acc?a=1&b=2".into();
         config.page.http_url = "https://api.example.com/".into();
+        config.http.allowed_origins = vec!["https://a.example".into(), "http://b:1".into()];
     });
     let page = node.request("GET", "/home/index");
     let policy = page.header("content-security-policy").expect("a policy");
@@ -146,4 +178,5 @@ fn the_page_goes_where_it_is_told_to() {
     assert!(policy.contains(connect), "{policy}");
     assert!(page.body.contains("data-websocket-url=\"wss://chat.example.com/acc?a=1&amp;b=2\""));
     assert!(page.body.contains("data-http-url=\"https://api.example.com\""));
+    assert!(page.body.contains("data-allowed-origins=\"https://a.example http://b:1\""));
 }

@@ -3,9 +3,11 @@
 #![allow(missing_docs, unreachable_pub, dead_code, reason = "tests")]
 
 mod conformance;
+mod cors;
 mod http;
 mod http_door;
 mod http_site;
+mod logs;
 mod protocol;
 mod smoke;
 mod support;

@@ -1,7 +1,9 @@
 //! What counts as life, and what happens without it.
 
+use crate::process::Process;
 use crate::support::{Client, Message, Node, client_frame};
 use millgate::clock::Clock;
+use rustix::process::Signal;
 use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
@@ -83,4 +85,20 @@ fn who_does_not_answer_a_close_is_cut_off() {
     socket.read_to_end(&mut bytes).unwrap();
     assert_eq!(&bytes[2..4], 3012_u16.to_be_bytes());
     crate::crowd::eventually("it is cut off", || node.metric("millgate_connections") == 0.0);
+}
+
+/// The process is held up from before its client is due until long after it.
+#[test]
+fn a_reactor_that_was_held_up_tells_how_late_its_wheel_was() {
+    let process = Process::start(&["heartbeat.idle_timeout=2s"]);
+    let mut client = Client::connect_to(process.websocket(), "/acc");
+    process.signal(Signal::STOP);
+    client.expect_nothing_for(Duration::from_millis(4_500));
+    process.signal(Signal::CONT);
+    client.expect_close(3012);
+    let looks = |bucket: &str| process.metric(&format!("millgate_wheel_lag_seconds_{bucket}"));
+    let on_time: f64 =
+        (0..2).map(|n| looks(&format!("bucket{{reactor=\"{n}\",le=\"0.5\"}}"))).sum();
+    assert!(looks("count") > on_time, "{on_time} looks were on time");
+    assert!(looks("sum") >= 1.0, "it was late by more than a second");
 }

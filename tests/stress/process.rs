@@ -4,10 +4,12 @@ use crate::crowd::PATIENCE;
 use millgate::clock::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
@@ -33,10 +35,7 @@ impl Process {
         loop {
             let left = PATIENCE.saturating_sub(clock.now());
             let line = log.recv_timeout(left).expect("it says that it listens");
-            let line: Value = serde_json::from_str(&line).expect("JSON");
-            if line["message"] == "listening" {
-                let address = |key: &str| line[key].as_str().unwrap().parse().unwrap();
-                let (websocket, http) = (address("websocket"), address("http"));
+            if let Some((websocket, http)) = listening(&line) {
                 let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE));
                 return Self { child, log, websocket, http, agent: config.build().into() };
             }
@@ -55,9 +54,12 @@ impl Process {
         self.child.id()
     }
 
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
     pub fn terminate(&self) {
-        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).expect("it runs");
+        self.signal(Signal::TERM);
     }
 
     /// Waits for its end, which is when nobody holds its log any more.
@@ -101,6 +103,71 @@ impl Drop for Process {
         let _gone = self.child.kill();
         let _ended = self.child.wait();
     }
+}
+
+/// The program with a stderr that is full and that nobody reads.
+pub struct Unheard {
+    child: Child,
+    websocket: SocketAddr,
+    _stderr: BufReader<ChildStderr>,
+}
+
+impl Unheard {
+    pub fn start(settings: &[&str]) -> Self {
+        let mut child = command("-n", settings).spawn().expect("the program starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let (websocket, _) = loop {
+            let mut line = String::new();
+            assert!(stderr.read_line(&mut line).expect("text") > 0, "it says that it listens");
+            if let Some(addresses) = listening(&line) {
+                break addresses;
+            }
+        };
+        fill(stderr.get_ref());
+        Self { child, websocket, _stderr: stderr }
+    }
+
+    pub fn websocket(&self) -> SocketAddr {
+        self.websocket
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours")
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        // Both fail when it has ended already.
+        let _gone = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// Fills a pipe, opened anew: whoever else writes to it goes on to block.
+fn fill(pipe: &ChildStderr) {
+    let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+    let mut end = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path).unwrap();
+    for piece in [&[b' '; 4_096][..], b" "] {
+        let full = loop {
+            if let Err(error) = end.write_all(piece) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    }
+}
+
+/// Where it listens, WebSocket and HTTP, if this line says so.
+fn listening(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let line: Value = serde_json::from_str(line).expect("JSON");
+    let address = |key: &str| line[key].as_str().unwrap().parse().unwrap();
+    (line["message"] == "listening").then(|| (address("websocket"), address("http")))
 }
 
 /// Starts the program where it cannot start; returns how it ended and what it said.

@@ -1,9 +1,10 @@
 //! How a node ends, and how it does not begin.
 
 use crate::crowd::{PATIENCE, alone, eventually, logged_in, raise_limit};
-use crate::process::{Process, failed_start};
+use crate::process::{Process, Unheard, failed_start};
 use crate::support::{Client, Message};
 use millgate::clock::Clock;
+use rustix::process::Signal;
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
@@ -58,6 +59,45 @@ fn a_second_signal_ends_at_once() {
     process.terminate();
     let (status, _) = process.ended_within(Duration::from_secs(5));
     assert_eq!(status.code(), Some(1));
+}
+
+/// Its last words have nowhere to go, and must not hold it.
+#[test]
+fn a_second_signal_ends_at_once_though_stderr_is_full() {
+    let mut process = Unheard::start(&["stop.timeout=1h"]);
+    let mut clients = logged_in(process.websocket(), 101, 0..1);
+    process.signal(Signal::TERM);
+    assert!(matches!(clients[0].recv(), Message::Close(Some((1012, _)))));
+    process.signal(Signal::TERM);
+    eventually("it ends", || process.ended().is_some());
+    assert_eq!(process.ended().and_then(|status| status.code()), Some(1));
+}
+
+#[test]
+fn sigint_stops_as_sigterm_does() {
+    let process = Process::start(&["stop.timeout=1h"]);
+    let client = logged_in(process.websocket(), 101, 0..1).remove(0);
+    process.signal(Signal::INT);
+    close_in_answer(client);
+    let (status, log) = process.ended_within(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{log:?}");
+    assert!(log.last().unwrap().contains("\"stopped\""), "{log:?}");
+    for (first, second) in [(Signal::INT, Signal::INT), (Signal::TERM, Signal::INT)] {
+        let process = Process::start(&["stop.timeout=1h"]);
+        let mut clients = logged_in(process.websocket(), 101, 0..1);
+        process.signal(first);
+        assert!(matches!(clients[0].recv(), Message::Close(Some((1012, _)))));
+        process.signal(second);
+        let (status, _) = process.ended_within(PATIENCE);
+        assert_eq!(status.code(), Some(1));
+    }
+}
+
+/// Answers the 1012 that comes, as a client should.
+fn close_in_answer(mut client: Client) {
+    assert!(matches!(client.recv(), Message::Close(Some((1012, _)))));
+    client.send_frame(0x88, &1012_u16.to_be_bytes());
+    client.expect_end();
 }
 
 #[test]

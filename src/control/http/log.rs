@@ -55,6 +55,7 @@ mod tests {
     use crate::config::Config;
     use crate::control::delivery::Delivery;
     use crate::hub::Hub;
+    use crate::logging::DroppedLines;
     use crate::metrics::Metrics;
     use axum::Router;
     use axum::body::{Body, to_bytes};
@@ -69,7 +70,8 @@ mod tests {
         let hub = Hub::new(&config, Vec::new(), Arc::clone(&metrics));
         let delivery = Delivery::new(&config, Arc::clone(&hub), clock);
         let websocket_addr = SocketAddr::from(([127, 0, 0, 1], 8089));
-        Arc::new(Site { config, hub, metrics, delivery, clock, websocket_addr })
+        let dropped = DroppedLines::default();
+        Arc::new(Site { config, hub, metrics, delivery, clock, websocket_addr, dropped })
     }
 
     async fn broken() -> &'static str {

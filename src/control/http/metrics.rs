@@ -1,12 +1,12 @@
 //! `GET /metrics`: the node in the text format of Prometheus, made on scrape.
 //!
 //! Reactors are told apart only where one of them alone can be in trouble; with
-//! 64 of them the page has some 1,200 lines.
+//! 64 of them the page has some 3,100 lines.
 
 use super::Site;
 use super::answer::Refusal;
 use crate::host::kernel::Process;
-use crate::metrics::{Cause, Metrics, ReactorStats, TURN_BUCKETS_US, Tally, TurnTimes};
+use crate::metrics::{self, Cause, Metrics, Pace, ReactorStats, Tally};
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
@@ -64,6 +64,11 @@ impl Page {
             "Message ids remembered so that none is sent twice.",
             site.delivery.remembered() as u64,
         )
+        .counter(
+            "millgate_log_lines_dropped_total",
+            "Log lines lost because the queue was full or could not be written out.",
+            site.dropped.count() as u64,
+        )
     }
 
     fn of_reactors(self, site: &Site) -> Self {
@@ -73,7 +78,9 @@ impl Page {
             blocks().map(move |(index, block)| (label(index), of(block)))
         };
         let depths = site.hub.router.depths().enumerate();
-        let turns = blocks().map(|(index, block)| (label(index), histogram(&block.turns)));
+        let histograms = |of: fn(&Pace) -> &metrics::Histogram, unit: f64| {
+            blocks().map(move |(index, block)| (label(index), histogram(of(&block.pace), unit)))
+        };
         self.gauges(
             "millgate_connections",
             "Sockets held, handshakes included, by reactor.",
@@ -81,23 +88,23 @@ impl Page {
         )
         .gauges(
             "millgate_mailbox_depth",
-            "Orders waiting for a reactor.",
+            "Orders that wait for a reactor now.",
             depths.map(|(index, depth)| (label(index), as_f64(depth as u64))),
         )
-        .gauges(
-            "millgate_wheel_lag_seconds",
-            "How late a reactor looked at its oldest wheel tick.",
-            gauge(|block| as_f64(block.wheel_lag_ms.get()) / 1e3),
+        .histograms(
+            "millgate_turn_mail_depth",
+            "Orders that waited for a reactor when a turn of its loop began, counted every turn.",
+            histograms(|pace| &pace.mail_depth, 1.0),
         )
-        .family(
+        .histograms(
+            "millgate_wheel_lag_seconds",
+            "How late a turn came for the oldest time-out that was due, 0 for none, counted every turn.",
+            histograms(|pace| &pace.wheel_lag_ms, 1e3),
+        )
+        .histograms(
             "millgate_turn_seconds",
-            "Time of one pass of a reactor's loop, waiting left out.",
-            MetricType::HISTOGRAM,
-            turns.map(|(labels, turns)| {
-                let mut metric = Metric::from_label(pairs(labels));
-                metric.set_histogram(turns);
-                metric
-            }),
+            "Time of one turn of a reactor's loop, waiting left out.",
+            histograms(|pace| &pace.turn_us, 1e6),
         )
     }
 
@@ -215,6 +222,20 @@ impl Page {
         })
     }
 
+    fn histograms(
+        self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = (Labels, Histogram)>,
+    ) -> Self {
+        let metrics = values.map(|(labels, histogram)| {
+            let mut metric = Metric::from_label(pairs(labels));
+            metric.set_histogram(histogram);
+            metric
+        });
+        self.family(name, help, MetricType::HISTOGRAM, metrics)
+    }
+
     fn values(
         self,
         name: &str,
@@ -258,22 +279,23 @@ fn pairs(labels: Labels) -> Vec<LabelPair> {
     labels.into_iter().map(pair).collect()
 }
 
-/// Prometheus counts from the bottom up: a bucket holds all that the smaller ones hold.
-fn histogram(turns: &TurnTimes) -> Histogram {
-    let (counts, sum_us) = turns.read();
+/// Prometheus counts from the bottom up: a bucket holds all that the smaller
+/// ones hold. So many of what was counted make one `unit`.
+fn histogram(counted: &metrics::Histogram, unit: f64) -> Histogram {
+    let (counts, sum) = counted.read();
     let mut cumulative = 0;
-    let mut buckets = Vec::with_capacity(TURN_BUCKETS_US.len());
-    for (bound, count) in TURN_BUCKETS_US.iter().zip(counts) {
+    let mut buckets = Vec::with_capacity(counted.bounds.len());
+    for (bound, count) in counted.bounds.iter().zip(counts) {
         cumulative += count;
         let mut bucket = Bucket::default();
-        bucket.set_upper_bound(as_f64(*bound) / 1e6);
+        bucket.set_upper_bound(as_f64(*bound) / unit);
         bucket.set_cumulative_count(cumulative);
         buckets.push(bucket);
     }
     let mut histogram = Histogram::default();
     histogram.set_bucket(buckets);
     histogram.set_sample_count(counts.iter().sum());
-    histogram.set_sample_sum(as_f64(sum_us) / 1e6);
+    histogram.set_sample_sum(as_f64(sum) / unit);
     histogram
 }
 
@@ -289,19 +311,21 @@ fn as_f64(number: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use crate::limits::MAIL_DEPTH_MAX;
+
+    #[test]
+    fn a_full_mailbox_has_a_bucket_of_its_own() {
+        assert_eq!(Pace::default().mail_depth.bounds.last(), Some(&(MAIL_DEPTH_MAX as u64)));
+    }
 
     #[test]
     fn buckets_are_cumulative() {
-        let turns = TurnTimes::default();
+        let turns = Pace::default().turn_us;
         for us in [5, 20, 20, 900_000] {
-            turns.record(Duration::from_micros(us));
+            turns.record(us);
         }
-        let page = Page(Vec::new()).family("t", "help", MetricType::HISTOGRAM, {
-            let mut metric = Metric::default();
-            metric.set_histogram(histogram(&turns));
-            [metric].into_iter()
-        });
+        let values = [(Vec::new(), histogram(&turns, 1e6))];
+        let page = Page(Vec::new()).histograms("t", "help", values.into_iter());
         let text = TextEncoder::new().encode_to_string(&page.0).unwrap();
         for line in [
             "t_bucket{le=\"0.00001\"} 1",

@@ -3,11 +3,12 @@
 //! Invariant: no answer is larger in memory than a piece of it. What can be
 //! long is made while the caller reads it.
 //!
-//! Invariant: no CORS header is sent, so that a page of another origin cannot
-//! read an answer, until origins can be configured.
+//! Invariant: a page of another origin cannot read an answer, unless
+//! `http.allowed_origins` lists it.
 
 mod answer;
 mod api;
+mod cors;
 mod form;
 mod list;
 mod log;
@@ -20,6 +21,7 @@ use super::delivery::Delivery;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::Hub;
+use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use answer::Refusal;
 use axum::Router;
@@ -39,6 +41,7 @@ pub(super) struct Site {
     pub(super) delivery: Delivery,
     pub(super) clock: Clock,
     pub(super) websocket_addr: SocketAddr,
+    pub(super) dropped: DroppedLines,
 }
 
 /// Serves until `ended` says so, then finishes what is under way.
@@ -48,7 +51,7 @@ pub(super) async fn serve(listener: TcpListener, site: Site, ended: watch::Recei
 
 /// Every route; the verbs are those of the reference, HEAD goes with GET.
 fn routes(site: Arc<Site>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/user/list", get(list::users))
         .route("/user/online", get(api::online))
         .route("/user/sendMessage", post(api::send_message))
@@ -59,7 +62,10 @@ fn routes(site: Arc<Site>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async { Refusal::NotFound })
-        .method_not_allowed_fallback(|| async { Refusal::WrongVerb })
-        .layer(from_fn_with_state(Arc::clone(&site), log::observe))
-        .with_state(site)
+        .method_not_allowed_fallback(|| async { Refusal::WrongVerb });
+    let routes = match cors::layer(&site.config.http.allowed_origins) {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes.layer(from_fn_with_state(Arc::clone(&site), log::observe)).with_state(site)
 }

@@ -79,6 +79,8 @@ fn render(site: &Site, app: AppId) -> String {
         ("{path}", escaped(&site.config.listen.path)),
         ("{websocket_url}", escaped(&page.websocket_url)),
         ("{http_url}", escaped(page.http_url.trim_end_matches('/'))),
+        // Validated: no origin holds a space.
+        ("{allowed_origins}", escaped(&site.config.http.allowed_origins.join(" "))),
         ("{name_bytes}", site.config.limits.user_id_bytes.to_string()),
         ("{rooms}", rooms(&site.config.apps.ids, app)),
     ];

@@ -3,6 +3,7 @@
 use super::Answer;
 use millgate::config::Config;
 use millgate::gateway::Gateway;
+use millgate::logging::DroppedLines;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,6 +18,15 @@ impl Node {
     }
 
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::open(change, DroppedLines::default())
+    }
+
+    /// Beside a log that loses lines.
+    pub fn logging(dropped: DroppedLines) -> Self {
+        Self::open(|_| {}, dropped)
+    }
+
+    fn open(change: impl FnOnce(&mut Config), dropped: DroppedLines) -> Self {
         let mut config = Config::default();
         config.listen.websocket = SocketAddr::from(([127, 0, 0, 1], 0));
         config.listen.http = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -26,7 +36,7 @@ impl Node {
         // Clients that a test has forgotten do not answer a close.
         config.stop.timeout = Duration::from_millis(300);
         change(&mut config);
-        Self(Some(Gateway::start(config).expect("the gateway starts")))
+        Self(Some(Gateway::start(config, dropped).expect("the gateway starts")))
     }
 
     fn gateway(&self) -> &Gateway {

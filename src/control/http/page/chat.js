@@ -4,7 +4,10 @@ import { Lines } from "/home/lines.js";
 import { Link } from "/home/link.js";
 import { People } from "/home/people.js";
 
-const { app, websocketPort, websocketPath, websocketUrl, httpUrl, nameBytes } = document.body.dataset;
+const { app, websocketPort, websocketPath, websocketUrl, httpUrl, allowedOrigins, nameBytes } = document.body.dataset;
+// Another origin answers only pages it knows. Who has opened this one under another
+// name is served where it came from.
+const api = allowedOrigins.split(" ").includes(location.origin) ? httpUrl : "";
 const SEND_MS = 10_000;
 const NAME_KEY = "millgate-name";
 
@@ -71,15 +74,20 @@ function receiveMessage(from, message) {
     lines.theirs(from, message, false);
     return;
   }
-  const [, author, said] = /^\[([^\]]+)\] (.*)$/s.exec(message) ?? [null, "somebody", message];
-  lines.theirs(author, said, true);
+  const [, author, said] = /^\[((?:[^\\\]]|\\.)+)\] (.*)$/s.exec(message) ?? [null, "somebody", message];
+  lines.theirs(author.replace(/\\(.)/gs, "$1"), said, true);
+}
+
+// A bracket in the name would end it too early.
+function signed(message) {
+  return `[${me.replace(/[\\\]]/g, "\\$&")}] ${message}`;
 }
 
 async function say(message, to) {
   const line = lines.mine(me, message, to);
   const again = () => say(message, to);
   const form = to
-    ? { appID: app, userID: to, msgID: freshId(), message: `[${me}] ${message}` }
+    ? { appID: app, userID: to, msgID: freshId(), message: signed(message) }
     : { appID: app, userID: me, msgID: freshId(), message };
   try {
     const route = to ? "/user/sendMessage" : "/user/sendMessageAll";
@@ -94,7 +102,7 @@ async function say(message, to) {
 // Asks the HTTP API and returns the data of its answer.
 async function ask(path, options = {}) {
   const signal = AbortSignal.timeout(SEND_MS);
-  const response = await fetch(httpUrl + path, { ...options, signal, credentials: "omit" });
+  const response = await fetch(api + path, { ...options, signal, credentials: "omit" });
   const answer = await response.json();
   if (answer.code !== 200) throw new Error(answer.msg);
   return answer.data;

@@ -33,6 +33,8 @@ export class People {
   entered(name) {
     this.#changesMeanwhile?.push([true, name]);
     if (this.#shown.has(name)) return;
+    // Not all are shown, so this may be a second login of somebody who is counted already.
+    if (this.#hidden() > 0) return this.#fetchSoon();
     this.#total += 1;
     if (this.#shown.size < SHOWN_MAX) this.#show(name);
     this.#count();
@@ -85,6 +87,7 @@ export class People {
     } catch {
       if (changes !== this.#changesMeanwhile) return;
       this.#changesMeanwhile = null;
+      clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#fetch(), RETRY_MS + Math.random() * RETRY_MS);
     }
   }

@@ -1,0 +1,22 @@
+//! Which pages of other origins may read an answer.
+
+use crate::limits::CORS_CACHE_SECONDS;
+use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use axum::http::{HeaderValue, Method};
+use std::time::Duration;
+use tower_http::cors::CorsLayer;
+
+/// Answers preflights and names the origin of a request if it is one of these.
+/// Without any, browsers are told nothing. Cookies and the like are never let
+/// through: nothing here is kept in them.
+pub(super) fn layer(allowed_origins: &[String]) -> Option<CorsLayer> {
+    // The configuration holds nothing that is no header.
+    let origins = allowed_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let cors = CorsLayer::new()
+        .allow_origin(origins.collect::<Vec<_>>())
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_headers([CONTENT_TYPE])
+        .vary([ORIGIN])
+        .max_age(Duration::from_secs(CORS_CACHE_SECONDS));
+    (!allowed_origins.is_empty()).then_some(cors)
+}

@@ -1,0 +1,158 @@
+//! What is logged, and what never is.
+
+use crate::support::{Answer, Client, client_frame};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Lines};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+/// The real program, with its log in our hands.
+struct Program {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    first: Vec<Value>,
+    websocket: SocketAddr,
+    http: SocketAddr,
+}
+
+impl Program {
+    fn start(level: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_millgate"))
+            .args(["serve", "--websocket", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(["--set", "log.format=json", "--log-level", level, "--threads", "2"])
+            .args(["--set", "reactor.pin=false", "--set", "stop.timeout=300ms"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the gateway starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let mut first = Vec::new();
+        let listening = loop {
+            let line = lines.next().expect("it listens before it ends");
+            let line: Value = serde_json::from_str(&line.expect("text")).expect("JSON");
+            first.push(line.clone());
+            if line["message"] == "listening" {
+                break line;
+            }
+        };
+        let address = |key: &str| listening[key].as_str().expect("text").parse().expect("address");
+        let (websocket, http) = (address("websocket"), address("http"));
+        Self { child, lines, first, websocket, http }
+    }
+
+    /// Ends it, and returns every line it has logged.
+    fn end(mut self) -> Vec<Value> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
+        let rest = self.lines.map(|line| line.expect("text"));
+        self.first.extend(rest.map(|line| serde_json::from_str(&line).expect("JSON")));
+        self.child.wait().expect("it ends");
+        self.first
+    }
+
+    fn ask(&self, request: &str, body: &str) {
+        let len = body.len();
+        let request = format!(
+            "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len}\r\n\
+             Authorization: Bearer sesame\r\nX-API-Key: sesame\r\nCookie: key=sesame\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}"
+        );
+        Answer::to(self.http, request.as_bytes());
+    }
+}
+
+#[test]
+fn each_request_is_a_line_without_its_parameters() {
+    let program = Program::start("info");
+    program.ask("GET /user/online?userID=sesame", "");
+    program.ask("POST /user/sendMessage?key=sesame", "message=sesame");
+    for routine in ["GET /healthz", "GET /metrics"] {
+        program.ask(routine, "");
+    }
+    program.ask("GET /metrics/sesam", "");
+    let logged = program.end();
+    assert!(logged.iter().all(|line| !line.to_string().contains("sesame")), "{logged:#?}");
+    let requests: Vec<_> = logged
+        .iter()
+        .filter(|line| line["target"] == "millgate::http")
+        .inspect(|line| assert!(line["duration_ms"].is_number(), "{line}"))
+        .map(|line| json!([line["method"], line["path"], line["status"]]))
+        .collect();
+    let expected = [
+        json!(["GET", "/user/online", 200]),
+        json!(["POST", "/user/sendMessage", 200]),
+        json!(["GET", "/metrics/sesam", 404]),
+    ];
+    assert_eq!(requests, expected);
+}
+
+/// A handshake that carries a token wherever one is ever put.
+fn handshake(path: &str, version: u8) -> String {
+    format!(
+        "GET {path}?token=sesame HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Version: {version}\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer sesame\r\n\
+         Cookie: token=sesame\r\nSec-WebSocket-Protocol: sesame\r\n\r\n"
+    )
+}
+
+fn refused_handshakes(websocket: SocketAddr) {
+    let header_bomb = format!("GET /acc HTTP/1.1\r\nX: {}\r\n\r\n", "sesame".repeat(5_000));
+    for request in [
+        handshake("/elsewhere", 13),
+        handshake("/acc", 7),
+        handshake("/acc", 13).replace("GET", "POST"),
+        header_bomb,
+        "sesame\r\n\r\n".to_owned(),
+    ] {
+        let mut client = Client::tcp(websocket);
+        client.try_send_raw(request.as_bytes());
+        let head = client.read_head();
+        assert!(head.starts_with("HTTP/1.1 4"), "{head}");
+    }
+}
+
+#[test]
+fn a_token_is_in_no_line_at_any_level() {
+    let program = Program::start("trace");
+    let connect = || {
+        let mut client = Client::tcp(program.websocket);
+        client.send_raw(handshake("/acc", 13).as_bytes());
+        let head = client.read_head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        client
+    };
+    let mut client = connect();
+    for (data, code) in [
+        (json!(["sesame"]), 1001),
+        (json!({"userID": "ua", "appID": 101, "serviceToken": ["sesame"]}), 1001),
+        (json!({"userID": "", "appID": 101, "serviceToken": "sesame"}), 1002),
+        (json!({"userID": "ua", "appID": 999, "serviceToken": "sesame"}), 1003),
+        (json!({"userID": "ua", "appID": 101, "serviceToken": "sesame"}), 200),
+        (json!({"userID": "ua", "appID": 101, "serviceToken": "sesame"}), 1009),
+    ] {
+        assert_eq!(client.request_reply("login", data)["response"]["code"], code);
+    }
+    client.request_reply("sesame", json!({"serviceToken": "sesame"}));
+    client.send_text("{\"serviceToken\":\"sesame\"");
+    client.recv();
+    for spoilt in [client_frame(0x81, b"sesame\xff"), client_frame(0x83, b"sesame")] {
+        let mut client = connect();
+        client.send_raw(&spoilt);
+        client.recv();
+    }
+    refused_handshakes(program.websocket);
+    for request in ["GET /user/online?token=sesame", "GET /elsewhere?token=sesame"] {
+        program.ask(request, "");
+    }
+    for body in ["userID=ua&message=sesame", "message=sesame%"] {
+        program.ask("POST /user/sendMessage?token=sesame", body);
+    }
+    let mut garbage = Client::tcp(program.http);
+    garbage.send_raw(b"sesame\r\n\r\n");
+    garbage.read_to_end();
+    let logged = program.end();
+    let of = |target: &str| logged.iter().filter(|line| line["target"] == target).count();
+    assert!(of("millgate::command") >= 7 && of("millgate::http") == 4, "{logged:#?}");
+    assert!(logged.iter().any(|line| line["level"] == "DEBUG"), "{logged:#?}");
+    assert!(logged.iter().all(|line| !line.to_string().contains("sesame")), "{logged:#?}");
+}
