@@ -1,12 +1,15 @@
 //! The door of the load lab: arguments, run, report, exit code.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use millgate_bench::agent::lead;
+use millgate_bench::command::agent::Agent;
 use millgate_bench::command::echo::Echo;
 use millgate_bench::command::fanout::FanoutCommand;
 use millgate_bench::command::hold::Hold;
 use millgate_bench::command::hostile::HostileCommand;
 use millgate_bench::command::storm::StormCommand;
 use millgate_bench::exit::Exit;
+use millgate_bench::result::RunResult;
 use std::io;
 use std::process::ExitCode;
 
@@ -30,6 +33,8 @@ enum Command {
     Storm(StormCommand),
     /// Let clients misbehave, see what each costs the server
     Hostile(HostileCommand),
+    /// Generate load for a coordinator on another host
+    Agent(Agent),
 }
 
 fn main() -> ExitCode {
@@ -41,14 +46,23 @@ fn main() -> ExitCode {
             return if error.use_stderr() { Exit::BadArguments.into() } else { Exit::Ok.into() };
         }
     };
+    if let Some(led) = lead(Arguments::command()) {
+        return report(led.map(|led| (led.result, led.exit)));
+    }
     let done = match arguments.command {
         Command::Hold(hold) => hold.run(),
         Command::Echo(echo) => echo.run(),
         Command::Fanout(fanout) => fanout.run(),
         Command::Storm(storm) => storm.run(),
         Command::Hostile(hostile) => hostile.run(),
+        Command::Agent(agent) => agent.run(Arguments::command()).map(|never| match never {}),
     };
-    match done.and_then(|(run, exit)| Ok((run.finish()?, exit))) {
+    report(done.and_then(|(run, exit)| Ok((run.finish()?, exit))))
+}
+
+/// Prints what was found out; the exit code says how it ended.
+fn report(done: io::Result<(RunResult, Exit)>) -> ExitCode {
+    match done {
         Ok((result, exit)) => {
             println!("{}", serde_json::to_string(&result).unwrap_or_default());
             exit.into()

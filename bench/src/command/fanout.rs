@@ -5,6 +5,7 @@ use super::probes::Probes;
 use crate::exit::Exit;
 use crate::result::{Better, Fanout, FanoutRound, Figure};
 use crate::run::backend::Backend;
+use crate::run::led::{FANOUT_ROUND, Part};
 use crate::run::{Common, Ended, Run};
 use crate::stats::fairness::jain;
 use crate::stats::histogram::Histogram;
@@ -83,6 +84,10 @@ impl FanoutCommand {
             self.probes.begin(run)?;
             let (end, round, harvest) = self.round(run, &backend, number)?;
             self.probes.end(run, "ping during fan-out")?;
+            if round.receivers == 0 && end == Ended::Interrupted {
+                ended = end;
+                break;
+            }
             delays.merge(&harvest.pushes.corrected());
             rounds.push(round);
             last = harvest;
@@ -113,8 +118,12 @@ impl FanoutCommand {
         let before = run.totals();
         let (_, cpu_before) = run.cpu()?;
         let receivers = before[Count::Present];
+        if run.meet("round")? == Ended::Interrupted {
+            return Ok((Ended::Interrupted, FanoutRound::default(), Harvest::default()));
+        }
         let began = run.swarm.clock().now_us();
-        for app in &run.swarm.spec().apps {
+        let listens = run.common().listen_only;
+        for app in run.swarm.spec().apps.iter().filter(|_| !listens) {
             let now = run.swarm.clock().now_us();
             let stamp = Stamp { receiver: EVERYBODY, number, intended_us: began, sent_us: now };
             let mut text = stamp.encode().to_vec();
@@ -129,6 +138,13 @@ impl FanoutCommand {
         let harvest = run.swarm.harvest(Whom::Crowd)?;
         let received = after[Count::Pushed] - before[Count::Pushed];
         let delays = harvest.pushes.corrected();
+        run.hand_over(|| Part {
+            name: FANOUT_ROUND.to_owned(),
+            began_s: began as f64 / 1e6,
+            length_s: delays.max() as f64 / 1e6,
+            histogram: delays.to_base64(),
+            fairness: harvest.fairness,
+        });
         let (first_us, last_us) = (delays.min(), delays.max());
         let seconds = last_us.saturating_sub(first_us).max(1) as f64 / 1e6;
         let round = FanoutRound {
