@@ -7,12 +7,13 @@ use crate::run::Stretch;
 
 /// The figures of all, in the order in which they first appear.
 pub(super) fn merge(shares: &[Share], merged: &RunResult, stretches: &[Stretch]) -> Vec<Figure> {
-    let mut figures: Vec<Figure> = Vec::new();
+    let (mut figures, mut done): (Vec<Figure>, Vec<&str>) = Default::default();
     let all = || shares.iter().flat_map(|share| share.result.figures.iter());
     for figure in all() {
-        if figures.iter().any(|known| known.name == figure.name) {
+        if done.contains(&figure.name.as_str()) {
             continue;
         }
+        done.push(&figure.name);
         let valid = all().filter(|same| same.name == figure.name).all(|same| same.valid);
         let samples = once(&figure.name, shares, merged)
             .or_else(|| time(&figure.name, merged, stretches))

@@ -167,8 +167,10 @@ impl Lead {
                 link.stage = Stage::Ended;
                 (link.code, link.result) = (code, result);
                 if link.result.is_none() || !begun {
-                    let code = code.map_or("by a signal".to_owned(), |code| format!("with {code}"));
-                    link.fail(format!("its generator ended {code}: {}", link.said));
+                    let how = code.map_or("by a signal".to_owned(), |code| format!("with {code}"));
+                    let why = link.said.strip_prefix("millgate-bench: ");
+                    let why = why.map_or(String::new(), |why| format!(": {why}"));
+                    link.fail(format!("its generator has ended {how}{why}"));
                 }
             }
             // After its result nothing more is wanted.

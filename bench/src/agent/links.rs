@@ -57,6 +57,9 @@ pub(super) struct Links {
 /// More agents are a mistake.
 const AGENTS_MAX: usize = 256;
 
+/// Where an agent listens if nobody has said otherwise.
+const PORT: u16 = 7075;
+
 /// News that wait for the coordinator.
 const EVENTS_MAX: usize = 1_024;
 
@@ -162,8 +165,10 @@ impl Link {
 }
 
 fn call(name: &str, key: &Key) -> io::Result<(Speaker, Hearer)> {
-    let mut refused = io::Error::other("is no address such as host:7075");
-    for address in name.to_socket_addrs()? {
+    let mut refused = io::Error::other("has no address");
+    let has_port = name.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let place = if has_port { name.to_owned() } else { format!("{name}:{PORT}") };
+    for address in place.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, SILENCE_MAX) {
             Ok(stream) => return greet(stream, key),
             Err(error) => refused = error,

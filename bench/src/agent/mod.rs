@@ -22,3 +22,6 @@ mod serve;
 pub use key::Key;
 pub use lead::{Led, lead};
 pub use serve::serve;
+
+#[cfg(test)]
+mod tests;
