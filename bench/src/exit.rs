@@ -37,6 +37,23 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// What a process's exit code means; nothing that is none of these.
+    #[must_use]
+    pub fn from_code(code: i32) -> Option<Self> {
+        let all = [
+            Self::Ok,
+            Self::Failed,
+            Self::Regressed,
+            Self::ObjectiveMissed,
+            Self::BadArguments,
+            Self::Aborted,
+            Self::GeneratorLimited,
+        ];
+        all.into_iter().find(|exit| i32::from(exit.code()) == code)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())

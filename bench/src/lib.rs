@@ -14,6 +14,8 @@
 
 pub mod command; //    commands: one file each, read from top to bottom
 
+pub mod agent; //      other hosts: a job for each, a common start, one result
+
 pub mod run; //        a run: a swarm, what is sampled beside it, what it amounts to
 
 pub mod probe; //      both hosts: /proc of server, generator and kernel

@@ -1,6 +1,8 @@
 //! The door of the load lab: arguments, run, report, exit code.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use millgate_bench::agent::lead;
+use millgate_bench::command::agent::Agent;
 use millgate_bench::command::chat::Chat;
 use millgate_bench::command::diff::{Diff, Report};
 use millgate_bench::command::echo::Echo;
@@ -41,6 +43,8 @@ enum Command {
     Diff(Diff),
     /// Draw a result that was kept
     Report(Report),
+    /// Generate load for a coordinator on another host
+    Agent(Agent),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +67,9 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> io::Result<Exit> {
+    if let Some(led) = lead(Arguments::command()) {
+        return led?.deliver();
+    }
     let (run, exit) = match command {
         Command::Hold(hold) => hold.run(),
         Command::Echo(echo) => echo.run(),
@@ -73,6 +80,7 @@ fn run(command: Command) -> io::Result<Exit> {
         Command::Plan(plan) => plan.run(),
         Command::Diff(diff) => return diff.run(),
         Command::Report(report) => return report.run(),
+        Command::Agent(agent) => agent.run(Arguments::command()).map(|never| match never {}),
     }?;
     run.finish()?.deliver(exit)
 }

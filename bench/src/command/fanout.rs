@@ -5,6 +5,7 @@ use super::probes::Probes;
 use crate::exit::Exit;
 use crate::result::{Better, Fanout, FanoutRound, Figure};
 use crate::run::backend::Backend;
+use crate::run::led::{FANOUT_ROUND, Part};
 use crate::run::{Common, Ended, Run};
 use crate::stats::fairness::jain;
 use crate::stats::histogram::Histogram;
@@ -91,6 +92,10 @@ impl FanoutCommand {
             probes.begin(run)?;
             let (end, round, harvest) = self.round(run, number)?;
             probes.end(run, "ping during fan-out")?;
+            if round.receivers == 0 && end == Ended::Interrupted {
+                ended = end;
+                break;
+            }
             delays.merge(&harvest.pushes.corrected());
             rounds.push(round);
             last = harvest;
@@ -117,7 +122,12 @@ impl FanoutCommand {
         let (_, cpu_before) = run.cpu()?;
         let receivers =
             if self.bare_orders.is_some() { before[Count::Open] } else { before[Count::Present] };
-        self.send(run, number)?;
+        if run.meet("round")? == Ended::Interrupted {
+            return Ok((Ended::Interrupted, FanoutRound::default(), Harvest::default()));
+        }
+        if !run.common().listen_only {
+            self.send(run, number)?;
+        }
         let goal = before[Count::Pushed] + receivers;
         let what = format!("round {}", number + 1);
         let ended = run.wait_for(&what, goal, Some(ROUND_LIMIT), |totals| totals[Count::Pushed])?;
@@ -126,6 +136,13 @@ impl FanoutCommand {
         let harvest = run.swarm.harvest(Whom::Crowd)?;
         let received = after[Count::Pushed] - before[Count::Pushed];
         let delays = harvest.pushes.corrected();
+        run.hand_over(|| Part {
+            name: FANOUT_ROUND.to_owned(),
+            began_s: began as f64 / 1e6,
+            length_s: delays.max() as f64 / 1e6,
+            histogram: delays.to_base64(),
+            fairness: harvest.fairness,
+        });
         let (first_us, last_us) = (delays.min(), delays.max());
         let seconds = last_us.saturating_sub(first_us).max(1) as f64 / 1e6;
         let round = FanoutRound {

@@ -97,7 +97,7 @@ pub(super) fn open_all(run: &mut Run, per_s: Option<f64>) -> io::Result<Ended> {
     run.result.connections.open_seconds = seconds;
     let opened = run.totals()[Count::Opened];
     run.result.figures.push(rate("open.handshakes_per_second", opened, seconds));
-    Ok(ended)
+    if ended == Ended::Done { run.meet("opened") } else { Ok(ended) }
 }
 
 /// Logs the whole crowd in and notes how fast that went.
@@ -110,7 +110,7 @@ pub(super) fn log_in(run: &mut Run, per_s: Option<f64>) -> io::Result<Ended> {
     run.result.connections.login_seconds = seconds;
     let logged_in = run.totals()[Count::LoggedIn];
     run.result.figures.push(rate("login.logins_per_second", logged_in, seconds));
-    Ok(ended)
+    if ended == Ended::Done { run.meet("logged in") } else { Ok(ended) }
 }
 
 fn rate(name: &str, events: u64, seconds: f64) -> Figure {

@@ -132,7 +132,8 @@ impl HostileCommand {
         let mut ended = Ended::Done;
         let reads_badly =
             matches!(kind.role, Role::SlowReader | Role::StuckReader | Role::HalfOpen);
-        let backend = (reads_badly && !self.http.is_empty()).then(|| Backend::new(&self.http));
+        let sends = reads_badly && !self.http.is_empty() && !self.common.listen_only;
+        let backend = sends.then(|| Backend::new(&self.http));
         let pause = self.common.duration / self.messages.max(1);
         for _ in 0..self.messages.max(1) {
             if let Some(backend) = &backend {

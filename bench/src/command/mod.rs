@@ -1,5 +1,6 @@
 //! What the tool can do: one file a command, each read from top to bottom.
 
+pub mod agent;
 pub mod chat;
 pub mod diff;
 pub mod echo;

@@ -99,6 +99,9 @@ impl StormCommand {
         let before = run.totals();
         let crowd = run.swarm.totals(Whom::Crowd)[Count::Open];
         let dropped = (crowd as f64 * self.share / 100.0).round() as u64;
+        if run.meet("strike")? == Ended::Interrupted {
+            return Ok(Ended::Interrupted);
+        }
         let drops = Drops::read();
         self.probes.begin(run)?;
         let clock = run.swarm.clock();

@@ -72,6 +72,18 @@ pub struct Common {
     /// Service level: p99<200ms, loss<0.1%, rate>10k; may be repeated
     #[arg(long, value_parser = Slo::parse)]
     pub slo: Vec<Slo>,
+    /// Generators on other hosts that share this run: host:7075,host2:7075
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub agents: Vec<String>,
+    /// File with the key that the agents know (or in MILLGATE_BENCH_KEY)
+    #[arg(long, value_name = "FILE")]
+    pub agent_key_file: Option<PathBuf>,
+    /// Held by an agent: go on only when it says so
+    #[arg(long, hide = true)]
+    pub wait_for_start: bool,
+    /// Another generator sends what goes to everybody
+    #[arg(long, hide = true)]
+    pub listen_only: bool,
     /// Where results go
     #[command(flatten)]
     pub output: Output,

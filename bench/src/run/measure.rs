@@ -1,5 +1,6 @@
 //! One level of load, measured in stretches.
 
+use super::led::Part;
 use super::{Ended, Run, Stretch};
 use crate::probe::machine::cores;
 use crate::result::{Better, Figure, LoadPoint, Verdict};
@@ -43,7 +44,7 @@ const ACHIEVED_MIN: f64 = 0.99;
 const LAG_MAX_US: u64 = 5_000;
 
 impl Run {
-    /// Measures what has been ordered already; adds a load point and figures to the result.
+    /// Measures what has been ordered already, at the same time as every other generator; adds a load point and figures to the result.
     ///
     /// # Errors
     /// When a worker or the server's process is gone.
@@ -61,6 +62,8 @@ impl Run {
         pushes: &mut Timing,
         mut step: impl FnMut(&Self) -> io::Result<()>,
     ) -> io::Result<(Ended, LoadPoint)> {
+        // Whoever is interrupted here ends with the first stretch.
+        self.meet(level.name)?;
         // What was on its way before does not count.
         self.swarm.harvest(level.whom)?;
         let (mut timing, mut slices) = (Timing::default(), Vec::new());
@@ -94,12 +97,10 @@ impl Run {
         let length = self.swarm.clock().now() - began;
         let answered = self.swarm.totals(level.whom)[Count::Answered] - before;
         let harvest = self.swarm.harvest(level.whom)?;
-        self.stretches.push(Stretch {
-            name: level.name.to_owned(),
-            began,
-            length,
-            corrected: harvest.replies.corrected(),
-        });
+        let (name, corrected) = (level.name.to_owned(), harvest.replies.corrected());
+        let stretch = Stretch { name, began, length, corrected };
+        self.hand_over(|| Part::of(&stretch));
+        self.stretches.push(stretch);
         let slice = Slice {
             seconds: length.as_secs_f64(),
             answered,

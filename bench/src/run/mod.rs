@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod backend;
 mod finish;
+pub mod led;
 mod measure;
 mod progress;
 mod sampler;
@@ -21,6 +22,7 @@ use crate::result::{Better, Connections, FORMAT, Figure, Messages, RunResult, St
 use crate::stats::histogram::Histogram;
 use crate::stats::slo::{Measured, Slo};
 use crate::swarm::{Count, Harvest, Spec, Swarm, Timing, Totals, Whom};
+use led::Leash;
 use sampler::Sampler;
 use std::collections::BTreeMap;
 use std::io;
@@ -54,6 +56,8 @@ pub struct Run {
     started_unix_s: u64,
     drops: Drops,
     interrupted: Arc<AtomicBool>,
+    /// Held by an agent, if there are other generators.
+    leash: Option<Leash>,
     /// What was found; filled as the run goes on.
     pub result: RunResult,
     /// Latencies of each measured stretch, for the interval log.
@@ -134,7 +138,7 @@ impl Run {
             stall: None,
             notes: Vec::new(),
         };
-        Ok(Self {
+        let mut run = Self {
             swarm,
             progress: Progress::new(common.no_tui),
             sampler,
@@ -143,10 +147,15 @@ impl Run {
             started_unix_s: unix_seconds(),
             drops: Drops::read(),
             interrupted,
+            leash: None,
             result,
             stretches: Vec::new(),
             side: BTreeMap::new(),
-        })
+        };
+        if common.wait_for_start {
+            run.begin_together()?;
+        }
+        Ok(run)
     }
 
     /// What was on the command line.

@@ -134,6 +134,16 @@ impl Swarm {
         self.clock
     }
 
+    /// Lets the run's time begin anew, before anybody has connected.
+    ///
+    /// # Errors
+    /// As [`Swarm::order`].
+    pub fn begin(&mut self, clock: Clock) -> io::Result<()> {
+        self.clock = clock;
+        self.order(Whom::Crowd, &Order::Begin(clock))?;
+        self.order(Whom::Probes, &Order::Begin(clock))
+    }
+
     /// Threads of the crowd.
     #[must_use]
     pub fn threads(&self) -> usize {

@@ -1,5 +1,6 @@
 //! What a worker is told to do, and what it hands over when asked.
 
+use crate::clock::Clock;
 use crate::result::{Latency, Quantiles};
 use crate::stats::histogram::Histogram;
 use crossbeam_channel::Sender;
@@ -33,6 +34,8 @@ pub enum Order {
     Drop(u32),
     /// Turn so many of the clients into bad ones; those to come first.
     Misbehave(Role, u32),
+    /// Take this clock: the run begins at its zero.
+    Begin(Clock),
     /// Hand over what was measured, and begin anew.
     Harvest(Sender<Harvest>),
     /// Cut everything and end.

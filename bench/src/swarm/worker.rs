@@ -174,6 +174,7 @@ impl Worker {
                 Order::Return(policy) => self.policy = policy,
                 Order::Drop(count) => self.drop_some(count),
                 Order::Misbehave(role, count) => self.assign(role, count),
+                Order::Begin(clock) => self.setup.clock = clock,
                 Order::Harvest(to) => {
                     let harvest = self.reap();
                     // Whoever asked may have been interrupted meanwhile.
