@@ -5,6 +5,7 @@
 
 use millgate::config::Config;
 use millgate::gateway::Gateway;
+use millgate::logging::DroppedLines;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -26,7 +27,8 @@ impl Lab {
         config.announce.exact_up_to = 0;
         config.limits.handshake_timeout = std::time::Duration::from_secs(1);
         config.reactor.threads = 2;
-        Self { gateway: Gateway::start(config).unwrap(), folder: tempfile::tempdir().unwrap() }
+        let gateway = Gateway::start(config, DroppedLines::default()).unwrap();
+        Self { gateway, folder: tempfile::tempdir().unwrap() }
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -57,7 +57,7 @@ impl FanoutCommand {
         let logs_in = self.bare_orders.is_none();
         // A bare loop answers nothing.
         spec.probes = if logs_in { self.probes.count } else { 0 };
-        let probes = Probes { count: spec.probes, ..self.probes.clone() };
+        let probes = Probes { count: spec.probes, ..self.probes };
         let mut run = Run::start("fanout", &self.common, spec)?;
         run.swarm.order(Whom::Crowd, &Order::Beat(self.common.beat(true)))?;
         let mut ended = open_all(&mut run, self.common.connect_rate)?;

@@ -42,8 +42,8 @@ fn depth_has_the_bound_of_go_and_never_overflows_the_stack() {
 fn a_number_in_data_that_no_float_holds_is_no_request() {
     let digits = "9".repeat(100_000);
     let whole = "9".repeat(309);
-    let pair = format!(r#"{{"userID":"ua","appID":101,"other":[0,{{"x":[1e400]}}]}}"#);
-    for data in ["1e400", "-1E+400", "1.8e308", "[0,1e309]", &whole, &digits, &pair] {
+    let pair = r#"{"userID":"ua","appID":101,"other":[0,{"x":[1e400]}]}"#;
+    for data in ["1e400", "-1E+400", "1.8e308", "[0,1e309]", &whole, &digits, pair] {
         for cmd in ["ping", "login", "heartbeat", "nothing"] {
             expect_bare(&format!(r#"{{"cmd":"{cmd}","data":{data}}}"#));
             expect_bare(&format!(r#"{{"cmd":"{cmd}","data":{data},"DATA":{{}}}}"#));
