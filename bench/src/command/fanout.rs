@@ -125,6 +125,7 @@ impl FanoutCommand {
         if run.meet("round")? == Ended::Interrupted {
             return Ok((Ended::Interrupted, FanoutRound::default(), Harvest::default()));
         }
+        let began = run.swarm.clock().now_us();
         if !run.common().listen_only {
             self.send(run, number)?;
         }
