@@ -64,6 +64,7 @@ pub(crate) struct Lead {
 impl Lead {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut command = bench(arguments);
+        command.args(["--output-format", "json"]);
         let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = piped.spawn().unwrap();
         let said = BufReader::new(process.stderr.take().unwrap());
