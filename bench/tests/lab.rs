@@ -6,9 +6,14 @@
 use millgate::config::Config;
 use millgate::gateway::Gateway;
 use millgate::logging::DroppedLines;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+#[path = "agents/agent.rs"]
+mod agent;
+
+use agent::Agent;
 
 const CONNECTIONS: &str = "10k";
 
@@ -174,6 +179,33 @@ fn plan_answers_for_another_machine() {
     assert_eq!(plan["plateaus"].as_array().unwrap().len(), 9);
     assert!(plan["answers"][0]["connections"].as_u64() > Some(0), "{plan}");
     assert!(plan["memory"]["slab"]["per_connection"].as_f64() > Some(0.0), "{plan}");
+    lab.stop();
+}
+
+/// Two generators beside each other: one sends to everybody, each counts its own receipts.
+#[test]
+fn agents_share_what_one_generator_would_do() {
+    let lab = Lab::start();
+    let http = lab.http();
+    let both = [Agent::start(None), Agent::start(None)];
+    let agents = format!("{},{}", both[0].address, both[1].address);
+    let fanout = ["fanout", "--http", &http, "--rounds", "2", "-d", "200ms", "--agents", &agents];
+    let result = lab.run("/acc", &fanout);
+    let rounds = result["fanout"]["rounds"].as_array().unwrap();
+    assert_eq!(rounds.len(), 2);
+    for round in rounds {
+        assert_eq!((&round["receivers"], &round["received"]), (&json!(10_000), &json!(10_000)));
+    }
+    assert_eq!(result["fanout"]["delays"]["count"], 20_000);
+    let chat = ["chat", "--http", &http, "-R", "500", "-d", "1s", "--agents", &agents];
+    let result = lab.run("/acc", &chat);
+    assert_eq!(result["loads"].as_array().unwrap().len(), 2);
+    assert_eq!(result["messages"]["sent"], result["messages"]["received"]);
+    let names = result["figures"].as_array().unwrap().iter().map(|figure| &figure["name"]);
+    let apart = names.filter(|name| name.as_str().unwrap().contains('@')).count();
+    assert_eq!(apart, 0, "every figure of theirs can be merged: {}", result["figures"]);
+    let sampled = |sample: &Value| sample["server"]["cpu_s"].is_number();
+    assert!(result["timeline"].as_array().unwrap().iter().any(sampled));
     lab.stop();
 }
 

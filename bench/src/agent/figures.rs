@@ -71,7 +71,11 @@ fn time(name: &str, merged: &RunResult, stretches: &[Stretch]) -> Option<Vec<f64
     if !samples.is_empty() {
         return Some(samples);
     }
-    let latency = &merged.loads.iter().find(|point| is_it(&point.name))?.latency.corrected;
+    let mut loads = merged.loads.iter();
+    let point = loads.clone().find(|point| is_it(&point.name));
+    // `unicast.p99` is of the load point `unicast through HTTP`.
+    let point = point.or_else(|| loads.find(|point| point.name.split(' ').next() == Some(of)));
+    let latency = &point?.latency.corrected;
     let micros = match quantile {
         "p50" => latency.p50_us,
         "p90" => latency.p90_us,

@@ -13,10 +13,21 @@ const COMMANDS: [&str; 6] = ["hold", "echo", "chat", "fanout", "storm", "hostile
 /// Flags of which each generator gets its part, besides those that end in `rate`.
 const SHARED: [&str; 3] = ["connections", "active", "probes"];
 
-/// Flags that are for the coordinator alone, besides all that name a file:
-/// an agent writes nothing, and judges nothing.
-const LEADS: [&str; 6] =
-    ["agents", "wait-for-start", "output-format", "no-tui", "slo", "server-pid"];
+/// Flags that are for the coordinator alone: an agent writes nothing and judges nothing.
+const LEADS: [&str; 12] = [
+    "agents",
+    "agent-key-file",
+    "wait-for-start",
+    "no-tui",
+    "slo",
+    "server-pid",
+    "output-format",
+    "output",
+    "json",
+    "csv",
+    "html",
+    "hlog",
+];
 
 /// The command lines of so many generators that do together what was asked of one.
 ///
@@ -39,12 +50,15 @@ pub(super) fn split(
         else {
             continue;
         };
-        if is_leads(flag) || matches!(long, "first-user" | "seed") {
+        if LEADS.contains(&long) || matches!(long, "first-user" | "seed") {
             continue;
         }
         let shared = SHARED.contains(&long) || long.ends_with("rate") || long == "stage";
         if !shared && source != ValueSource::CommandLine {
             continue;
+        }
+        if is_kept_here(flag) {
+            return Err(format!("--{long} names a file of one host: not with --agents"));
         }
         for value in values(flag, given)? {
             let parts = match value.split_once(':') {
@@ -106,7 +120,7 @@ pub(super) fn accept(command: &Command, job: &[String]) -> Result<Vec<String>, S
             continue;
         };
         let long = flag.get_long().unwrap_or_default();
-        if is_leads(flag) {
+        if is_kept_here(flag) {
             return Err(format!("--{long} is nothing that an agent does"));
         }
         if !takes_values(flag) {
@@ -128,7 +142,8 @@ fn chosen<'a>(
     Ok((name, found.get_arguments().collect(), given))
 }
 
-fn is_leads(flag: &Arg) -> bool {
+/// Nothing for an agent: the coordinator's own flags, and every one that names a file.
+fn is_kept_here(flag: &Arg) -> bool {
     let names_a_file = flag.get_value_parser().type_id() == TypeId::of::<PathBuf>();
     names_a_file || flag.get_long().is_none_or(|long| LEADS.contains(&long))
 }
@@ -170,7 +185,9 @@ mod tests {
         let rate = Arg::new("rate").long("rate").value_parser(count);
         let login = Arg::new("login").long("login").action(clap::ArgAction::SetTrue);
         let stage = Arg::new("stages").long("stage").action(clap::ArgAction::Append);
-        let flags = |name| Common::augment_args(Command::new(name)).args([&rate, &login, &stage]);
+        let file = Arg::new("orders").long("orders").value_parser(clap::value_parser!(PathBuf));
+        let flags = [rate, login, stage, file];
+        let flags = |name| Common::augment_args(Command::new(name)).args(&flags);
         Command::new("millgate-bench").subcommands(["hold", "fanout", "plan"].map(flags))
     }
 
@@ -215,6 +232,7 @@ mod tests {
     fn what_cannot_be_shared_is_refused() {
         assert!(jobs("millgate-bench hold -c 2", 3).unwrap_err().contains("less than one"));
         assert!(jobs("millgate-bench plan", 2).unwrap_err().contains("one host"));
+        assert!(jobs("millgate-bench hold --orders x", 2).unwrap_err().contains("names a file"));
     }
 
     #[test]
@@ -230,6 +248,7 @@ mod tests {
             "hold --output-format=quiet",
             "hold --wait-for-start",
             "hold --server-pid=1",
+            "hold --orders=/tmp/fifo",
             "hold --no-such-flag",
             "hold --help",
             "plan",

@@ -205,6 +205,20 @@ fn counts_add_up_and_what_neither_adds_nor_merges_stays_apart() {
     assert!(merge(Vec::new()).is_err());
 }
 
+/// `unicast.p99` is of `unicast through HTTP`: its figure is read from both generators' values.
+#[test]
+fn a_time_without_stretches_is_read_from_its_load_point() {
+    let one = |values: &[u64]| {
+        let mut result = result();
+        result.loads = vec![point("unicast through HTTP", &[values.to_vec()])];
+        result.figures = vec![figure("unicast.p99", "ms", &[0.0])];
+        share("x:1", result)
+    };
+    let (merged, _) = merge(vec![one(&[1_000; 9]), one(&[5_000])]).unwrap();
+    let whole = of(&[[1_000; 9].as_slice(), &[5_000]].concat());
+    assert_eq!(merged.figures, [figure("unicast.p99", "ms", &[whole.quantile(0.99) as f64 / 1e3])]);
+}
+
 #[test]
 fn the_timeline_says_each_second_what_all_had_said_by_then() {
     let line = |times: &[(f64, u64)]| {

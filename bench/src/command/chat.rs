@@ -154,6 +154,8 @@ impl Chat {
             time: self.common.duration,
             stretches: self.stretches,
         };
+        // Whoever is interrupted here ends with the first stretch.
+        run.meet(level.name)?;
         let before = senders.sent();
         let mut pushes = Timing::default();
         let (ended, point) = run.measure_with(level, &mut pushes, |run| churn.step(run))?;

@@ -9,7 +9,7 @@ use crate::run::led::{FANOUT_ROUND, Part};
 use crate::run::{Common, Ended, Run};
 use crate::stats::fairness::jain;
 use crate::stats::histogram::Histogram;
-use crate::swarm::{Count, Harvest, Order, Protocol, Whom};
+use crate::swarm::{Count, Harvest, Order, Protocol, Totals, Whom};
 use crate::wire::gateway;
 use crate::wire::stamp::{self, EVERYBODY, STAMP_BYTES, Stamp};
 use clap::Args;
@@ -37,6 +37,13 @@ pub struct FanoutCommand {
     size: usize,
     #[command(flatten)]
     probes: Probes,
+}
+
+/// How things stood before a round.
+#[derive(Clone, Copy, Debug)]
+struct Opening {
+    totals: Totals,
+    server_cpu_s: Option<f64>,
 }
 
 /// A message that somebody has not received after this time is lost.
@@ -90,12 +97,13 @@ impl FanoutCommand {
         let mut ended = Ended::Done;
         for number in 0..self.rounds {
             probes.begin(run)?;
-            let (end, round, harvest) = self.round(run, number)?;
-            probes.end(run, "ping during fan-out")?;
-            if round.receivers == 0 && end == Ended::Interrupted {
-                ended = end;
+            let opening = self.opening(run)?;
+            if run.meet("round")? == Ended::Interrupted {
+                ended = Ended::Interrupted;
                 break;
             }
+            let (end, round, harvest) = self.round(run, number, &opening)?;
+            probes.end(run, "ping during fan-out")?;
             delays.merge(&harvest.pushes.corrected());
             rounds.push(round);
             last = harvest;
@@ -115,17 +123,23 @@ impl FanoutCommand {
         Ok(if ended == Ended::TimedOut { Ended::Done } else { ended })
     }
 
-    /// One message to each app, and its receipts.
-    fn round(&self, run: &mut Run, number: u32) -> io::Result<(Ended, FanoutRound, Harvest)> {
+    /// What a round is compared with, read before anybody sends.
+    fn opening(&self, run: &Run) -> io::Result<Opening> {
         run.swarm.harvest(Whom::Crowd)?;
-        let before = run.totals();
-        let (_, cpu_before) = run.cpu()?;
+        Ok(Opening { totals: run.totals(), server_cpu_s: run.cpu()?.1 })
+    }
+
+    /// One message to each app, and its receipts.
+    fn round(
+        &self,
+        run: &mut Run,
+        number: u32,
+        opening: &Opening,
+    ) -> io::Result<(Ended, FanoutRound, Harvest)> {
+        let (before, cpu_before) = (opening.totals, opening.server_cpu_s);
         let receivers =
             if self.bare_orders.is_some() { before[Count::Open] } else { before[Count::Present] };
-        if run.meet("round")? == Ended::Interrupted {
-            return Ok((Ended::Interrupted, FanoutRound::default(), Harvest::default()));
-        }
-        let began = run.swarm.clock().now_us();
+        let began = run.swarm.clock().now();
         if !run.common().listen_only {
             self.send(run, number)?;
         }
@@ -139,7 +153,7 @@ impl FanoutCommand {
         let delays = harvest.pushes.corrected();
         run.hand_over(|| Part {
             name: FANOUT_ROUND.to_owned(),
-            began_s: began as f64 / 1e6,
+            began_s: began.as_secs_f64(),
             length_s: delays.max() as f64 / 1e6,
             histogram: delays.to_base64(),
             fairness: harvest.fairness,

@@ -49,10 +49,12 @@ impl Run {
     /// # Errors
     /// When a worker or the server's process is gone.
     pub fn measure(&mut self, level: Level<'_>) -> io::Result<(Ended, LoadPoint)> {
+        // Whoever is interrupted here ends with the first stretch.
+        self.meet(level.name)?;
         self.measure_with(level, &mut Timing::default(), |_| Ok(()))
     }
 
-    /// The same with something to do meanwhile; collects the times of pushes as well.
+    /// The same at once, with something to do meanwhile; collects the times of pushes as well.
     ///
     /// # Errors
     /// As [`Run::measure`], or what `step` says.
@@ -62,8 +64,6 @@ impl Run {
         pushes: &mut Timing,
         mut step: impl FnMut(&Self) -> io::Result<()>,
     ) -> io::Result<(Ended, LoadPoint)> {
-        // Whoever is interrupted here ends with the first stretch.
-        self.meet(level.name)?;
         // What was on its way before does not count.
         self.swarm.harvest(level.whom)?;
         let (mut timing, mut slices) = (Timing::default(), Vec::new());

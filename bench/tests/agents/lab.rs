@@ -1,5 +1,6 @@
 //! Agents and coordinators as processes, and an echo server to aim at.
 
+use crate::agent::Agent;
 use millgate_bench::result::RunResult;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
@@ -13,41 +14,6 @@ pub(crate) fn bench(arguments: &[&str]) -> Command {
     let mut command = Command::new(BENCH);
     command.args(arguments).env_remove("MILLGATE_BENCH_KEY").stdin(Stdio::null());
     command
-}
-
-/// An agent; it ends with the test.
-pub(crate) struct Agent {
-    process: Child,
-    pub(crate) address: String,
-}
-
-impl Agent {
-    pub(crate) fn start(key: Option<&str>) -> Self {
-        let mut command = bench(&["agent", "--listen", "127.0.0.1:0"]);
-        if let Some(key) = key {
-            command.env("MILLGATE_BENCH_KEY", key);
-        }
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.strip_prefix("agent on ").unwrap().trim().to_owned();
-        Self { process, address }
-    }
-
-    pub(crate) fn call(&self) -> TcpStream {
-        TcpStream::connect(&self.address).unwrap()
-    }
-
-    pub(crate) fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 /// Two agents' addresses, as the coordinator is given them.

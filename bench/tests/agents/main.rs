@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod agent;
 mod lab;
 mod refusals;
 mod runs;

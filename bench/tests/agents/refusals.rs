@@ -1,7 +1,9 @@
 //! What agents and coordinators refuse, in one line each.
 
-use crate::lab::{Agent, Echo, bench, refusal};
+use crate::agent::Agent;
+use crate::lab::{Echo, bench, refusal};
 use std::io::{Read, Write};
+use std::net::TcpStream;
 
 const KEY: &str = "a key of more than sixteen bytes";
 
@@ -30,7 +32,7 @@ fn another_key_opens_nothing() {
 
 /// What an agent says to bytes after its greeting.
 fn after_greeting(agent: &Agent, bytes: &[u8]) -> String {
-    let mut stream = agent.call();
+    let mut stream = TcpStream::connect(&agent.address).unwrap();
     let mut heard = String::new();
     // It may hang up before it has read all: that is its right.
     let _sent = stream.write_all(bytes);
@@ -54,7 +56,7 @@ fn strangers_are_hung_up_on() {
 #[test]
 fn a_line_without_an_end_is_not_kept() {
     let agent = Agent::start(None);
-    let mut stream = agent.call();
+    let mut stream = TcpStream::connect(&agent.address).unwrap();
     stream.write_all(format!("millgate-agent/1 {}\n", "0".repeat(32)).as_bytes()).unwrap();
     let block = [b'x'; 1 << 16];
     let sent = (0..1_000).take_while(|_| stream.write_all(&block).is_ok()).count();
