@@ -1,5 +1,8 @@
 //! Numbers as people write them: `10k`, `1m`, `90s`, `2GiB`.
 
+/// `1,234,567`, written as the gateway's doctor writes it.
+pub use millgate::host::doctor::number::grouped;
+
 use std::time::Duration;
 
 /// Reads a count: digits with an optional decimal point and `k`, `m` or `g`
@@ -60,20 +63,6 @@ fn scaled(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let value = number.parse::<f64>().ok().filter(|_| plain)? * factor;
     (value <= 1e15).then_some(value)
-}
-
-/// `1,234,567`.
-#[must_use]
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// `1.5 GiB`, `64.0 KiB`, `17 B`.
