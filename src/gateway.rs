@@ -6,7 +6,7 @@ use crate::control::{Control, Parts};
 use crate::host::{fd_table, kernel};
 use crate::hub::Hub;
 use crate::limits::{HTTP_CONNECTIONS_MAX, REACTORS_MAX};
-use crate::link::{Budget, Mailbox, Post, mailbox};
+use crate::link::{Budget, Mailbox, Permits, Post, mailbox};
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use crate::reactor::{self, Settings, Setup, Shared};
@@ -80,18 +80,22 @@ impl Gateway {
             (0..count).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
         let bells = posts.iter().map(Post::bell).collect::<Vec<_>>();
         let hub = Hub::new(&config, posts, Arc::clone(&metrics));
+        let pinned = if config.reactor.pin { core_affinity::get_core_ids() } else { None };
+        let pinned = pinned.unwrap_or_default();
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
             metrics,
             clock,
             outboxes: Budget::new(share_of_memory(config.limits.outbox_total_bytes)?, count),
             assemblies: Budget::new(share_of_memory(config.limits.assembly_total_bytes)?, count),
+            fanouts: match pinned.len() {
+                0 => Permits::floating(count, cores()),
+                cores => Permits::pinned(count, cores),
+            },
             connections: AtomicUsize::new(0),
             settings: Settings::new(&config),
         });
         let private = config.reactor.private_fd_table;
-        let cores = if config.reactor.pin { core_affinity::get_core_ids() } else { None };
-        let cores = cores.unwrap_or_default();
         let listen = config.listen.websocket;
         let not_listening = |error| StartError::Listen { address: listen, error };
         if listen.port() != 0 {
@@ -102,7 +106,7 @@ impl Gateway {
         for (index, mailbox) in mailboxes.into_iter().enumerate() {
             let setup = Setup {
                 index: u16::try_from(index).unwrap_or(u16::MAX),
-                core: (!cores.is_empty()).then(|| cores[index % cores.len()]),
+                core: (!pinned.is_empty()).then(|| pinned[index % pinned.len()]),
                 address,
                 mailbox,
                 private_table_with: private.then(|| bells.clone()),
@@ -225,11 +229,15 @@ fn drain(hub: &Hub, reactors: Vec<JoinHandle<()>>, limit: Duration) {
 }
 
 fn threads(config: &Config) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     match config.reactor.threads {
         0 => cores().min(REACTORS_MAX),
         threads => threads.min(REACTORS_MAX),
     }
+}
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// A bound in bytes: as configured, or an eighth of the RAM.

@@ -28,8 +28,15 @@ pub const ACCEPTS_PER_TURN: usize = 128;
 /// Orders taken from the mailbox in one turn.
 pub const MAIL_PER_TURN: usize = 1_024;
 
-/// Connections written to by fan-outs in one turn: 512 sends of 4 µs are 2 ms.
-pub const FANOUT_PER_TURN: usize = 512;
+/// Connections written to by fan-outs in one turn: 256 sends of 4 to 8 µs are 1 to 2 ms.
+pub const FANOUT_PER_TURN: usize = 256;
+
+/// Turns of a broadcast after which a reactor hands its permit on if others wait.
+pub const FANOUT_TURNS_PER_PERMIT: u32 = 4;
+
+/// A broadcast to so few members of a reactor needs no permit: waiting for one
+/// would take longer than writing to them.
+pub const FANOUT_WITHOUT_PERMIT: usize = 64;
 
 /// Frames that one pass over an app's members carries to each of them.
 /// Stays far below `IOV_MAX` (1,024).

@@ -83,6 +83,11 @@ impl Router {
         let _asked_again_later = self.posts[usize::from(reactor)].send(Mail::Shed);
     }
 
+    /// Wakes a reactor that was handed a permit.
+    pub fn rouse(&self, reactor: u16) {
+        self.posts[usize::from(reactor)].rouse();
+    }
+
     /// Tells one reactor to close everything within `limit`.
     ///
     /// # Errors

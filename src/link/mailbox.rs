@@ -50,11 +50,16 @@ impl Post {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(Refused),
         }
+        self.rouse();
+        Ok(())
+    }
+
+    /// Wakes the reactor if it sleeps. Whatever it is to see must be there before.
+    pub fn rouse(&self) {
         if self.shared.awake.rouse() {
             // A full counter (EAGAIN) means that it has been rung already.
             let _rung = rustix::io::write(&self.shared.bell, &1_u64.to_ne_bytes());
         }
-        Ok(())
     }
 
     /// Orders that wait.
@@ -90,16 +95,10 @@ impl Mailbox {
         self.receiver.len()
     }
 
-    /// Asks whether the reactor may sleep: from here on senders ring, unless
-    /// an order has come in meanwhile, in which case it must not sleep.
-    #[must_use]
-    pub fn may_sleep(&self) -> bool {
+    /// From here on senders ring. Before it sleeps the reactor must look once
+    /// more for everything that it may be roused for.
+    pub fn doze(&self) {
         self.shared.awake.doze();
-        if self.receiver.is_empty() {
-            return true;
-        }
-        self.shared.awake.rise();
-        false
     }
 
     /// Says that the reactor is at work again: senders need not ring.
@@ -146,9 +145,11 @@ mod tests {
         };
         post.send(Mail::Shed).unwrap();
         assert_eq!(rings(&post), 0, "the owner is at work");
-        assert!(!mailbox.may_sleep(), "an order waits");
+        mailbox.doze();
+        assert_eq!(mailbox.depth(), 1, "it looks once more, and does not sleep");
+        mailbox.wake_up();
         assert!(mailbox.take().is_some());
-        assert!(mailbox.may_sleep());
+        mailbox.doze();
         post.send(Mail::Shed).unwrap();
         post.send(Mail::Shed).unwrap();
         assert_eq!(rings(&post), 1, "one ring wakes, the second sender need not");

@@ -1,10 +1,11 @@
 //! All that passes between threads: orders to a reactor, the box they wait in,
-//! and the budgets that all reactors share.
+//! and the budgets and permits that all reactors share.
 
 mod awake;
 mod budget;
 mod mail;
 mod mailbox;
+mod permits;
 
 /// What [`awake`] is made of; the model checker gives it atomics of its own.
 mod sync {
@@ -14,3 +15,4 @@ mod sync {
 pub use budget::Budget;
 pub use mail::{Announcement, Change, Fanout, Mail};
 pub use mailbox::{Mailbox, Post, Refused, mailbox};
+pub use permits::Permits;

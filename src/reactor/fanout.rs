@@ -4,12 +4,15 @@
 //! members of the app with a cursor, so that heartbeats and single messages
 //! stay fast meanwhile. Broadcasts that wait for the same members travel
 //! together: each member is written to once, with one `writev` for all.
+//!
+//! A large one is work for a core, not for a thread: no more reactors do it at
+//! a time than there are cores ([`super::permit`]).
 
 use super::Reactor;
 use super::conn::{Open, State};
 use super::members::Members;
 use crate::envelope::Frame;
-use crate::limits::FRAMES_PER_WAVE;
+use crate::limits::{FANOUT_QUEUE_MAX, FANOUT_WITHOUT_PERMIT, FRAMES_PER_WAVE};
 use crate::link::Fanout;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,8 +21,10 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Rooms {
     rooms: Vec<Room>,
-    /// Rooms with something under way, in the order of their turns.
-    active: VecDeque<usize>,
+    /// Rooms with a wave to a few members, in the order of their turns.
+    small: VecDeque<usize>,
+    /// Rooms with a wave to many, for which a permit is needed.
+    large: VecDeque<usize>,
     queued: usize,
 }
 
@@ -35,7 +40,7 @@ struct Room {
 impl Rooms {
     pub(super) fn new(apps: usize) -> Self {
         let rooms = (0..apps).map(|_| Room::default()).collect();
-        Self { rooms, active: VecDeque::new(), queued: 0 }
+        Self { rooms, small: VecDeque::new(), large: VecDeque::new(), queued: 0 }
     }
 
     pub(super) fn join(&mut self, room: usize, slot: u32) -> u32 {
@@ -46,13 +51,17 @@ impl Rooms {
         self.rooms[room].members.remove(member, moved);
     }
 
-    /// Broadcasts that wait or are under way.
-    pub(super) fn queued(&self) -> usize {
-        self.queued
+    /// Whether so many broadcasts wait or are under way that no more are taken.
+    pub(super) fn are_full(&self) -> bool {
+        self.queued >= FANOUT_QUEUE_MAX
     }
 
-    pub(super) fn has_waves(&self) -> bool {
-        !self.active.is_empty()
+    pub(super) fn has_small_waves(&self) -> bool {
+        !self.small.is_empty()
+    }
+
+    pub(super) fn has_large_waves(&self) -> bool {
+        !self.large.is_empty()
     }
 
     /// Queues a broadcast for those who are members when its wave begins,
@@ -71,10 +80,17 @@ impl Rooms {
         here.queue.push_back(fanout);
         self.queued += 1;
         if idle {
-            self.queued -= here.begin_wave(is_due);
-            if !here.wave.is_empty() {
-                self.active.push_back(room);
-            }
+            self.begin_wave(room, is_due);
+        }
+    }
+
+    /// Begins the next wave of a room and gives it its place in the order of turns.
+    fn begin_wave(&mut self, room: usize, is_due: impl Fn(&Fanout) -> bool) {
+        let here = &mut self.rooms[room];
+        self.queued -= here.begin_wave(is_due);
+        if !here.wave.is_empty() {
+            let is_small = here.members.len() <= FANOUT_WITHOUT_PERMIT;
+            if is_small { &mut self.small } else { &mut self.large }.push_back(room);
         }
     }
 }
@@ -100,20 +116,29 @@ impl Room {
 
 impl Reactor {
     /// Takes the next steps of the waves under way, one room after the other,
-    /// as many as this turn has left.
+    /// as many as this turn has left: small ones first.
     pub(super) fn fan_out(&mut self) {
         while self.fanout_steps > 0
-            && let Some(room) = self.rooms.active.front().copied()
+            && let Some(room) = self.rooms.small.pop_front()
         {
-            self.continue_wave(room);
+            if !self.continue_wave(room) {
+                self.rooms.small.push_front(room);
+            }
         }
-        // With several rooms under way each gets its turn.
-        if self.rooms.active.len() > 1 {
-            self.rooms.active.rotate_left(1);
+        while self.fanout_steps > 0
+            && self.rooms.has_large_waves()
+            && self.obtain_permit()
+            && let Some(room) = self.rooms.large.pop_front()
+        {
+            // With several rooms under way each gets its turn.
+            if !self.continue_wave(room) {
+                self.rooms.large.push_back(room);
+            }
         }
     }
 
-    fn continue_wave(&mut self, room: usize) {
+    /// True when the wave is over; the room has its place in the order anew if it has another.
+    fn continue_wave(&mut self, room: usize) -> bool {
         // Taken out for the time being, so that the frames need not be cloned
         // for each recipient: their counts are shared by all reactors.
         let wave = std::mem::take(&mut self.rooms.rooms[room].wave);
@@ -133,6 +158,7 @@ impl Reactor {
         if is_over {
             self.end_wave(room);
         }
+        is_over
     }
 
     /// What of a wave the user on `slot` gets: nothing of what is from or
@@ -157,9 +183,6 @@ impl Reactor {
         self.rooms.queued -= here.wave.len();
         here.wave.clear();
         let announcer = &self.shared.hub.announcer;
-        self.rooms.queued -= here.begin_wave(|fanout| announcer.is_due(fanout));
-        if here.wave.is_empty() {
-            self.rooms.active.pop_front();
-        }
+        self.rooms.begin_wave(room, |fanout| announcer.is_due(fanout));
     }
 }

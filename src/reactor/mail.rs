@@ -2,7 +2,7 @@
 
 use super::Reactor;
 use crate::envelope::Frame;
-use crate::limits::{FANOUT_PER_TURN, FANOUT_QUEUE_MAX, MAIL_PER_TURN};
+use crate::limits::{FANOUT_PER_TURN, MAIL_PER_TURN};
 use crate::link::Mail;
 
 /// A message to one connection, waiting for the others of its turn.
@@ -16,11 +16,9 @@ impl Reactor {
     /// Takes a bounded number of orders. Messages to the same connection are
     /// put together, so that they leave in one `writev`.
     pub(super) fn take_mail(&mut self) {
-        self.more_mail = false;
         self.fanout_steps = FANOUT_PER_TURN;
-        for taken in 0.. {
-            if taken == MAIL_PER_TURN || self.rooms.queued() >= FANOUT_QUEUE_MAX {
-                self.more_mail = self.mailbox.depth() > 0;
+        for _ in 0..MAIL_PER_TURN {
+            if self.rooms.are_full() {
                 break;
             }
             match self.mailbox.take() {
@@ -43,6 +41,11 @@ impl Reactor {
             }
         }
         self.deliver_staged();
+    }
+
+    /// Whether orders wait that the next turn takes.
+    pub(super) fn takes_mail(&self) -> bool {
+        self.mailbox.depth() > 0 && !self.rooms.are_full()
     }
 
     fn deliver_staged(&mut self) {

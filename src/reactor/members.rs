@@ -22,6 +22,10 @@ impl Members {
         self.slots.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Adds a member; returns its position.
     pub(super) fn push(&mut self, slot: u32) -> u32 {
         self.slots.push(slot);

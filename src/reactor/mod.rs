@@ -14,6 +14,7 @@ mod fanout;
 mod mail;
 mod members;
 mod outbox;
+mod permit;
 mod read;
 mod setup;
 mod stop;
@@ -34,6 +35,7 @@ use fanout::Rooms;
 use mail::Staged;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use permit::Permit;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -109,8 +111,8 @@ struct Reactor {
     dead: Vec<u32>,
     /// Steps that this turn has left for broadcasts.
     fanout_steps: usize,
-    /// Orders were left in the mailbox.
-    more_mail: bool,
+    /// Whether large broadcasts may take theirs.
+    permit: Permit,
     /// The output budget was found spent in this turn.
     overdrawn: bool,
     stopping: Option<Stopping>,
@@ -155,7 +157,7 @@ impl Reactor {
             unread: Vec::new(),
             dead: Vec::new(),
             fanout_steps: 0,
-            more_mail: false,
+            permit: Permit::None,
             overdrawn: false,
             stopping: None,
             now,
@@ -172,6 +174,7 @@ impl Reactor {
             }
             self.turn();
             if self.has_stopped() {
+                self.renounce_permit();
                 return;
             }
         }
@@ -185,6 +188,7 @@ impl Reactor {
         self.serve_sockets();
         self.accept();
         self.fan_out();
+        self.hand_permit_on();
         self.expire();
         self.stop_step();
         self.relieve();
@@ -194,10 +198,10 @@ impl Reactor {
 
     /// Sleeps until there is something to do.
     fn wait(&mut self) -> io::Result<()> {
-        let timeout = if self.is_busy() || !self.mailbox.may_sleep() {
-            Some(Duration::ZERO)
-        } else {
+        let timeout = if self.may_sleep() {
             self.next_deadline().map(|at| at.saturating_sub(self.shared.clock.now()))
+        } else {
+            Some(Duration::ZERO)
         };
         let polled = self.poll.poll(&mut self.events, timeout);
         self.mailbox.wake_up();
@@ -209,13 +213,21 @@ impl Reactor {
         }
     }
 
+    /// If so, whoever has something for this reactor from here on wakes it.
+    fn may_sleep(&self) -> bool {
+        if self.is_busy() {
+            return false;
+        }
+        self.mailbox.doze();
+        !self.takes_mail() && !self.permit_has_come()
+    }
+
     fn is_busy(&self) -> bool {
         let overdue = self.wheel.next_tick().is_some_and(|tick| tick <= self.tick);
         self.has_to_accept()
             || overdue
-            || self.more_mail
             || self.overdrawn
-            || self.rooms.has_waves()
+            || self.may_fan_out()
             || !self.unread.is_empty()
             || !self.dead.is_empty()
     }

@@ -5,7 +5,7 @@ use crate::command;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::id::AppId;
-use crate::link::{Budget, Mailbox};
+use crate::link::{Budget, Mailbox, Permits};
 use crate::metrics::Metrics;
 use crate::websocket::handshake::Paths;
 use crate::websocket::message;
@@ -29,6 +29,8 @@ pub struct Shared {
     pub outboxes: Budget,
     /// Bytes of half-received requests and messages.
     pub assemblies: Budget,
+    /// Who works at a broadcast.
+    pub fanouts: Permits,
     /// Connections of all reactors.
     pub connections: AtomicUsize,
     /// What the configuration says.

@@ -1,9 +1,12 @@
 //! Thousands who come at once, and thousands who go at once.
 
-use crate::crowd::{PATIENCE, alone, eventually, logged_in, raise_limit, reset, texts_until_fence};
+use crate::crowd::{
+    PATIENCE, alone, eventually, logged_in, raise_limit, reset, send_to_all, texts_until_fence,
+};
 use crate::process::Process;
 use crate::support::{Client, Node};
 use millgate::clock::Clock;
+use millgate::limits::FANOUT_WITHOUT_PERMIT;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -128,4 +131,37 @@ fn ten_thousand_leave_at_once() {
     talkers.iter_mut().for_each(Client::expect_silence);
     eventually("the others too", || process.metric("millgate_connections") == 2.0);
     assert_eq!(process.reactor_descriptors(), descriptors + 2);
+}
+
+/// With more reactors than cores, broadcasts to many are written by turns.
+#[test]
+fn messages_to_all_are_whole_and_in_order_with_more_reactors_than_cores() {
+    const REACTORS: usize = 16;
+    // Enough for most reactors that they may not write without a permit.
+    const CROWD: usize = 2 * REACTORS * FANOUT_WITHOUT_PERMIT;
+    const MESSAGES: usize = 20;
+    let _alone = alone();
+    raise_limit();
+    for pin in [true, false] {
+        let node = Node::with(|config| {
+            config.reactor.threads = REACTORS;
+            config.reactor.pin = pin;
+            config.announce.exact_up_to = 0;
+            config.announce.digests_per_second = 0;
+        });
+        let mut clients = logged_in(node.websocket(), 101, 0..CROWD);
+        for n in 0..MESSAGES {
+            send_to_all(&node, "nobody", &format!("{n}"));
+        }
+        for client in &mut clients {
+            for n in 0..MESSAGES {
+                assert_eq!(client.recv_push("msg")["msg"], format!("{n}"));
+            }
+        }
+        clients.iter_mut().for_each(|client| assert!(texts_until_fence(client).is_empty()));
+        assert_eq!(node.metric("millgate_fanout_refused_total"), 0.0);
+        // It ends in good order even while somebody waits for a permit.
+        send_to_all(&node, "nobody", "last");
+        node.stop();
+    }
 }

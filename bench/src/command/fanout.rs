@@ -10,6 +10,7 @@ use crate::run::{Common, Ended, Run};
 use crate::stats::fairness::jain;
 use crate::stats::histogram::Histogram;
 use crate::swarm::{Count, Harvest, Order, Protocol, Totals, Whom};
+use crate::units::duration;
 use crate::wire::gateway;
 use crate::wire::stamp::{self, EVERYBODY, STAMP_BYTES, Stamp};
 use clap::Args;
@@ -35,6 +36,10 @@ pub struct FanoutCommand {
     /// Bytes of a message, at least 32
     #[arg(long, default_value_t = 64)]
     size: usize,
+    /// Pause of a reading thread after a receipt, so that it reads the next ones together. A
+    /// receipt is seen up to so much late; 0s to read each at once
+    #[arg(long, value_parser = duration, default_value = "2ms")]
+    gather: Duration,
     #[command(flatten)]
     probes: Probes,
 }
@@ -61,6 +66,7 @@ impl FanoutCommand {
             )));
         }
         let mut spec = self.common.spec(Protocol::Gateway).map_err(bad)?;
+        spec.gather = self.gather;
         let logs_in = self.bare_orders.is_none();
         // A bare loop answers nothing.
         spec.probes = if logs_in { self.probes.count } else { 0 };

@@ -200,6 +200,7 @@ impl Common {
                 0 => crate::probe::machine::cores() as usize,
                 threads => threads,
             },
+            gather: Duration::ZERO,
             pin: !self.no_pin,
             dials: self.dials.max(1),
             apps: self.apps.clone(),

@@ -241,6 +241,7 @@ impl Worker {
             Receipt::InOrder => {}
         }
         self.tally.one(Count::Pushed);
+        self.was_told = true;
         self.harvest.pushes.record(stamp.intended_us, stamp.sent_us, now);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::source::Sources;
 use crate::wire::url::Url;
+use std::time::Duration;
 
 /// What the clients talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,10 @@ pub struct Spec {
     pub probes: u32,
     /// Threads for the crowd, at least; more if descriptors need them.
     pub threads: usize,
+    /// How long a thread of the crowd rests after it has read a push, so that
+    /// it reads the next ones together; 0 to read each at once. On a host
+    /// shared with the server every wake-up of a reader is paid by the writer.
+    pub gather: Duration,
     /// Pin threads to cores.
     pub pin: bool,
     /// Attempts to connect that one worker has under way at once.

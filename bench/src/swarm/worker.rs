@@ -49,6 +49,8 @@ pub(super) struct Worker {
     pub(super) policy: Policy,
     pub(super) harvest: Harvest,
     pub(super) causes: BTreeMap<String, u64>,
+    /// This turn has brought a push.
+    pub(super) was_told: bool,
     events: Events,
     orders: Receiver<Order>,
     timer: OwnedFd,
@@ -109,6 +111,7 @@ impl Worker {
             policy: Policy::Never,
             harvest: Harvest::default(),
             causes: BTreeMap::new(),
+            was_told: false,
             events: Events::with_capacity(EVENTS_PER_TURN),
             orders,
             timer,
@@ -127,6 +130,9 @@ impl Worker {
             self.log_in();
             self.speak();
             self.misbehave();
+            if std::mem::take(&mut self.was_told) && !self.setup.spec.gather.is_zero() {
+                std::thread::sleep(self.setup.spec.gather);
+            }
         }
         Ok(())
     }
