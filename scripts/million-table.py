@@ -61,29 +61,39 @@ if hold := load("hold"):
     rows.append(("logins a second over four apps", f"{figure(hold, 'login.logins_per_second'):,.0f}"))
 if idle := load("idle"):
     asked = idle["connections"]["asked"]
-    # The first seconds still have digests of the logins in them.
-    samples = [s for s in idle["timeline"] if s["logged_in"] >= asked][30:]
+    # In the first seconds the last replies are still under way.
+    samples = [s for s in idle["timeline"] if s["logged_in"] >= asked][5:]
     if len(samples) > 1:
         first, last = samples[0], samples[-1]
         cpu = last["server"]["cpu_s"] - first["server"]["cpu_s"]
         share = cpu / (last["at_s"] - first["at_s"])
         rows.append(("CPU at rest, without heartbeats", f"{share * 100:.2f} % of a core"))
-fanout, send = load("fanout"), load("send")
-if fanout:
-    rounds = fanout["fanout"]["rounds"]
-    rate = statistics.median(r["rate_per_s"] for r in rounds)
-    lost, twice = sum(r["lost"] for r in rounds), sum(r["duplicates"] for r in rounds)
-    text = f"{rate:,.0f} receipts a second, {lost} lost, {twice} twice in {len(rounds)} rounds"
-    if send:
-        bare = statistics.median(r["rate_per_s"] for r in send["fanout"]["rounds"])
-        text += f"; bare send() loop {bare:,.0f}; ratio {rate / bare:.2f}"
-    rows.append(("a message to everybody", text))
-    if ping := level(fanout, "ping during fan-out"):
-        corrected = ping["latency"]["corrected"]
-        rows.append((
-            "ping of 1,000 others meanwhile",
-            f"p50 {ms(corrected['p50_us'])}, p99 {ms(corrected['p99_us'])}",
-        ))
+rounds = []
+for turn in range(1, 100):
+    bare, ours = load(f"fanout-bare-{turn}"), load(f"fanout-millgate-{turn}")
+    if not (bare and ours):
+        break
+    rounds.append([result["fanout"]["rounds"] for result in (ours, bare)])
+if rounds:
+    def rates(column):
+        return [r["rate_per_s"] for pair in rounds for r in pair[column]]
+
+    all_ours = [r for pair in rounds for r in pair[0]]
+    lost, twice = sum(r["lost"] for r in all_ours), sum(r["duplicates"] for r in all_ours)
+    ours, bare = (statistics.median(rates(column)) for column in (0, 1))
+    rows.append((
+        "a message to everybody",
+        f"{ours:,.0f} receipts a second, {lost} lost, {twice} twice in {len(all_ours)} rounds;"
+        f" bare send() loop {bare:,.0f}; ratio {ours / bare:.2f}",
+    ))
+if pinged := load("ping"):
+    rate = statistics.median(r["rate_per_s"] for r in pinged["fanout"]["rounds"])
+    corrected = level(pinged, "ping during fan-out")["latency"]["corrected"]
+    rows.append((
+        "ping of 1,000 others meanwhile",
+        f"p50 {ms(corrected['p50_us'])}, p99 {ms(corrected['p99_us'])};"
+        f" {rate:,.0f} receipts a second",
+    ))
 if storm := load("storm"):
     seen = storm["storm"]
     text = f"{seen['returned']:,} of {seen['dropped']:,} back"

@@ -39,7 +39,8 @@ case $3 in
 esac
 figure=echo.messages_per_server_cpu_second
 printf '{\"figures\":[{\"name\":\"other\",\"samples\":[1],\"valid\":true},
-    {\"name\":\"%s\",\"samples\":[%s],\"valid\":%s}]}' $figure $samples $valid >${13}
+    {\"name\":\"%s\",\"samples\":[%s],\"valid\":%s}],\"loads\":[{\"latency\":{\"corrected\":
+    {\"p50_us\":1500,\"p99_us\":2000000}}}]}' $figure $samples $valid >${13}
 [[ $valid == true ]] || exit 106
 ";
 
@@ -103,10 +104,19 @@ fn rounds_are_interleaved_and_summed_up() {
     let summary = text(&output.stdout);
     let rows: Vec<Vec<&str>> =
         summary.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[1], ["bare", "1,000", "1.000", "(1.000", "to", "1.000)"]);
+    assert_eq!(rows[1][..6], ["bare", "1,000", "1.000", "(1.000", "to", "1.000)"]);
     assert_eq!(rows[2][..6], ["millgate", "900", "0.900", "(0.900", "to", "0.900)"]);
-    assert!(summary.contains("INVALID in 1 of 3"), "{summary}");
+    assert!(summary.contains("   p50 1.5 ms, p99 2,000.0 ms\n"), "{summary}");
+    assert!(summary.contains("p99 2,000.0 ms   INVALID in 1 of 3"), "{summary}");
     assert_eq!(stage.lines("results/summary.txt").join("\n"), summary.trim_end());
+}
+
+#[test]
+fn a_rate_is_handed_to_the_generator() {
+    let stage = Stage::new();
+    let output = stage.compare(&["-r", "1", "-R", "60k", "bare"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(stage.lines("calls"), ["ws://127.0.0.1:1/ 10k 5s 2s --raw -R 60k -t 1"]);
 }
 
 #[test]

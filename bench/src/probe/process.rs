@@ -52,6 +52,35 @@ impl Process {
         let text = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         kibibytes(&text, "RssAnon:").ok_or_else(|| io::Error::other("no RssAnon: in status"))
     }
+
+    /// Descriptors that one table of it may hold: its soft `RLIMIT_NOFILE`; `u64::MAX` without limit.
+    ///
+    /// # Errors
+    /// As [`Process::cpu`].
+    pub fn open_files_max(&self) -> io::Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/limits", self.pid))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Max open files"));
+        let word = line.and_then(|line| line.split_ascii_whitespace().next());
+        match word {
+            Some("unlimited") => Ok(u64::MAX),
+            word => word
+                .and_then(|word| word.parse().ok())
+                .ok_or_else(|| io::Error::other("no Max open files in limits")),
+        }
+    }
+
+    /// Threads whose name begins with `prefix`.
+    ///
+    /// # Errors
+    /// As [`Process::cpu`].
+    pub fn threads_named(&self, prefix: &str) -> io::Result<usize> {
+        let mut count = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            let name = fs::read_to_string(task?.path().join("comm")).unwrap_or_default();
+            count += usize::from(name.starts_with(prefix));
+        }
+        Ok(count)
+    }
 }
 
 /// A line such as `Slab:   123 kB`, in bytes.
@@ -70,11 +99,28 @@ mod tests {
         assert!(own.cpu().unwrap() > Duration::ZERO);
         assert!(own.memory().unwrap() > 1 << 16);
         assert!(own.memory_exact().unwrap() > 1 << 16);
+        assert!(own.open_files_max().unwrap() > 64);
+    }
+
+    #[test]
+    fn threads_are_found_by_their_names() {
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let (name, names) = std::sync::mpsc::channel();
+        let work = move || {
+            name.send(()).unwrap();
+            ended.recv().unwrap_err()
+        };
+        let thread = std::thread::Builder::new().name("wanted-1".into()).spawn(work).unwrap();
+        names.recv().unwrap();
+        assert_eq!(Process::own().threads_named("wanted-").unwrap(), 1);
+        drop(end);
+        thread.join().unwrap();
     }
 
     #[test]
     fn a_process_that_is_gone_is_an_error() {
         let gone = Process { pid: u32::MAX };
+        assert!(gone.open_files_max().is_err() && gone.threads_named("").is_err());
         assert!(gone.cpu().is_err() && gone.memory().is_err() && gone.memory_exact().is_err());
     }
 

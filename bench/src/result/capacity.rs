@@ -15,7 +15,10 @@ pub struct Plan {
     pub cpu: Option<CpuCosts>,
     /// The load that the server takes before its latency runs away.
     pub knee: Option<Knee>,
-    /// How throughput grows with messages in flight.
+    /// Throughput over messages in flight.
+    #[serde(default)]
+    pub throughputs: Vec<Throughput>,
+    /// The law that these follow.
     pub scalability: Option<Scalability>,
     /// What was asked, and the answers.
     pub answers: Vec<CapacityAnswer>,
@@ -93,6 +96,16 @@ pub struct Knee {
     pub p99_bound_ms: f64,
 }
 
+/// What got through with so many messages in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Throughput {
+    /// Messages that were sent and not answered yet, at any time.
+    pub in_flight: f64,
+    /// Answers a second.
+    pub per_s: f64,
+}
+
 /// Universal Scalability Law (N. Gunther): X(n) = λn / (1 + σ(n − 1) + κn(n − 1)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -111,6 +124,15 @@ pub struct Scalability {
     pub measured_to: f64,
     /// Share of the variance that the law explains: 0 to 1.
     pub r_squared: f64,
+}
+
+impl Scalability {
+    /// X(n): the throughput of `in_flight` messages, per second.
+    #[must_use]
+    pub fn at(&self, in_flight: f64) -> f64 {
+        let others = in_flight - 1.0;
+        self.lambda * in_flight / (1.0 + self.sigma * others + self.kappa * in_flight * others)
+    }
 }
 
 /// What a machine would hold.

@@ -11,6 +11,7 @@ mod timeline;
 
 pub use capacity::{
     CapacityAnswer, Ceiling, CpuCosts, Knee, MemoryPlateau, MemorySlopes, Plan, Scalability, Slope,
+    Throughput,
 };
 pub use latency::{Latency, LoadPoint, Quantiles, Verdict};
 pub use scene::{BadClients, Fanout, FanoutRound, Hostile, Recovery, Storm};

@@ -4,7 +4,7 @@ use crate::example::spread;
 use millgate_bench::capacity::{self, Host, Measured, Question};
 use millgate_bench::result::{
     BadClients, CpuCosts, Fanout, FanoutRound, Hostile, Knee, MemoryPlateau, Plan, Recovery,
-    Scalability, Storm,
+    Scalability, Storm, Throughput,
 };
 use millgate_bench::stats::regression;
 
@@ -102,20 +102,25 @@ pub(crate) fn plan() -> Plan {
             broken_per_s: Some(178_000.0),
             p99_bound_ms: 50.0,
         }),
-        scalability: Some(Scalability {
-            lambda: 21_400.0,
-            sigma: 0.081,
-            kappa: 0.000_21,
-            peak_in_flight: Some(66.2),
-            peak_per_s: Some(178_300.0),
-            measured_to: 256.0,
-            r_squared: 0.9921,
-        }),
+        throughputs: [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]
+            .map(|in_flight| Throughput { in_flight, per_s: LAW.at(in_flight) * 0.98 })
+            .to_vec(),
+        scalability: Some(LAW),
         answers: Vec::new(),
     };
     plan.answers.push(capacity::answer(&measured(&plan), &question()));
     plan
 }
+
+const LAW: Scalability = Scalability {
+    lambda: 21_400.0,
+    sigma: 0.081,
+    kappa: 0.000_21,
+    peak_in_flight: Some(66.2),
+    peak_per_s: Some(178_300.0),
+    measured_to: 256.0,
+    r_squared: 0.9921,
+};
 
 fn measured(plan: &Plan) -> Measured {
     Measured {

@@ -1,7 +1,7 @@
 //! How much the server bears: the knee over offered load, and how throughput
 //! grows with messages in flight.
 
-use crate::result::{Plan, Verdict};
+use crate::result::{Plan, Throughput, Verdict};
 use crate::run::{Ended, Level, Run};
 use crate::stats::knee::{Ladder, Outcome, Step};
 use crate::stats::usl;
@@ -65,7 +65,6 @@ fn ladder(run: &mut Run, plan: &mut Plan, time: Duration, p99: Duration) -> io::
 
 fn concurrency(run: &mut Run, plan: &mut Plan, time: Duration) -> io::Result<Ended> {
     let crowd = run.swarm.spec().crowd;
-    let mut points = Vec::new();
     for active in IN_FLIGHT.into_iter().filter(|active| *active <= crowd) {
         let load = Load { request: Request::Ping, active, per_s: None, in_flight: 1 };
         run.swarm.load(Whom::Crowd, Some(load))?;
@@ -78,8 +77,10 @@ fn concurrency(run: &mut Run, plan: &mut Plan, time: Duration) -> io::Result<End
         if ended != Ended::Done {
             return Ok(ended);
         }
-        points.push((f64::from(active), answered / seconds.max(1e-9)));
+        let per_s = answered / seconds.max(1e-9);
+        plan.throughputs.push(Throughput { in_flight: f64::from(active), per_s });
     }
+    let points: Vec<_> = plan.throughputs.iter().map(|at| (at.in_flight, at.per_s)).collect();
     match usl::fit(&points) {
         Ok(law) => plan.scalability = Some(law),
         Err(why) => run.result.notes.push(format!("scalability: {why}")),

@@ -3,15 +3,18 @@
 use super::super::hold::bad;
 use crate::capacity::{Host, Question};
 use crate::probe::machine;
+use crate::probe::process::Process;
 use crate::units::{bytes, count, duration};
 use clap::Args;
+use millgate::host::doctor::Facts;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// What is asked of which machines.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Machines {
-    /// A machine, RAM:CORES, as 64GiB:16; may be repeated (this one if not given)
+    /// A machine, RAM:CORES, as 64GiB:16; may be repeated (this one, with its limits, if not given)
     #[arg(long = "machine", value_parser = size)]
     machines: Vec<(u64, u32)>,
     /// Connections that are wanted
@@ -39,8 +42,8 @@ pub(super) struct Machines {
     #[arg(long, value_parser = count)]
     open_files: Option<u64>,
     /// Private descriptor tables: the server's reactors there
-    #[arg(long, default_value_t = 1)]
-    tables: u32,
+    #[arg(long)]
+    tables: Option<u32>,
     /// Third number of net.ipv4.tcp_mem there, pages
     #[arg(long, value_parser = count)]
     tcp_mem: Option<u64>,
@@ -63,17 +66,51 @@ impl Machines {
     /// A question for each machine.
     ///
     /// # Errors
-    /// When this host is asked about and cannot be read.
-    pub(super) fn questions(&self) -> io::Result<Vec<Question>> {
+    /// When this host is asked about and cannot be read, or the `server` on it.
+    pub(super) fn questions(&self, server: Process) -> io::Result<Vec<Question>> {
         if !self.broadcasts_per_minute.is_finite() || self.broadcasts_per_minute < 0.0 {
             return Err(bad("--broadcasts-per-minute: a number from 0".into()));
         }
-        let here = (millgate::host::kernel::memory_bytes()? as u64, machine::cores());
-        let machines = if self.machines.is_empty() { vec![here] } else { self.machines.clone() };
-        Ok(machines.into_iter().map(|machine| self.question(machine)).collect())
+        if self.machines.is_empty() {
+            let facts = Facts::read(Path::new("/"));
+            let memory = facts.memory_limit_bytes();
+            let memory = memory.ok_or_else(|| io::Error::other("cannot read /proc/meminfo"))?;
+            let host = self.limits(Some((&facts, server)))?;
+            return Ok(vec![self.question((memory, machine::cores()), host)]);
+        }
+        let host = self.limits(None)?;
+        Ok(self.machines.iter().map(|machine| self.question(*machine, host)).collect())
     }
 
-    fn question(&self, (memory_bytes, cores): (u64, u32)) -> Question {
+    /// The limits given, and for those not given what this host says.
+    fn limits(&self, here: Option<(&Facts, Process)>) -> io::Result<Host> {
+        let facts = here.map(|(facts, _)| facts);
+        let number = |key| facts.and_then(|facts| facts.number(key)).filter(bounds);
+        let tracks = number("net.netfilter.nf_conntrack_count").is_some_and(|count| count > 0);
+        let (open_files, tables) = match here {
+            Some((_, server)) => {
+                let tables = server.threads_named(REACTOR)?;
+                (
+                    Some(server.open_files_max()?).filter(bounds),
+                    u32::try_from(tables).unwrap_or(u32::MAX),
+                )
+            }
+            None => (None, 1),
+        };
+        Ok(Host {
+            open_files_max: self.open_files.or(open_files),
+            descriptor_tables: self.tables.unwrap_or(tables).max(1),
+            files_max: number("fs.file-max"),
+            epoll_watches_max: number("fs.epoll.max_user_watches"),
+            tcp_mem_pages_max: self.tcp_mem.or_else(|| Some(facts?.triple("net.ipv4.tcp_mem")?[2])),
+            conntrack_max: self
+                .conntrack
+                .or_else(|| number("net.netfilter.nf_conntrack_max").filter(|_| tracks)),
+            packets_per_s: self.packets.map(|packets| packets as f64),
+        })
+    }
+
+    fn question(&self, (memory_bytes, cores): (u64, u32), host: Host) -> Question {
         Question {
             memory_bytes,
             cores,
@@ -85,18 +122,18 @@ impl Machines {
             storm_within_s: self.back_within.map(|time| time.as_secs_f64()),
             wanted: self.want,
             proxy_tuples: self.proxy_tuples,
-            host: Host {
-                open_files_max: self.open_files,
-                descriptor_tables: self.tables,
-                files_max: None,
-                epoll_watches_max: None,
-                tcp_mem_pages_max: self.tcp_mem,
-                conntrack_max: self.conntrack,
-                packets_per_s: self.packets.map(|packets| packets as f64),
-            },
+            host,
         }
     }
 }
+
+/// Whether a limit is one: some are set to the largest number there is.
+fn bounds(limit: &u64) -> bool {
+    *limit < 1 << 40
+}
+
+/// What the names of the gateway's reactor threads begin with; each has a descriptor table.
+const REACTOR: &str = "reactor-";
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ mod plateaus;
 use super::hold::{bad, exit_of};
 use crate::capacity::{Measured, answer};
 use crate::exit::Exit;
+use crate::probe::process::Process;
 use crate::result::Plan;
 use crate::run::{Common, Ended, Run};
 use crate::swarm::{Count, Protocol};
@@ -55,11 +56,11 @@ impl PlanCommand {
     /// # Errors
     /// When the kernel refuses something, the API cannot be reached, or a worker has failed.
     pub fn run(self) -> io::Result<(Run, Exit)> {
-        if self.common.server_pid.is_none() {
+        let Some(pid) = self.common.server_pid else {
             return Err(bad(
                 "plan needs --server-pid: it measures the server's memory and CPU".into()
             ));
-        }
+        };
         let spec = self.common.spec(Protocol::Gateway).map_err(bad)?;
         let mut run = Run::start("plan", &self.common, spec)?;
         let mut plan = Plan::default();
@@ -89,7 +90,7 @@ impl PlanCommand {
             Err(why) => run.result.notes.push(format!("CPU for each event: {why}")),
         }
         (measured.memory, measured.cpu, measured.knee) = (plan.memory, plan.cpu, plan.knee);
-        let questions = self.machines.questions()?;
+        let questions = self.machines.questions(Process { pid })?;
         plan.answers = questions.iter().map(|question| answer(&measured, question)).collect();
         run.result.plan = Some(plan);
         let exit = exit_of(&mut run, ended)?;

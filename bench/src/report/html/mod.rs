@@ -45,7 +45,7 @@ pub fn page(run: &RunResult) -> Result<String, String> {
                     (scenes::storm(run)?)
                     (scenes::hostile(run))
                     (plan::memory(run)?)
-                    (plan::load(run))
+                    (plan::load(run)?)
                     (sides::both(run)?)
                     (figures(run))
                     (provenance(run))

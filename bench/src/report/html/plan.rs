@@ -115,12 +115,44 @@ fn plateaus(
     }
 }
 
-pub(super) fn load(run: &RunResult) -> Markup {
-    let Some(plan) = &run.plan else { return html! {} };
+pub(super) fn load(run: &RunResult) -> Result<Markup, String> {
+    let Some(plan) = &run.plan else { return Ok(html! {}) };
     if plan.cpu.is_none() && plan.knee.is_none() && plan.scalability.is_none() {
-        return html! {};
+        return Ok(html! {});
     }
-    let mut rows: Vec<(&str, String)> = Vec::new();
+    let rows = costs(plan);
+    let rows: Vec<Markup> =
+        rows.iter().map(|(name, value)| html! { tr { td { (name) } td.n { (value) } } }).collect();
+    Ok(html! {
+        section {
+            h2 { "CPU and load" }
+            (table(&[], &rows))
+            (figure(&scalability(plan), &html! {})?)
+        }
+    })
+}
+
+/// What was measured with few messages in flight, and the law through it as far as it foretells.
+fn scalability(plan: &Plan) -> Plot {
+    let points = plan.throughputs.iter().map(|at| (at.in_flight, at.per_s)).collect();
+    let law = plan.scalability.map(|law| {
+        let doublings = (2.0 * law.measured_to).max(1.0).log2();
+        let at = |step: u32| (doublings * f64::from(step) / 64.0).exp2();
+        (0..=64).map(|step| (at(step), law.at(at(step)))).collect()
+    });
+    Plot {
+        title: "Throughput over messages in flight.",
+        x: Axis { title: "messages in flight", unit: Unit::Count, scale: Scale::Log },
+        y: Axis { title: "answers a second", unit: Unit::Count, scale: Scale::Linear },
+        series: vec![
+            line("scalability law", Tone::Quiet, law.unwrap_or_default()),
+            Series { name: "measured", tone: Tone::First, mark: Mark::Dots, points },
+        ],
+    }
+}
+
+fn costs(plan: &Plan) -> Vec<(&'static str, String)> {
+    let mut rows: Vec<(&'static str, String)> = Vec::new();
     if let Some(cpu) = &plan.cpu {
         rows.extend([
             ("CPU for a second of an idle connection", micros(cpu.idle_second_us)),
@@ -158,9 +190,7 @@ pub(super) fn load(run: &RunResult) -> Markup {
             ("Its R²", format!("{:.4}", law.r_squared)),
         ]);
     }
-    let rows: Vec<Markup> =
-        rows.iter().map(|(name, value)| html! { tr { td { (name) } td.n { (value) } } }).collect();
-    html! { section { h2 { "CPU and load" } (table(&[], &rows)) } }
+    rows
 }
 
 fn micros(value: f64) -> String {
