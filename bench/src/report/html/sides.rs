@@ -36,7 +36,9 @@ pub(super) fn connections(run: &RunResult) -> Result<Markup, String> {
                 (grouped(c.opened)) " opened, " (grouped(c.lost)) " lost, " (grouped(c.failed))
                 " attempts failed."
                 @if c.logged_in > 0 {
-                    " " (grouped(c.logged_in)) " logged in within " (words::seconds(c.login_seconds)) "."
+                    " " (grouped(c.logged_in)) " logged in"
+                    @if c.login_seconds > 0.0 { " within " (words::seconds(c.login_seconds)) }
+                    "."
                 }
             }
             (figure(&plot, &html! {})?)

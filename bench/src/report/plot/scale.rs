@@ -155,9 +155,10 @@ impl Unit {
                 .unwrap_or_else(|| decimal(least)),
             Self::Bytes if least >= 1.0 => {
                 let unit = 1024_f64.powf(least.log(1024.0).floor());
-                // In a binary unit 500 is followed by 1,024, not by 1,000.
-                let step = decimal(least / unit);
-                unit * if step > 512.0 { 1024.0 } else { step }
+                // Some steps on, what was 512 KiB must be whole in the next unit too.
+                let steps = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 128.0, 256.0, 512.0];
+                let step = steps.into_iter().find(|step| *step >= least / unit - 1e-9);
+                unit * step.unwrap_or(1024.0)
             }
             Self::Nines => decimal(least).max(1.0),
             _ => decimal(least),
@@ -264,6 +265,12 @@ mod tests {
         for (scale, unit, least, most, expected) in cases {
             assert_eq!(labels(scale, unit, least, most, 5), expected, "{unit:?} {most}");
         }
+    }
+
+    #[test]
+    fn bytes_stay_whole_across_units() {
+        let span = Scale::Linear.span(Unit::Bytes, [0.0, 2.4 * 1_048_576.0].into_iter(), 5);
+        assert_eq!(span.labels(), ["0", "512 KiB", "1 MiB", "1.5 MiB", "2 MiB", "2.5 MiB"]);
     }
 
     #[test]
