@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use millgate::limits::MAIL_DEPTH_MAX;
 use millgate::link::{Mail, mailbox};
 use std::thread;
 use std::time::Duration;
@@ -14,7 +15,7 @@ const BURST: u32 = 1_000;
 fn one_thread(c: &mut Criterion) {
     let mut group = c.benchmark_group("mailbox");
     group.throughput(Throughput::Elements(1));
-    let (post, mailbox) = mailbox().unwrap();
+    let (post, mailbox) = mailbox(MAIL_DEPTH_MAX).unwrap();
     group.bench_function("send to a busy reactor, take", |b| {
         mailbox.wake_up();
         b.iter(|| {
@@ -36,7 +37,7 @@ fn one_thread(c: &mut Criterion) {
 fn two_threads(c: &mut Criterion) {
     let mut group = c.benchmark_group("mailbox");
     group.throughput(Throughput::Elements(BURST.into()));
-    let (post, mailbox) = mailbox().unwrap();
+    let (post, mailbox) = mailbox(MAIL_DEPTH_MAX).unwrap();
     // Takes until it is told to drain, as a reactor does.
     let reactor = thread::spawn(move || {
         loop {

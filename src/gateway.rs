@@ -2,17 +2,20 @@
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::control::{Control, Parts};
-use crate::host::{fd_table, kernel};
+use crate::control::{Base, Control, Door, Entry, Plane};
+use crate::host::{address, fd_table, kernel};
 use crate::hub::Hub;
-use crate::limits::{HTTP_CONNECTIONS_MAX, REACTORS_MAX};
-use crate::link::{Budget, Mailbox, Permits, Post, mailbox};
+use crate::id::NodeAddr;
+use crate::limits::{EVENTS_MAX, HTTP_CONNECTIONS_MAX, MAIL_DEPTH_MAX, REACTORS_MAX};
+use crate::link::{Budget, Event, Mailbox, Permits, Post, mailbox};
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use crate::reactor::{self, Settings, Setup, Shared};
+use core_affinity::CoreId;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
@@ -32,6 +35,14 @@ pub enum StartError {
     /// The HTTP listener could not be opened.
     #[error("cannot listen for HTTP on {address} (listen.http): {}", reason(.error))]
     Http {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The gRPC listener could not be opened.
+    #[error("cannot listen for other nodes on {address} (listen.grpc): {}", reason(.error))]
+    Grpc {
         /// Where.
         address: SocketAddr,
         /// Why not.
@@ -58,6 +69,7 @@ fn reason(error: &io::Error) -> String {
 #[derive(Debug)]
 pub struct Gateway {
     websocket_addr: SocketAddr,
+    grpc_addr: Option<SocketAddr>,
     stop_timeout: Duration,
     hub: Arc<Hub>,
     reactors: Vec<JoinHandle<()>>,
@@ -65,45 +77,36 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts everything: reactors first, so that their descriptor tables are
-    /// split off before the control plane opens anything. The metrics show how
-    /// many lines of the log were `dropped`.
+    /// Starts everything. In a cluster the node is registered before its clients
+    /// can come. The metrics show how many lines of the log were `dropped`.
     ///
     /// # Errors
     /// When a listener cannot be opened or the kernel refuses a thread or a descriptor.
     pub fn start(config: Config, dropped: DroppedLines) -> Result<Self, StartError> {
         let count = threads(&config);
-        let clock = Clock::start();
         let open_files_max = kernel::raise_open_files()?;
+        let boxes = Boxes::new(count, config.redis.is_some())?;
+        let (bells, pinned) = (boxes.bells(), pinned_cores(&config));
         let metrics = Metrics::new(count);
-        let (posts, mailboxes): (Vec<Post>, Vec<Mailbox>) =
-            (0..count).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
-        let bells = posts.iter().map(Post::bell).collect::<Vec<_>>();
-        let hub = Hub::new(&config, posts, Arc::clone(&metrics));
-        let pinned = if config.reactor.pin { core_affinity::get_core_ids() } else { None };
-        let pinned = pinned.unwrap_or_default();
-        let shared = Arc::new(Shared {
+        let hub = Hub::new(&config, boxes.posts, Arc::clone(&metrics));
+        let (events, news) = boxes.news.unzip();
+        let shared = Arc::new(shared(&config, &hub, metrics, events, pinned.len())?);
+        let base = Base {
             hub: Arc::clone(&hub),
-            metrics,
-            clock,
-            outboxes: Budget::new(share_of_memory(config.limits.outbox_total_bytes)?, count),
-            assemblies: Budget::new(share_of_memory(config.limits.assembly_total_bytes)?, count),
-            fanouts: match pinned.len() {
-                0 => Permits::floating(count, cores()),
-                cores => Permits::pinned(count, cores),
-            },
-            connections: AtomicUsize::new(0),
-            settings: Settings::new(&config),
-        });
-        let private = config.reactor.private_fd_table;
+            metrics: Arc::clone(&shared.metrics),
+            clock: shared.clock,
+        };
+        let mut plane = Plane::start(&config, base)?;
+        let grpc = news.map(|news| join(&config, &mut plane, news)).transpose()?;
         let listen = config.listen.websocket;
         let not_listening = |error| StartError::Listen { address: listen, error };
         if listen.port() != 0 {
             reactor::probe(listen).map_err(not_listening)?;
         }
+        let private = config.reactor.private_fd_table;
         let mut started = Started { hub: Arc::clone(&hub), reactors: Vec::new() };
         let mut address = listen;
-        for (index, mailbox) in mailboxes.into_iter().enumerate() {
+        for (index, mailbox) in boxes.mailboxes.into_iter().enumerate() {
             let setup = Setup {
                 index: u16::try_from(index).unwrap_or(u16::MAX),
                 core: (!pinned.is_empty()).then(|| pinned[index % pinned.len()]),
@@ -115,23 +118,15 @@ impl Gateway {
             };
             address = started.start(setup).map_err(not_listening)?;
         }
-        let control = start_control(&config, &shared, address, dropped)?;
+        let control = open(&config, plane, address, dropped)?;
         tracing::info!(
             websocket = %address, path = config.listen.path, http = %control.http_addr(),
             reactors = count, open_files_max, "listening"
         );
-        if !control.http_addr().ip().is_loopback() {
-            tracing::warn!(
-                http = %control.http_addr(),
-                "the HTTP API has no key: whoever reaches this address can send to every user"
-            );
-        }
-        if config.redis.is_some() {
-            tracing::warn!("[redis] is set, but this version serves a single node: it is not used");
-        }
+        warn_of_open_doors(&config, control.http_addr(), grpc);
         let reactors = std::mem::take(&mut started.reactors);
         let stop_timeout = config.stop.timeout;
-        Ok(Self { websocket_addr: address, stop_timeout, hub, reactors, control })
+        Ok(Self { websocket_addr: address, grpc_addr: grpc, stop_timeout, hub, reactors, control })
     }
 
     /// Where WebSocket clients are listened for; the port is never 0.
@@ -146,40 +141,134 @@ impl Gateway {
         self.control.http_addr()
     }
 
+    /// Where other nodes are listened for, in a cluster; the port is never 0.
+    #[must_use]
+    pub fn grpc_addr(&self) -> Option<SocketAddr> {
+        self.grpc_addr
+    }
+
     /// Ends in good order: no new clients, close 1012 to everybody at a pace
     /// that fits into `stop.timeout`, then the control plane.
-    pub fn stop(self) {
+    pub fn stop(mut self) {
         tracing::info!(users = self.hub.directory.users(), "stopping");
         self.hub.announcer.silence();
+        self.control.leave(self.stop_timeout);
         drain(&self.hub, self.reactors, self.stop_timeout);
         self.control.stop();
         tracing::info!("stopped");
     }
 }
 
-/// Opens the HTTP listener and starts what is behind it.
-fn start_control(
+/// The boxes of all reactors, and in a cluster the one for their news. They are
+/// made before any descriptor table is split off: every thread must hold every bell.
+struct Boxes {
+    posts: Vec<Post>,
+    mailboxes: Vec<Mailbox>,
+    news: Option<(Post<Event>, Mailbox<Event>)>,
+}
+
+impl Boxes {
+    fn new(count: usize, in_cluster: bool) -> io::Result<Self> {
+        let boxes = (0..count).map(|_| mailbox(MAIL_DEPTH_MAX)).collect::<io::Result<Vec<_>>>()?;
+        let (posts, mailboxes) = boxes.into_iter().unzip();
+        let news = in_cluster.then(|| mailbox(EVENTS_MAX)).transpose()?;
+        Ok(Self { posts, mailboxes, news })
+    }
+
+    fn bells(&self) -> Vec<RawFd> {
+        let news = self.news.iter().map(|(post, _)| post.bell());
+        self.posts.iter().map(Post::bell).chain(news).collect()
+    }
+}
+
+/// What all reactors work on.
+fn shared(
     config: &Config,
-    shared: &Shared,
+    hub: &Arc<Hub>,
+    metrics: Arc<Metrics>,
+    events: Option<Post<Event>>,
+    pinned: usize,
+) -> io::Result<Shared> {
+    let count = metrics.reactors.len();
+    Ok(Shared {
+        hub: Arc::clone(hub),
+        metrics,
+        clock: Clock::start(),
+        events,
+        outboxes: Budget::new(share_of_memory(config.limits.outbox_total_bytes)?, count),
+        assemblies: Budget::new(share_of_memory(config.limits.assembly_total_bytes)?, count),
+        fanouts: match pinned {
+            0 => Permits::floating(count, cores()),
+            cores => Permits::pinned(count, cores),
+        },
+        connections: AtomicUsize::new(0),
+        settings: Settings::new(config),
+    })
+}
+
+/// Opens the gRPC listener and joins the cluster; returns where it listens.
+fn join(
+    config: &Config,
+    plane: &mut Plane,
+    news: Mailbox<Event>,
+) -> Result<SocketAddr, StartError> {
+    let address = config.listen.grpc;
+    let grpc = listen_tcp(address).map_err(|error| StartError::Grpc { address, error })?;
+    let bound = grpc.local_addr()?;
+    let own = match config.cluster.advertise.as_str() {
+        "" => SocketAddr::new(reachable(bound), bound.port()).to_string(),
+        given => given.to_owned(),
+    };
+    let own = NodeAddr::parse(&own).ok_or_else(|| io::Error::other("no address to advertise"))?;
+    plane.join(config, Entry { grpc, own, news })?;
+    Ok(bound)
+}
+
+/// The address that others reach a listener at.
+fn reachable(bound: SocketAddr) -> IpAddr {
+    if !bound.ip().is_unspecified() {
+        return bound.ip();
+    }
+    address::first().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// Opens the HTTP listener and starts what is behind it.
+fn open(
+    config: &Config,
+    plane: Plane,
     websocket_addr: SocketAddr,
     dropped: DroppedLines,
 ) -> Result<Control, StartError> {
     let address = config.listen.http;
-    let http = listen_http(address).map_err(|error| StartError::Http { address, error })?;
-    let parts = Parts {
-        hub: Arc::clone(&shared.hub),
-        metrics: Arc::clone(&shared.metrics),
-        clock: shared.clock,
-        websocket_addr,
-        dropped,
-        http,
-    };
-    Ok(Control::start(config, parts)?)
+    let http = listen_tcp(address).map_err(|error| StartError::Http { address, error })?;
+    Ok(plane.open(config, Door { websocket_addr, dropped, http })?)
+}
+
+fn warn_of_open_doors(config: &Config, http: SocketAddr, grpc: Option<SocketAddr>) {
+    if !http.ip().is_loopback() {
+        tracing::warn!(
+            %http,
+            "the HTTP API has no key: whoever reaches this address can send to every user"
+        );
+    }
+    if let Some(grpc) = grpc.filter(|grpc| !grpc.ip().is_loopback())
+        && !config.cluster.is_guarded()
+    {
+        tracing::warn!(
+            %grpc,
+            "gRPC has neither token nor TLS: whoever reaches this address can send to every user"
+        );
+    }
+}
+
+fn pinned_cores(config: &Config) -> Vec<CoreId> {
+    let cores = if config.reactor.pin { core_affinity::get_core_ids() } else { None };
+    cores.unwrap_or_default()
 }
 
 /// With room for all connections that are served at once: the standard
 /// library asks for less, and a burst of callers would wait for SYN retries.
-fn listen_http(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

@@ -36,6 +36,45 @@ impl fmt::Display for UserKey {
     }
 }
 
+/// Where a node's gRPC is reached: `ip:port`, as nodes of the reference write it
+/// into Redis. It names the node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeAddr(CompactString);
+
+impl NodeAddr {
+    /// Takes what a registration says; `None` if that is not `host:port`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let is_host = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic());
+        (is_host && port.parse::<u16>().is_ok_and(|port| port > 0)).then(|| Self(text.into()))
+    }
+
+    /// `ip:port`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.rsplit_once(':').map_or("", |(host, _)| host)
+    }
+
+    /// The part behind the last colon.
+    #[must_use]
+    pub fn port(&self) -> &str {
+        self.0.rsplit_once(':').map_or("", |(_, port)| port)
+    }
+}
+
+impl fmt::Display for NodeAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The address of a connection: it carries its own way home.
 ///
 /// A slot is used again after its connection has gone, so an address is only

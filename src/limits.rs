@@ -21,6 +21,13 @@ pub const RECEIVE_BUFFER_BYTES: usize = 65_536 + 4_096;
 /// have 160 ms to look; beyond that the sender is told.
 pub const MAIL_DEPTH_MAX: usize = 4_096;
 
+/// News that wait for the control plane of a node in a cluster, 64 bytes each. At
+/// 20,000 logins a second it may lag by three seconds; what is lost then heals.
+pub const EVENTS_MAX: usize = 65_536;
+
+/// News passed on before other tasks get their turn.
+pub const EVENTS_PER_STRETCH: usize = 1_024;
+
 /// Sockets accepted in one turn: about 2 ms of work, so that a storm of
 /// reconnects leaves room for those who are connected.
 pub const ACCEPTS_PER_TURN: usize = 128;
@@ -28,15 +35,18 @@ pub const ACCEPTS_PER_TURN: usize = 128;
 /// Orders taken from the mailbox in one turn.
 pub const MAIL_PER_TURN: usize = 1_024;
 
-/// Connections written to by fan-outs in one turn: 256 sends of 4 to 8 µs are 1 to 2 ms.
-pub const FANOUT_PER_TURN: usize = 256;
+/// Connections written to by fan-outs in one turn: sends of 4 to 8 µs, 4 to 8 ms
+/// at most. No fewer than a room that hears of each arrival has by default: its
+/// waves end within their turn, so that who logs in next is not told of who came before.
+pub const FANOUT_PER_TURN: usize = 1_024;
 
 /// Turns of a broadcast after which a reactor hands its permit on if others wait.
-pub const FANOUT_TURNS_PER_PERMIT: u32 = 4;
+pub const FANOUT_TURNS_PER_PERMIT: u32 = 2;
 
 /// A broadcast to so few members of a reactor needs no permit: waiting for one
-/// would take longer than writing to them.
-pub const FANOUT_WITHOUT_PERMIT: usize = 64;
+/// would take longer than writing to them. A room that hears of each arrival
+/// has no more on each of eight reactors, by default.
+pub const FANOUT_WITHOUT_PERMIT: usize = 128;
 
 /// Frames that one pass over an app's members carries to each of them.
 /// Stays far below `IOV_MAX` (1,024).
@@ -123,3 +133,82 @@ pub const REACTORS_MAX: usize = 1_024;
 
 /// Connections of one reactor, whatever the descriptors allow.
 pub const CONNECTIONS_PER_REACTOR_MAX: usize = 1 << 22;
+
+/// Users whose record waits to be written: an outage of 13 s at 20,000 logins a
+/// second. At some 150 bytes each they stay near 40 MiB. What does not fit is
+/// swept up later, or runs out in Redis.
+pub const PRESENCE_WAITING_MAX: usize = 262_144;
+
+/// Commands in one pipeline to Redis: some 100 KiB, 5 ms of its time.
+pub const PRESENCE_BATCH: usize = 512;
+
+/// Pipelines under way at once: enough to keep Redis busy over a round trip of
+/// some milliseconds, few enough to stay far below `redis.timeout`.
+pub const PRESENCE_BATCHES: usize = 4;
+
+/// Records renewed in a second when everything has to be told again: half of what
+/// one Redis carries, so that lookups and logins go on.
+pub const SWEEP_USERS_PER_SECOND_MAX: usize = 50_000;
+
+/// Users of other nodes whose place is remembered, at some 150 bytes each.
+pub const LOCATED_MAX: usize = 100_000;
+
+/// Nodes of a registration that are looked at; what somebody else writes there is no bound.
+pub const NODES_MAX: usize = 4_096;
+
+/// gRPC connections of other nodes at once: some for each of 100 nodes, since
+/// nodes of gowebsocket open one a call. Further ones wait in the accept queue.
+pub const GRPC_CONNECTIONS_MAX: usize = 512;
+
+/// Calls at once on one of them.
+pub const GRPC_STREAMS_MAX: u32 = 128;
+
+/// Largest message of a call to this node.
+pub const GRPC_MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of one call under way and not yet read: some batches.
+pub const GRPC_STREAM_WINDOW_BYTES: u32 = 1 << 20;
+
+/// The same of all calls of a connection.
+pub const GRPC_CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
+
+/// Largest head of a call.
+pub const GRPC_HEAD_BYTES_MAX: u32 = 16_384;
+
+/// How long a call may take, up to its answer or the beginning of it. Callers give up after one second.
+pub const GRPC_CALL_SECONDS_MAX: u64 = 5;
+
+/// Names in one answer to `GetUserList`, which has no pages: some 20 MB.
+pub const GRPC_LIST_NAMES_MAX: usize = 1_000_000;
+
+/// How many of these are made at once.
+pub const GRPC_LISTS_AT_ONCE: usize = 2;
+
+/// Items in a batch that a node takes from another.
+pub const RELAY_BATCH_ITEMS_MAX: usize = 1_024;
+
+/// Items in a batch that it sends: half of that, so that a batch is on its way
+/// while the next is filled.
+pub const RELAY_BATCH_ITEMS: usize = 512;
+
+/// A batch is full when it has so many bytes: far below the largest message of a call.
+pub const RELAY_BATCH_BYTES: usize = 512 << 10;
+
+/// Largest single message that is sent to another node; with a full batch it
+/// stays below [`GRPC_MESSAGE_BYTES_MAX`].
+pub const RELAY_PUSH_BYTES_MAX: usize = 3 << 20;
+
+/// Names in a page of a list that a node sends to another.
+pub const RELAY_LIST_PAGE_MAX: usize = 1_000;
+
+/// Messages to one peer that are not acknowledged: at 100,000 a second 80 ms.
+pub const PEER_ITEMS_MAX: usize = 8_192;
+
+/// Bytes of them.
+pub const PEER_BYTES_MAX: usize = 64 << 20;
+
+/// Calls at once to a node of gowebsocket, which has no batches.
+pub const PEER_CALLS_MAX: usize = 64;
+
+/// Largest answer of a peer: a list of [`GRPC_LIST_NAMES_MAX`] names.
+pub const PEER_ANSWER_BYTES_MAX: usize = 32 << 20;

@@ -181,6 +181,8 @@ pub struct ReactorStats {
     pub undeliverable: Tally,
     /// Passes over an app's members.
     pub fanout_waves: Tally,
+    /// The last canary that arrived.
+    pub canary: Tally,
     /// How the loop keeps up.
     pub pace: Pace,
 }
@@ -201,6 +203,54 @@ pub struct SharedStats {
     pub fanout_refused: AtomicU64,
     /// Digests sent for rooms too large for exact announcements.
     pub digests: AtomicU64,
+    /// News for the cluster that the control plane was too slow for.
+    pub events_lost: AtomicU64,
+}
+
+/// What a node of a cluster does in Redis; many writers, off the hot paths.
+#[derive(Debug, Default)]
+pub struct ClusterStats {
+    /// Commands that failed or were not answered in time, and failed attempts to connect.
+    pub redis_errors: AtomicU64,
+    /// Connections to Redis that replaced an earlier one.
+    pub redis_reconnects: AtomicU64,
+    /// Records that were told again after something was lost.
+    pub swept: AtomicU64,
+    /// Records that were renewed.
+    pub renewals: AtomicU64,
+    /// Users that another node claims too.
+    pub conflicts: AtomicU64,
+    /// Such users whom nobody had time for; the next renewal finds them again.
+    pub conflicts_dropped: AtomicU64,
+    /// Logins that no room was left for; a sweep makes up for them.
+    pub arrivals_dropped: AtomicU64,
+    /// Logouts that no room was left for; their records run out.
+    pub departures_dropped: AtomicU64,
+    /// Users whose record waits to be written.
+    pub presence_waiting: AtomicU64,
+    /// Age of the oldest login or logout that is not in Redis yet, in milliseconds.
+    pub presence_lag_ms: AtomicU64,
+}
+
+/// Messages between nodes.
+#[derive(Debug, Default)]
+pub struct PeerStats {
+    /// Messages to peers that were acknowledged, whatever became of them there.
+    pub sent: AtomicU64,
+    /// Messages that were not even queued: too many wait for that peer.
+    pub refused: AtomicU64,
+    /// Messages without an answer: the peer was down, silent, or lost.
+    pub failed: AtomicU64,
+    /// Connections to peers that came about.
+    pub connects: AtomicU64,
+    /// Connections to peers that broke.
+    pub breaks: AtomicU64,
+    /// Messages from peers.
+    pub received: AtomicU64,
+    /// Messages from peers with an unknown app, a bad name, or too large.
+    pub invalid: AtomicU64,
+    /// Calls with a wrong token, or none.
+    pub unauthenticated: AtomicU64,
 }
 
 /// All blocks of the node.
@@ -210,6 +260,10 @@ pub struct Metrics {
     pub reactors: Box<[CachePadded<ReactorStats>]>,
     /// What all share.
     pub shared: SharedStats,
+    /// What only a node of a cluster counts.
+    pub cluster: ClusterStats,
+    /// Messages between nodes.
+    pub peers: PeerStats,
 }
 
 impl Metrics {
@@ -217,7 +271,12 @@ impl Metrics {
     #[must_use]
     pub fn new(reactors: usize) -> Arc<Self> {
         let reactors = (0..reactors).map(|_| CachePadded::default()).collect();
-        Arc::new(Self { reactors, shared: SharedStats::default() })
+        Arc::new(Self {
+            reactors,
+            shared: SharedStats::default(),
+            cluster: ClusterStats::default(),
+            peers: PeerStats::default(),
+        })
     }
 
     /// The sum of one number over all reactors.

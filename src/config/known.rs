@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// Values of these keys are never repeated in a message.
-const SECRET_KEYS: [&str; 1] = ["redis.password"];
+const SECRET_KEYS: [&str; 3] = ["redis.password", "redis.sentinel_password", "cluster.token"];
 
 /// Every key with its default, taken from the configuration itself so that
 /// there is no second list to keep.

@@ -2,6 +2,7 @@
 //!
 //! `config/millgate.toml` is the same list for people; a test holds the two together.
 
+mod cluster;
 mod draft;
 mod known;
 mod load;
@@ -10,6 +11,7 @@ mod reference;
 mod secret;
 mod validate;
 
+pub use cluster::{Cluster, Redis, RedisMode};
 pub use draft::ConfigError;
 pub use load::Loaded;
 pub use secret::Secret;
@@ -49,6 +51,8 @@ pub struct Config {
     pub log: Log,
     /// How the node ends.
     pub stop: Stop,
+    /// How nodes reach and trust each other.
+    pub cluster: Cluster,
     /// The cluster's Redis; absent means a node complete by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<Redis>,
@@ -64,7 +68,7 @@ pub struct Listen {
     pub path: String,
     /// HTTP API, pages and metrics.
     pub http: SocketAddr,
-    /// gRPC for other nodes; used once the node is in a cluster.
+    /// gRPC for other nodes, with `[redis]` only; port 0 lets the kernel choose.
     pub grpc: SocketAddr,
 }
 
@@ -225,22 +229,6 @@ pub struct Stop {
     pub timeout: Duration,
 }
 
-/// The cluster's Redis.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Redis {
-    /// `host:port`.
-    pub addr: String,
-    /// Empty means none.
-    pub password: Secret,
-    /// Database number.
-    pub db: u32,
-    /// Kept for files of the reference; one multiplexed connection a use needs no pool.
-    pub pool_size: u32,
-    /// Kept for files of the reference.
-    pub min_idle_conns: u32,
-}
-
 impl Default for Listen {
     fn default() -> Self {
         Self {
@@ -319,17 +307,5 @@ impl Default for Log {
 impl Default for Stop {
     fn default() -> Self {
         Self { timeout: Duration::from_secs(10) }
-    }
-}
-
-impl Default for Redis {
-    fn default() -> Self {
-        Self {
-            addr: "127.0.0.1:6379".into(),
-            password: Secret::default(),
-            db: 0,
-            pool_size: 10,
-            min_idle_conns: 0,
-        }
     }
 }

@@ -1,10 +1,11 @@
 //! The bounds that types do not express.
 
 use super::origin::is_origin;
-use super::{Config, Redis};
+use super::{Cluster, Config, Redis, RedisMode};
 use crate::limits::{REACTORS_MAX, RECEIVE_BUFFER_BYTES};
 use std::collections::HashSet;
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
@@ -25,6 +26,7 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
     check.limits(config);
     check.page(config);
     check.log_level(&config.log.level);
+    check.cluster(config);
     if let Some(redis) = &config.redis {
         check.redis(redis);
     }
@@ -174,12 +176,43 @@ impl Check {
         }
     }
 
+    fn cluster(&mut self, config: &Config) {
+        let Cluster { advertise, tls_cert, tls_key, tls_ca, .. } = &config.cluster;
+        if !advertise.is_empty() && advertise.parse::<SocketAddr>().is_err() {
+            self.say("cluster.advertise", format!("is {advertise:?}, must be ip:port"));
+        }
+        let files = [tls_cert, tls_key, tls_ca].map(|file| !file.as_os_str().is_empty());
+        if files.contains(&true) && files.contains(&false) {
+            self.say("cluster.tls_cert", "needs tls_key and tls_ca, and they need it");
+        }
+        let grpc = config.listen.grpc;
+        let is_open = config.cluster.is_guarded() || config.cluster.trust_network;
+        if config.redis.is_some() && !grpc.ip().is_loopback() && !is_open {
+            self.say(
+                "listen.grpc",
+                format!(
+                    "is {grpc}, where strangers could send to every user: set cluster.token or \
+                     cluster.tls_cert, or cluster.trust_network beside nodes of gowebsocket"
+                ),
+            );
+        }
+    }
+
     fn redis(&mut self, redis: &Redis) {
         let addr = &redis.addr;
-        let port = addr.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-        if port.is_none_or(|port| port.parse::<u16>().is_err()) {
+        let is_place = |place: &str| {
+            let port = place.trim().rsplit_once(':').filter(|(host, _)| !host.is_empty());
+            port.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+        };
+        if !addr.split(',').all(is_place) {
             self.say("redis.addr", format!("is {addr:?}, must be host:port"));
+        } else if redis.mode == RedisMode::Standalone && addr.contains(',') {
+            self.say("redis.addr", "has several addresses, which needs redis.mode");
         }
+        if redis.mode == RedisMode::Cluster && redis.db != 0 {
+            self.say("redis.db", format!("is {}, a Redis Cluster has 0 alone", redis.db));
+        }
+        self.duration("redis.timeout", redis.timeout, REDIS_TIMEOUT_MIN);
     }
 }
 
@@ -206,6 +239,9 @@ const _: () = assert!(HANDSHAKE_BYTES_MAX + 4_096 <= RECEIVE_BUFFER_BYTES);
 
 /// The length is kept in a byte.
 const USER_ID_BYTES_MAX: usize = 255;
+
+/// Below it a busy but healthy server would count as gone.
+const REDIS_TIMEOUT_MIN: Duration = Duration::from_millis(10);
 
 /// Room for a few replies, or a client is closed at its first hiccup.
 const OUTBOX_BYTES_MIN: usize = 4_096;

@@ -3,10 +3,10 @@
 //! Invariant: this is the only place that may ever send a message on to
 //! another node; what comes from another node never gets here.
 
+use super::cluster::{Cluster, Located, Outcome};
+use super::push::Push;
 use crate::clock::Clock;
-use crate::command::push;
 use crate::config::Config;
-use crate::envelope::{Envelope, Frame};
 use crate::hub::{Delivered, Hub, Seen};
 use crate::id::{AppId, UserId};
 use crate::link::{Fanout, Refused};
@@ -19,6 +19,7 @@ pub(super) struct Delivery {
     seen: Seen,
     clock: Clock,
     frame_bytes_max: usize,
+    cluster: Option<Arc<Cluster>>,
 }
 
 /// A message as the API got it.
@@ -42,39 +43,63 @@ pub(super) enum Sent {
     Offline,
     /// Nobody got it; says why.
     Failed(&'static str),
-    /// Some reactors were overloaded: not everybody got it, and a second try
-    /// would reach the others twice.
-    Partly,
+    /// Not everybody got it, and a second try would reach the others twice; says why.
+    Partly(&'static str),
 }
 
 impl Delivery {
-    pub(super) fn new(config: &Config, hub: Arc<Hub>, clock: Clock) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        hub: Arc<Hub>,
+        clock: Clock,
+        cluster: Option<Arc<Cluster>>,
+    ) -> Self {
         let seen = Seen::new(config.dedup.window, config.dedup.entries_max);
         let frame_bytes_max = config.limits.outbox_bytes;
-        Self { hub, seen, clock, frame_bytes_max }
+        Self { hub, seen, clock, frame_bytes_max, cluster }
     }
 
     /// Sends to one user of one app.
-    pub(super) fn to_user(&self, message: Message<'_>) -> Sent {
-        self.once(message, |frame| {
+    pub(super) async fn to_user(&self, message: Message<'_>) -> Sent {
+        if !self.is_new(message.msg_id).await {
+            return Sent::Duplicate;
+        }
+        let push = message.push();
+        let frame = push.encode();
+        let sent = if frame.len() > self.frame_bytes_max {
+            Sent::Failed(TOO_LARGE)
+        } else {
             match self.hub.router.deliver(message.app, message.user, frame) {
                 Delivered::Sent => Sent::Yes,
-                Delivered::Offline => Sent::Offline,
+                Delivered::Offline => self.elsewhere(push).await,
                 Delivered::Refused => Sent::Failed(BUSY),
             }
-        })
+        };
+        self.settle(message.msg_id, sent).await
     }
 
     /// Sends to every user of an app but the sender.
-    pub(super) fn to_all(&self, message: Message<'_>) -> Sent {
-        self.once(message, |frame| {
-            let except = UserId::from(message.user);
-            let fanout = Fanout { app: message.app, except, frame, announcement: None };
-            match self.hub.router.fan_out(fanout) {
-                Ok(()) => Sent::Yes,
-                Err(Refused) => Sent::Partly,
-            }
-        })
+    pub(super) async fn to_all(&self, message: Message<'_>) -> Sent {
+        if !self.is_new(message.msg_id).await {
+            return Sent::Duplicate;
+        }
+        let push = message.push();
+        let frame = push.encode();
+        if frame.len() > self.frame_bytes_max {
+            return self.settle(message.msg_id, Sent::Failed(TOO_LARGE)).await;
+        }
+        let except = UserId::from(message.user);
+        let fanout = Fanout { app: message.app, except, frame, announcement: None };
+        let here = self.hub.router.fan_out(fanout);
+        let missed = match &self.cluster {
+            Some(cluster) => cluster.send_all(push).await,
+            None => 0,
+        };
+        match here {
+            Err(Refused) => Sent::Partly(BUSY_PARTLY),
+            Ok(()) if missed > 0 => Sent::Partly(NODES_MISSED),
+            Ok(()) => Sent::Yes,
+        }
     }
 
     /// How many message ids are remembered.
@@ -82,26 +107,67 @@ impl Delivery {
         self.seen.len()
     }
 
-    /// Sends what was not sent before and is not too large. What failed may be
-    /// tried again under the same msgID.
-    fn once(&self, message: Message<'_>, send: impl FnOnce(Frame) -> Sent) -> Sent {
-        if !self.seen.is_new(message.msg_id, self.clock.now()) {
-            return Sent::Duplicate;
+    /// Finds the node that a user is on and sends the message there. Where it
+    /// was found may be out of date: then it is looked up once more.
+    async fn elsewhere(&self, push: Push) -> Sent {
+        let Some(cluster) = &self.cluster else { return Sent::Offline };
+        for _ in 0..2 {
+            let node = match cluster.locate(push.app, &push.user).await {
+                Located::At(node) => node,
+                Located::Nowhere => return Sent::Offline,
+                Located::Unknown => return Sent::Failed(CANNOT_LOCATE),
+            };
+            match cluster.send(&node, push.clone()).await {
+                Ok(Outcome::Sent) => return Sent::Yes,
+                Ok(Outcome::Refused) => return Sent::Failed(BUSY_THERE),
+                Ok(Outcome::Invalid) => return Sent::Failed(NOT_TAKEN),
+                Ok(Outcome::Offline) => cluster.forget_location(push.app, &push.user),
+                Err(_) => return Sent::Failed(UNREACHABLE),
+            }
         }
-        let frame = encode(message);
-        let sent =
-            if frame.len() > self.frame_bytes_max { Sent::Failed(TOO_LARGE) } else { send(frame) };
-        if matches!(sent, Sent::Failed(_)) {
-            self.seen.forget(message.msg_id);
+        Sent::Offline
+    }
+
+    /// Whether a msgID was not used before, anywhere in the cluster as far as Redis can be asked.
+    async fn is_new(&self, msg_id: &str) -> bool {
+        if !self.seen.is_new(msg_id, self.clock.now()) {
+            return false;
+        }
+        match &self.cluster {
+            Some(cluster) if !msg_id.is_empty() => cluster.first_seen(msg_id).await.unwrap_or(true),
+            _ => true,
+        }
+    }
+
+    /// What failed may be tried again under the same msgID.
+    async fn settle(&self, msg_id: &str, sent: Sent) -> Sent {
+        if matches!(sent, Sent::Failed(_)) && !msg_id.is_empty() {
+            self.seen.forget(msg_id);
+            if let Some(cluster) = &self.cluster {
+                cluster.forget_seen(msg_id).await;
+            }
         }
         sent
     }
 }
 
-fn encode(message: Message<'_>) -> Frame {
-    let Message { user, msg_id, text, .. } = message;
-    push::envelope(&Envelope { seq: msg_id, cmd: "msg", msg: text, from: user })
+impl Message<'_> {
+    fn push(&self) -> Push {
+        Push {
+            app: self.app,
+            user: self.user.into(),
+            seq: self.msg_id.to_owned(),
+            cmd: "msg".to_owned(),
+            msg: self.text.to_owned(),
+        }
+    }
 }
 
 const TOO_LARGE: &str = "the message is larger than limits.outbox_bytes";
 const BUSY: &str = "the node is overloaded, try again";
+const BUSY_THERE: &str = "the node of this user is overloaded, try again";
+const BUSY_PARTLY: &str = "the node is overloaded, not everybody got the message";
+const NODES_MISSED: &str = "not every node could be reached, not everybody got the message";
+const CANNOT_LOCATE: &str = "the user is not on this node, and Redis cannot say where else";
+const NOT_TAKEN: &str = "the node of this user takes no such message";
+const UNREACHABLE: &str = "the node of this user cannot be reached";

@@ -3,15 +3,24 @@
 //! Invariant: nothing here waits for a reactor. It reads the directory and
 //! the counters, and posts orders; a full mailbox is an error, not a wait.
 
+mod cluster;
 mod delivery;
+mod grpc;
 mod http;
+mod proto;
+mod push;
+mod ready;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::{Digests, Hub};
+use crate::id::NodeAddr;
+use crate::link::{Event, Mailbox};
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
+use cluster::{Cluster, Joining};
 use delivery::Delivery;
+use ready::Readiness;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -20,15 +29,31 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What the control plane is made of.
-#[derive(Debug)]
-pub struct Parts {
+/// What both parts of the control plane work on.
+#[derive(Clone, Debug)]
+pub struct Base {
     /// Who is where.
     pub hub: Arc<Hub>,
     /// The reactors' counters.
     pub metrics: Arc<Metrics>,
     /// The node's time.
     pub clock: Clock,
+}
+
+/// What a node needs to join a cluster.
+#[derive(Debug)]
+pub struct Entry {
+    /// An open listener for gRPC.
+    pub grpc: TcpListener,
+    /// Where other nodes reach it.
+    pub own: NodeAddr,
+    /// What the reactors tell.
+    pub news: Mailbox<Event>,
+}
+
+/// What is served to users and operators.
+#[derive(Debug)]
+pub struct Door {
     /// Where clients are listened for.
     pub websocket_addr: SocketAddr,
     /// The log's lost lines.
@@ -37,66 +62,128 @@ pub struct Parts {
     pub http: TcpListener,
 }
 
+/// The control plane before it serves anybody.
+#[derive(Debug)]
+pub struct Plane {
+    runtime: Runtime,
+    base: Base,
+    ending: watch::Sender<bool>,
+    cluster: Option<Arc<Cluster>>,
+}
+
 /// The running control plane.
 #[derive(Debug)]
 pub struct Control {
-    runtime: Runtime,
+    plane: Plane,
     http_addr: SocketAddr,
-    ending: watch::Sender<bool>,
+    readiness: Arc<Readiness>,
     http: JoinHandle<()>,
+    /// Writes off the users of this node, once it has left.
+    farewell: Option<JoinHandle<()>>,
 }
 
-impl Control {
-    /// Starts the runtime, the HTTP server and the digests.
+impl Plane {
+    /// Starts the runtime.
     ///
     /// # Errors
     /// When the kernel refuses a thread or a descriptor.
-    pub fn start(config: &Config, parts: Parts) -> io::Result<Self> {
+    pub fn start(config: &Config, base: Base) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(config.control.threads)
             .thread_name("control")
             .enable_all()
             .build()?;
-        let _inside = runtime.enter();
-        let http_addr = parts.http.local_addr()?;
-        parts.http.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(parts.http)?;
-        let (ending, ended) = watch::channel(false);
-        let digests = Digests::new(config.announce.digests_per_second);
-        runtime.spawn(send_digests(Arc::clone(&parts.hub), parts.clock, digests));
-        let delivery = Delivery::new(config, Arc::clone(&parts.hub), parts.clock);
-        let site = http::Site {
-            config: config.clone(),
-            hub: parts.hub,
-            metrics: parts.metrics,
-            delivery,
-            clock: parts.clock,
-            websocket_addr: parts.websocket_addr,
-            dropped: parts.dropped,
-        };
-        let http = runtime.spawn(http::serve(listener, site, ended));
-        Ok(Self { runtime, http_addr, ending, http })
+        let (ending, _) = watch::channel(false);
+        Ok(Self { runtime, base, ending, cluster: None })
     }
 
+    /// Joins the cluster: other nodes know of this one when it returns, unless
+    /// Redis is away.
+    ///
+    /// # Errors
+    /// When a file of the configuration cannot be read, or the kernel refuses a descriptor.
+    pub fn join(&mut self, config: &Config, entry: Entry) -> io::Result<()> {
+        let Entry { grpc, own, news } = entry;
+        grpc.set_nonblocking(true)?;
+        let base = self.base.clone();
+        let ended = self.ending.subscribe();
+        let cluster = self.runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(grpc)?;
+            let joining = Joining { config, own, base, news };
+            Cluster::join(joining, listener, ended).await
+        })?;
+        self.cluster = Some(cluster);
+        Ok(())
+    }
+
+    /// Serves HTTP, and sends digests.
+    ///
+    /// # Errors
+    /// When the kernel refuses a descriptor.
+    pub fn open(self, config: &Config, door: Door) -> io::Result<Control> {
+        let _inside = self.runtime.enter();
+        let http_addr = door.http.local_addr()?;
+        door.http.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(door.http)?;
+        let Base { hub, metrics, clock } = self.base.clone();
+        let digests = Digests::new(config.announce.digests_per_second);
+        self.runtime.spawn(send_digests(Arc::clone(&hub), clock, digests));
+        let readiness = Arc::new(Readiness::default());
+        let watching =
+            ready::watch(Arc::clone(&readiness), self.base.clone(), self.cluster.clone());
+        self.runtime.spawn(watching);
+        let site = http::Site {
+            config: config.clone(),
+            delivery: Delivery::new(config, Arc::clone(&hub), clock, self.cluster.clone()),
+            hub,
+            metrics,
+            clock,
+            cluster: self.cluster.clone(),
+            readiness: Arc::clone(&readiness),
+            websocket_addr: door.websocket_addr,
+            dropped: door.dropped,
+        };
+        let http = self.runtime.spawn(http::serve(listener, site, self.ending.subscribe()));
+        Ok(Control { plane: self, http_addr, readiness, http, farewell: None })
+    }
+}
+
+impl Control {
     /// Where the HTTP API listens.
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.http_addr
     }
 
-    /// Lets requests under way finish for a moment, then ends.
+    /// From here on no messages come from elsewhere, and who is here is written
+    /// off, while the reactors close them within `limit`.
+    pub fn leave(&mut self, limit: Duration) {
+        self.readiness.stop();
+        let Some(cluster) = self.plane.cluster.clone() else { return };
+        self.plane.runtime.block_on(cluster.leave());
+        let farewell = async move { cluster.write_off_all(limit + FAREWELL_GRACE).await };
+        self.farewell = Some(self.plane.runtime.spawn(farewell));
+    }
+
+    /// Lets what is under way finish for a moment, then ends.
     pub fn stop(self) {
+        let Self { plane, http, farewell, .. } = self;
+        if let Some(farewell) = farewell {
+            // It has a limit of its own.
+            let _written = plane.runtime.block_on(farewell);
+        }
         // Nobody is left to be told if the server has ended already.
-        let _told = self.ending.send(true);
-        let http = self.http;
-        let waited =
-            self.runtime.block_on(async move { tokio::time::timeout(HTTP_GRACE, http).await });
+        let _told = plane.ending.send(true);
+        let waited = plane.runtime.block_on(async { tokio::time::timeout(HTTP_GRACE, http).await });
         if waited.is_err() {
             tracing::warn!("HTTP requests were cut off");
         }
-        self.runtime.shutdown_background();
+        plane.runtime.shutdown_background();
     }
 }
+
+/// Time to write off the last users after their connections have gone.
+const FAREWELL_GRACE: Duration = Duration::from_secs(2);
 
 /// Time that HTTP requests get to finish at the end.
 const HTTP_GRACE: Duration = Duration::from_secs(2);

@@ -64,6 +64,13 @@ impl Announcer {
         false
     }
 
+    /// Whether a room hears of each arrival and departure, as things are now.
+    #[must_use]
+    pub fn is_exact(&self, app: AppId) -> bool {
+        let members = self.router.directory().members(app);
+        self.exact_up_to > 0 && members <= self.exact_up_to && !self.silent.load(Ordering::Relaxed)
+    }
+
     /// Leaves a change to the next digest.
     fn note(&self, app: AppId, change: Change) {
         match change {
@@ -85,10 +92,7 @@ impl Announcer {
         if members == 0 {
             return true;
         }
-        let (cmd, msg) = match change {
-            Change::Joined | Change::Moved => ("enter", "哈喽~"),
-            Change::Left => ("exit", "用户已经离开~"),
-        };
+        let (cmd, msg) = change.words();
         let seq = self.ids.next().to_string();
         let frame = push::envelope(&Envelope { seq: &seq, cmd, msg, from: &user.id });
         let announcement = Some(Announcement::new(change));
@@ -216,7 +220,7 @@ mod tests {
     /// What waits while the room grows past exactness is told in a digest, once.
     #[test]
     fn an_announcement_that_the_room_has_outgrown_is_withdrawn() {
-        let (post, mailbox) = mailbox().unwrap();
+        let (post, mailbox) = mailbox(64).unwrap();
         let directory = Arc::new(Directory::new(&[101]));
         let router = Router::new(Arc::clone(&directory), vec![post], Metrics::new(1));
         let announcer = Announcer::new(Arc::new(router), 2);

@@ -43,9 +43,9 @@ pub struct Arrival {
 
 /// A piece of a room's list.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct Page<T> {
     /// Users, in the order of their hashes.
-    pub users: Vec<UserId>,
+    pub users: Vec<T>,
     /// Where the next piece begins; `None` after the last.
     pub next: Option<u64>,
 }
@@ -113,6 +113,19 @@ impl Directory {
         shard.find(slot_hash(hash), |other| other.id == user).map(|user| user.conn())
     }
 
+    /// Ends a registration in favour of another node's. The connection stays
+    /// open, as one that was displaced on its own node, and receives nothing more.
+    pub fn displace(&self, app: AppId, user: &str) -> Option<Arc<User>> {
+        let room = &self.rooms[self.room_of(app)?];
+        let hash = self.hasher.hash_one(user);
+        let mut shard = room.shard(hash);
+        let entry = shard.find_entry(slot_hash(hash), |other| other.id == user).ok()?;
+        let (user, _) = entry.remove();
+        user.displace();
+        room.members.fetch_sub(1, Ordering::Relaxed);
+        Some(user)
+    }
+
     /// Users of one room; 0 for an app that does not exist.
     #[must_use]
     pub fn members(&self, app: AppId) -> usize {
@@ -130,7 +143,23 @@ impl Directory {
     /// still have a next one. Whoever is logged in through the whole walk is
     /// listed exactly once.
     #[must_use]
-    pub fn page(&self, app: AppId, from: u64, max: usize) -> Page {
+    pub fn page(&self, app: AppId, from: u64, max: usize) -> Page<UserId> {
+        self.page_of(app, from, max, |user| user.id.clone())
+    }
+
+    /// The same with the whole registrations.
+    #[must_use]
+    pub fn registrations(&self, app: AppId, from: u64, max: usize) -> Page<Arc<User>> {
+        self.page_of(app, from, max, Arc::clone)
+    }
+
+    fn page_of<T>(
+        &self,
+        app: AppId,
+        from: u64,
+        max: usize,
+        of: impl Fn(&Arc<User>) -> T,
+    ) -> Page<T> {
         let Some(room) = self.room_of(app).map(|index| &self.rooms[index]) else {
             return Page { users: Vec::new(), next: None };
         };
@@ -147,7 +176,7 @@ impl Directory {
         // Only who is on this page is sorted and copied.
         found.truncate(max);
         found.sort_unstable_by_key(|(hash, _)| *hash);
-        Page { users: found.into_iter().map(|(_, user)| user.id.clone()).collect(), next }
+        Page { users: found.into_iter().map(|(_, user)| of(user)).collect(), next }
     }
 
     /// Notes an arrival that only the next digest tells.

@@ -88,6 +88,11 @@ impl Router {
         self.posts[usize::from(reactor)].rouse();
     }
 
+    /// Sends a canary to each reactor, which shows in its counters; how many could not be sent.
+    pub fn send_canaries(&self, number: u64) -> usize {
+        self.posts.iter().filter(|post| post.send(Mail::Canary(number)).is_err()).count()
+    }
+
     /// Tells one reactor to close everything within `limit`.
     ///
     /// # Errors

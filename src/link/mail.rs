@@ -20,6 +20,8 @@ pub enum Mail {
     },
     /// Write to every member of an app that this reactor owns.
     Fanout(Arc<Fanout>),
+    /// Show that this reactor takes its mail, by this number in its counters.
+    Canary(u64),
     /// The output budget is spent and this reactor has the largest backlog: give some back.
     Shed,
     /// Close everything in good order within this time, then end.
@@ -57,6 +59,17 @@ pub enum Change {
     Left,
     /// Somebody who was there has another connection now.
     Moved,
+}
+
+impl Change {
+    /// The push's cmd and text, as clients of the reference know them.
+    #[must_use]
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Joined | Self::Moved => ("enter", "哈喽~"),
+            Self::Left => ("exit", "用户已经离开~"),
+        }
+    }
 }
 
 impl Announcement {

@@ -1,27 +1,29 @@
-//! The bounded box in which orders to a reactor wait, and its bell.
+//! The bounded box in which orders to a reactor wait, or its news for the
+//! control plane, and its bell.
 
 use super::awake::Awake;
 use super::mail::Mail;
-use crate::limits::MAIL_DEPTH_MAX;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// A box was full, or its reactor has ended; the order was not taken.
+/// A box was full, or its owner has ended; what was sent was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the reactor's mailbox is full")]
+#[error("the mailbox is full")]
 pub struct Refused;
 
-/// Makes the two ends of a box. The bell is a descriptor, so it has to be made
-/// before the reactor gets a descriptor table of its own: every thread that
-/// rings must hold it.
+/// Makes the two ends of a box for `depth` letters. The bell is a descriptor, so
+/// it has to be made before a reactor gets a descriptor table of its own: every
+/// thread that rings must hold it.
 ///
 /// # Errors
 /// When the kernel has no descriptor to give.
-pub fn mailbox() -> io::Result<(Post, Mailbox)> {
-    let (sender, receiver) = crossbeam_channel::bounded(MAIL_DEPTH_MAX);
+pub fn mailbox<T>(depth: usize) -> io::Result<(Post<T>, Mailbox<T>)> {
+    let (sender, receiver) = crossbeam_channel::bounded(depth);
     let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let shared = Arc::new(Shared { awake: Awake::new(), bell });
     Ok((Post { sender, shared: Arc::clone(&shared) }, Mailbox { receiver, shared }))
@@ -33,20 +35,20 @@ struct Shared {
     bell: OwnedFd,
 }
 
-/// The end that orders are put in at; clone it freely.
+/// The end that letters are put in at; clone it freely.
 #[derive(Clone, Debug)]
-pub struct Post {
-    sender: Sender<Mail>,
+pub struct Post<T = Mail> {
+    sender: Sender<T>,
     shared: Arc<Shared>,
 }
 
-impl Post {
-    /// Puts one order in and wakes the reactor if it sleeps. Never blocks.
+impl<T> Post<T> {
+    /// Puts one letter in and wakes the owner if it sleeps. Never blocks.
     ///
     /// # Errors
-    /// [`Refused`] when the box is full or its reactor has ended.
-    pub fn send(&self, mail: Mail) -> Result<(), Refused> {
-        match self.sender.try_send(mail) {
+    /// [`Refused`] when the box is full or its owner has ended.
+    pub fn send(&self, letter: T) -> Result<(), Refused> {
+        match self.sender.try_send(letter) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(Refused),
         }
@@ -54,7 +56,7 @@ impl Post {
         Ok(())
     }
 
-    /// Wakes the reactor if it sleeps. Whatever it is to see must be there before.
+    /// Wakes the owner if it sleeps. Whatever it is to see must be there before.
     pub fn rouse(&self) {
         if self.shared.awake.rouse() {
             // A full counter (EAGAIN) means that it has been rung already.
@@ -62,7 +64,7 @@ impl Post {
         }
     }
 
-    /// Orders that wait.
+    /// Letters that wait.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.sender.len()
@@ -75,35 +77,59 @@ impl Post {
     }
 }
 
-/// The reactor's end.
+/// The owner's end.
 #[derive(Debug)]
-pub struct Mailbox {
-    receiver: Receiver<Mail>,
+pub struct Mailbox<T = Mail> {
+    receiver: Receiver<T>,
     shared: Arc<Shared>,
 }
 
-impl Mailbox {
-    /// The next order, if there is one.
+impl<T> Mailbox<T> {
+    /// The next letter, if there is one.
     #[must_use]
-    pub fn take(&self) -> Option<Mail> {
+    pub fn take(&self) -> Option<T> {
         self.receiver.try_recv().ok()
     }
 
-    /// Orders that wait.
+    /// Letters that wait.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.receiver.len()
     }
 
-    /// From here on senders ring. Before it sleeps the reactor must look once
+    /// From here on senders ring. Before it sleeps the owner must look once
     /// more for everything that it may be roused for.
     pub fn doze(&self) {
         self.shared.awake.doze();
     }
 
-    /// Says that the reactor is at work again: senders need not ring.
+    /// Says that the owner is at work again: senders need not ring.
     pub fn wake_up(&self) {
         self.shared.awake.rise();
+    }
+
+    /// For an owner that has nothing else to do: sleeps until a letter is there,
+    /// at most for this time. True if there is one.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub fn wait(&self, limit: Duration) -> io::Result<bool> {
+        self.doze();
+        if self.receiver.is_empty() {
+            let limit = Timespec {
+                tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: limit.subsec_nanos().into(),
+            };
+            let mut bell = [PollFd::new(&self.shared.bell, PollFlags::IN)];
+            match poll(&mut bell, Some(&limit)) {
+                Err(error) if error != Errno::INTR => return Err(error.into()),
+                _ => {}
+            }
+            // Or the next wait would end at once. Empty (EAGAIN) is just as well.
+            let _emptied = rustix::io::read(&self.shared.bell, &mut [0; 8]);
+        }
+        self.wake_up();
+        Ok(!self.receiver.is_empty())
     }
 
     /// The bell's descriptor, to be watched edge-triggered. It need not be
@@ -118,10 +144,12 @@ impl Mailbox {
 mod tests {
     use super::*;
 
+    const DEPTH: usize = 8;
+
     #[test]
     fn a_full_box_refuses() {
-        let (post, mailbox) = mailbox().unwrap();
-        for _ in 0..MAIL_DEPTH_MAX {
+        let (post, mailbox) = mailbox(DEPTH).unwrap();
+        for _ in 0..DEPTH {
             post.send(Mail::Shed).unwrap();
         }
         assert_eq!(post.send(Mail::Shed), Err(Refused));
@@ -131,14 +159,14 @@ mod tests {
 
     #[test]
     fn a_box_without_a_reactor_refuses() {
-        let (post, mailbox) = mailbox().unwrap();
+        let (post, mailbox) = mailbox(DEPTH).unwrap();
         drop(mailbox);
         assert_eq!(post.send(Mail::Shed), Err(Refused));
     }
 
     #[test]
     fn only_a_sleeper_is_rung_for() {
-        let (post, mailbox) = mailbox().unwrap();
+        let (post, mailbox) = mailbox(DEPTH).unwrap();
         let rings = |post: &Post| {
             let mut count = [0; 8];
             rustix::io::read(&post.shared.bell, &mut count).map_or(0, |_| u64::from_ne_bytes(count))
@@ -156,5 +184,23 @@ mod tests {
         mailbox.wake_up();
         post.send(Mail::Shed).unwrap();
         assert_eq!(rings(&post), 0);
+    }
+
+    #[test]
+    fn an_owner_that_waits_is_woken() {
+        let (post, mailbox) = mailbox(DEPTH).unwrap();
+        assert!(!mailbox.wait(Duration::ZERO).unwrap(), "nothing comes");
+        let waiting = std::thread::spawn(move || {
+            // Each letter is waited for, whether it is there already or not.
+            for _ in 0..DEPTH {
+                while !mailbox.wait(Duration::from_secs(30)).unwrap() {}
+                assert!(mailbox.take().is_some());
+            }
+            assert!(!mailbox.wait(Duration::ZERO).unwrap(), "old rings are forgotten");
+        });
+        for _ in 0..DEPTH {
+            post.send(Mail::Shed).unwrap();
+        }
+        waiting.join().unwrap();
     }
 }

@@ -1,8 +1,9 @@
-//! All that passes between threads: orders to a reactor, the box they wait in,
-//! and the budgets and permits that all reactors share.
+//! All that passes between threads: orders to a reactor and its news, the boxes
+//! they wait in, and the budgets and permits that all reactors share.
 
 mod awake;
 mod budget;
+mod event;
 mod mail;
 mod mailbox;
 mod permits;
@@ -13,6 +14,7 @@ mod sync {
 }
 
 pub use budget::Budget;
+pub use event::Event;
 pub use mail::{Announcement, Change, Fanout, Mail};
 pub use mailbox::{Mailbox, Post, Refused, mailbox};
 pub use permits::Permits;

@@ -3,6 +3,7 @@
 use super::Reactor;
 use super::conn::{After, LinksOf, State};
 use crate::limits::{CLOSE_TIMEOUT_SECONDS, CLOSES_PER_TURN, EXPIRIES_PER_TURN};
+use crate::link::Event;
 use crate::metrics::Cause;
 use crate::websocket::close;
 use crate::websocket::message::Violation;
@@ -131,6 +132,7 @@ impl Reactor {
                 }
                 if let Some(members) = self.shared.hub.directory.logout(&user) {
                     self.shared.hub.announcer.departed(&user, members);
+                    self.report(Event::Departed(user));
                 }
             }
             State::Closing(_) | State::Dead => {}

@@ -36,6 +36,7 @@ impl Reactor {
                         self.rooms.queue(room, fanout, |fanout| announcer.is_due(fanout));
                     }
                 }
+                Some(Mail::Canary(number)) => self.stats().canary.set(number),
                 Some(Mail::Shed) => self.overdrawn = true,
                 Some(Mail::Drain(limit)) => self.begin_stop(limit),
             }

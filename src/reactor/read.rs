@@ -6,6 +6,7 @@ use super::conn::{Open, State, Unread};
 use crate::command::{self, Effect, Session};
 use crate::id::{AppId, ConnId, UserId};
 use crate::limits::{READS_PER_TURN, RETRY_AFTER_SECONDS};
+use crate::link::Event;
 use crate::metrics::Cause;
 use crate::session::User;
 use crate::websocket::close;
@@ -13,7 +14,9 @@ use crate::websocket::frame::{self, Kind};
 use crate::websocket::handshake::{self, Endpoint};
 use crate::websocket::message::{Incoming, Messages};
 use std::io::{self, Read};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Reactor {
     /// Reads until the socket has nothing more, or its turn is over. A read
@@ -256,6 +259,18 @@ impl Reactor {
         }
         self.stats().logins.add(1);
         self.shared.hub.announcer.arrived(&user, arrival);
+        if self.shared.events.is_some() {
+            let client = self.conns[slot].socket.peer_addr().unwrap_or(NOWHERE);
+            self.report(Event::Arrived { user, client, is_new: arrival.is_new });
+        }
+    }
+
+    /// Tells the control plane; what it cannot take now it looks up later.
+    pub(super) fn report(&self, event: Event) {
+        let refused = self.shared.events.as_ref().is_some_and(|post| post.send(event).is_err());
+        if refused {
+            self.shared.metrics.shared.events_lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The address of the connection in `slot`.
@@ -266,3 +281,6 @@ impl Reactor {
 
 /// What the reply buffer keeps between reads; an echoed message may have made it larger.
 const REPLIES_KEPT_BYTES: usize = 262_144;
+
+/// The address of a client that has gone before it could be asked.
+const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));

@@ -5,7 +5,7 @@ use crate::command;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::id::AppId;
-use crate::link::{Budget, Mailbox, Permits};
+use crate::link::{Budget, Event, Mailbox, Permits, Post};
 use crate::metrics::Metrics;
 use crate::websocket::handshake::Paths;
 use crate::websocket::message;
@@ -25,6 +25,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The node's time.
     pub clock: Clock,
+    /// Where news go; `None` outside a cluster.
+    pub events: Option<Post<Event>>,
     /// Bytes that wait for slow peers.
     pub outboxes: Budget,
     /// Bytes of half-received requests and messages.

@@ -70,6 +70,34 @@ fn assert_complaints(cases: &[(&str, &str, &str)]) {
 }
 
 #[test]
+fn a_cluster_is_guarded_or_stays_on_loopback() {
+    let case = || Case::default().flag("redis.addr", "r:1").flag("listen.grpc", "0.0.0.0:9001");
+    let problems = case().problems();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        problems[0].contains("\"listen.grpc\" is 0.0.0.0:9001, where strangers"),
+        "{problems:?}"
+    );
+    case().flag("cluster.token", "secret").config();
+    case().flag("cluster.trust_network", "true").config();
+    // Nobody listens there without a cluster.
+    Case::default().flag("listen.grpc", "0.0.0.0:9001").config();
+}
+
+#[test]
+fn bounds_of_a_cluster_are_kept() {
+    assert_complaints(&[
+        ("cluster.advertise", "here", "is \"here\", must be ip:port"),
+        ("cluster.tls_cert", "a.pem", "needs tls_key and tls_ca, and they need it"),
+        ("redis.addr", "a:1,b", "is \"a:1,b\", must be host:port"),
+        ("redis.addr", "a:1,b:2", "has several addresses, which needs redis.mode"),
+        ("redis.timeout", "1ms", "is 1ms, must be at least 10ms"),
+    ]);
+    let problems = Case::default().flag("redis.mode", "cluster").flag("redis.db", "1").problems();
+    assert_eq!(problems, ["command line: \"redis.db\" is 1, a Redis Cluster has 0 alone"]);
+}
+
+#[test]
 fn bounds_of_numbers_and_paths_are_kept() {
     assert_complaints(&[
         ("listen.path", "acc", "is \"acc\", must begin with \"/\""),

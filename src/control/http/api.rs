@@ -3,6 +3,7 @@
 use super::Site;
 use super::answer::success;
 use super::form::{Fields, Form, Query};
+use crate::control::cluster::{Cluster, Located};
 use crate::control::delivery::{Message, Sent};
 use crate::id::AppId;
 use axum::extract::State;
@@ -10,20 +11,40 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// `GET /user/online`: is this user here?
+/// `GET /user/online`: is this user here, or on another node? An answer that
+/// Redis had no part in says so.
 pub(super) async fn online(State(site): State<Arc<Site>>, Query(fields): Query) -> Response {
     let (app, user) = (fields.app(), fields.get("userID"));
-    let directory = &site.hub.directory;
-    let online = match app {
-        ANY_APP => directory.apps().any(|app| directory.find(app, user).is_some()),
-        app => directory.find(app, user).is_some(),
+    let apps: Vec<AppId> = match app {
+        ANY_APP => site.hub.directory.apps().collect(),
+        app => vec![app],
     };
-    success(&json!({"online": online, "userID": user}))
+    let is_here = apps.iter().any(|app| site.hub.directory.find(*app, user).is_some());
+    let elsewhere = match &site.cluster {
+        Some(cluster) if !is_here => is_elsewhere(cluster, &apps, user).await,
+        _ => Some(false),
+    };
+    let online = is_here || elsewhere == Some(true);
+    let mut data = json!({"online": online, "userID": user});
+    if elsewhere.is_none() {
+        data["partial"] = true.into();
+    }
+    success(&data)
+}
+
+/// `None` when Redis cannot say.
+async fn is_elsewhere(cluster: &Cluster, apps: &[AppId], user: &str) -> Option<bool> {
+    let looks = apps.iter().map(|app| cluster.locate(*app, user));
+    let found = futures_util::future::join_all(looks).await;
+    if found.iter().any(|located| matches!(located, Located::At(_))) {
+        return Some(true);
+    }
+    (!found.contains(&Located::Unknown)).then_some(false)
 }
 
 /// `POST /user/sendMessage`: to one user.
 pub(super) async fn send_message(State(site): State<Arc<Site>>, Form(fields): Form) -> Response {
-    success(&told(&site.delivery.to_user(message(&fields))))
+    success(&told(&site.delivery.to_user(message(&fields)).await))
 }
 
 /// `POST /user/sendMessageAll`: to all users of an app but the sender.
@@ -31,7 +52,7 @@ pub(super) async fn send_message_all(
     State(site): State<Arc<Site>>,
     Form(fields): Form,
 ) -> Response {
-    success(&told(&site.delivery.to_all(message(&fields))))
+    success(&told(&site.delivery.to_all(message(&fields)).await))
 }
 
 /// The app id that asks every app.
@@ -46,14 +67,13 @@ fn message(fields: &Fields) -> Message<'_> {
     }
 }
 
-const PARTLY: &str = "the node is overloaded, not everybody got the message";
-
 fn told(sent: &Sent) -> Value {
     match sent {
         Sent::Duplicate => json!({}),
         Sent::Yes => json!({"sendResults": true}),
         Sent::Offline => json!({"sendResults": false}),
-        Sent::Failed(why) => json!({"sendResults": false, "sendResultsErr": why}),
-        Sent::Partly => json!({"sendResults": false, "sendResultsErr": PARTLY}),
+        Sent::Failed(why) | Sent::Partly(why) => {
+            json!({"sendResults": false, "sendResultsErr": why})
+        }
     }
 }

@@ -2,8 +2,11 @@
 
 use super::Site;
 use super::answer::{SUCCESS, append_string, failure, streamed};
+use super::cursor::Cursor;
 use super::form::{Fields, Query};
+use super::others::Others;
 use crate::command::Code;
+use crate::control::cluster::Cluster;
 use crate::hub::Directory;
 use crate::id::{AppId, UserId};
 use crate::limits::{HTTP_PIECE_BYTES, LIST_PAGE_MAX};
@@ -14,54 +17,81 @@ use futures_util::stream;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-/// Answers with everybody in the room; with `limit`, `cursor` or both, with a
-/// part of them and where the next part begins.
+/// Answers with everybody in the room, on all nodes; with `limit`, `cursor` or
+/// both, with a part of them and where the next part begins. Nodes that give no
+/// answer are named in `partial`.
 pub(super) async fn users(State(site): State<Arc<Site>>, Query(fields): Query) -> Response {
-    match Listing::new(&site.hub.directory, &fields) {
-        Some(listing) => streamed(stream::unfold(Some(listing), |listing| async {
-            let mut listing = listing?;
-            // A caller that reads faster than the list is made must not keep the thread.
-            tokio::task::yield_now().await;
-            let (piece, is_last) = listing.piece();
-            Some((Ok::<_, Infallible>(Bytes::from(piece)), (!is_last).then_some(listing)))
-        })),
-        None => failure(Code::BadParameter),
+    let Some(wanted) = Wanted::read(&fields) else { return failure(Code::BadParameter) };
+    let listing = Listing::begin(&site.hub.directory, site.cluster.clone(), wanted).await;
+    streamed(stream::unfold(Some(listing), |listing| async {
+        let mut listing = listing?;
+        // A caller that reads faster than the list is made must not keep the thread.
+        tokio::task::yield_now().await;
+        let (piece, is_last) = listing.piece().await;
+        Some((Ok::<_, Infallible>(Bytes::from(piece)), (!is_last).then_some(listing)))
+    }))
+}
+
+/// What a caller asks for.
+struct Wanted {
+    app: AppId,
+    from: Option<Cursor>,
+    limit: Option<usize>,
+}
+
+impl Wanted {
+    /// `None` when `limit` or `cursor` cannot be read.
+    fn read(fields: &Fields) -> Option<Self> {
+        let limit = match fields.find("limit") {
+            Some(text) => Some(text.parse().ok().filter(|limit| *limit > 0)?),
+            None => None,
+        };
+        let from = match fields.find("cursor") {
+            Some(text) => Some(Cursor::parse(text)?),
+            None => None,
+        };
+        Some(Self { app: fields.app(), from, limit })
     }
 }
 
-/// A list that is being written.
+/// A list that is being written: this node's users first, then those of the
+/// others, in the order of their addresses.
 struct Listing {
-    walk: Walk,
+    walk: Option<Walk>,
+    others: Others,
     is_begun: bool,
     count: usize,
+    /// How many names may still be told.
+    left: usize,
     /// What is told as the number of users, where the list is only a part of them.
     members: Option<usize>,
 }
 
 impl Listing {
-    /// `None` when `limit` or `cursor` cannot be read.
-    fn new(directory: &Arc<Directory>, fields: &Fields) -> Option<Self> {
-        let (limit, cursor) = (fields.find("limit"), fields.find("cursor"));
-        let app = fields.app();
-        let limited = match limit {
-            Some(text) => text.parse().ok().filter(|limit| *limit > 0)?,
-            None => usize::MAX,
+    async fn begin(
+        directory: &Arc<Directory>,
+        cluster: Option<Arc<Cluster>>,
+        wanted: Wanted,
+    ) -> Self {
+        let Wanted { app, from, limit } = wanted;
+        let left = limit.unwrap_or(usize::MAX);
+        let is_part = limit.is_some() || from.is_some();
+        let (at, node) = from.map_or((0, None), |cursor| (cursor.at, cursor.node));
+        let mut others = Others::new(cluster, app);
+        let elsewhere = if is_part { others.count_members().await } else { 0 };
+        let walk = match node {
+            None => Some(Walk::new(directory, app, at, left)),
+            Some(node) => {
+                others.skip_to(node, at);
+                None
+            }
         };
-        let from = match cursor {
-            Some(text) => position(text)?,
-            None => 0,
-        };
-        let is_part = limit.is_some() || cursor.is_some();
-        Some(Self {
-            walk: Walk::new(directory, app, from, limited),
-            is_begun: false,
-            count: 0,
-            members: is_part.then(|| directory.members(app)),
-        })
+        let members = is_part.then(|| directory.members(app) + elsewhere);
+        Self { walk, others, is_begun: false, count: 0, left, members }
     }
 
     /// The next piece, and whether it is the last.
-    fn piece(&mut self) -> (Vec<u8>, bool) {
+    async fn piece(&mut self) -> (Vec<u8>, bool) {
         let mut out = Vec::new();
         if !self.is_begun {
             self.is_begun = true;
@@ -69,7 +99,7 @@ impl Listing {
             out.extend_from_slice(b"{\"userList\":[");
         }
         while out.len() < HTTP_PIECE_BYTES {
-            let Some(users) = self.walk.next() else {
+            let Some(users) = self.names().await else {
                 self.end(&mut out);
                 return (out, true);
             };
@@ -84,12 +114,31 @@ impl Listing {
         (out, false)
     }
 
+    /// The next names, which may be none; `None` at the end.
+    async fn names(&mut self) -> Option<Vec<UserId>> {
+        if self.left == 0 {
+            return None;
+        }
+        let mut here = self.walk.as_mut().and_then(Walk::next);
+        if here.is_none() {
+            self.walk = None;
+            here = self.others.next(self.left).await;
+        }
+        let users = here?;
+        self.left -= users.len();
+        Some(users)
+    }
+
     fn end(&self, out: &mut Vec<u8>) {
         let count = self.members.unwrap_or(self.count);
         out.extend_from_slice(format!("],\"userCount\":{count}").as_bytes());
-        if let Some(at) = self.walk.rest() {
-            out.extend_from_slice(format!(",\"cursor\":\"{}\"", cursor(at)).as_bytes());
+        let here = self.walk.as_ref().and_then(Walk::rest);
+        let rest = here.map(|at| Cursor { at, node: None }).or_else(|| self.others.rest());
+        if let Some(cursor) = rest {
+            out.extend_from_slice(b",\"cursor\":");
+            append_string(out, &cursor.to_string());
         }
+        self.others.confess(out);
         out.extend_from_slice(b"}}");
     }
 }
@@ -131,21 +180,12 @@ impl Walk {
     }
 }
 
-/// What a position looks like outside.
-fn cursor(at: u64) -> String {
-    format!("{at:016x}")
-}
-
-fn position(cursor: &str) -> Option<u64> {
-    let is_ours = cursor.len() == 16 && cursor.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_ours.then(|| u64::from_str_radix(cursor, 16).ok())?
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::ConnId;
     use crate::session::User;
+    use futures_util::FutureExt;
     use serde_json::Value;
     use std::collections::HashSet;
 
@@ -160,12 +200,18 @@ mod tests {
         Arc::new(directory)
     }
 
+    fn wanted(query: &str) -> Option<Wanted> {
+        Wanted::read(&Fields::of_pairs(query.as_bytes()))
+    }
+
     /// Reads a list to its end: its data, and the size of its largest piece.
     fn read(directory: &Arc<Directory>, query: &str) -> (Value, usize) {
-        let mut listing = Listing::new(directory, &Fields::of_pairs(query.as_bytes())).unwrap();
+        let wanted = wanted(query).unwrap();
+        let mut listing = Listing::begin(directory, None, wanted).now_or_never().unwrap();
         let (mut text, mut largest) = (Vec::new(), 0);
         loop {
-            let (piece, is_last) = listing.piece();
+            // Without other nodes nothing is waited for.
+            let (piece, is_last) = listing.piece().now_or_never().unwrap();
             largest = largest.max(piece.len());
             text.extend(piece);
             if is_last {
@@ -222,14 +268,10 @@ mod tests {
 
     #[test]
     fn limits_and_cursors_are_read_strictly() {
-        let directory = room(1);
         let bad = ["limit=", "limit=0", "limit=-1", "limit=x", "limit=1.5", "cursor=", "cursor=1"];
         let more = ["cursor=zzzzzzzzzzzzzzzz", "cursor=%2B00000000000000f", "limit=1&cursor=x"];
         for query in bad.into_iter().chain(more) {
-            assert!(
-                Listing::new(&directory, &Fields::of_pairs(query.as_bytes())).is_none(),
-                "{query}"
-            );
+            assert!(wanted(query).is_none(), "{query}");
         }
     }
 }

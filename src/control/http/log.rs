@@ -28,7 +28,7 @@ pub(super) async fn observe(
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let duration_ms = (site.clock.now() - begun).as_micros() as f64 / 1e3;
     let (path, status) = (shown(&uri), response.status());
-    let is_routine = matches!(path, "/healthz" | "/metrics") && status.is_success();
+    let is_routine = matches!(path, "/healthz" | "/readyz" | "/metrics") && status.is_success();
     let status = status.as_u16();
     if is_routine {
         tracing::debug!(target: TARGET, %method, path, status, duration_ms, "request");
@@ -68,10 +68,20 @@ mod tests {
     fn site() -> Arc<Site> {
         let (config, clock, metrics) = (Config::default(), Clock::start(), Metrics::new(0));
         let hub = Hub::new(&config, Vec::new(), Arc::clone(&metrics));
-        let delivery = Delivery::new(&config, Arc::clone(&hub), clock);
+        let delivery = Delivery::new(&config, Arc::clone(&hub), clock, None);
         let websocket_addr = SocketAddr::from(([127, 0, 0, 1], 8089));
         let dropped = DroppedLines::default();
-        Arc::new(Site { config, hub, metrics, delivery, clock, websocket_addr, dropped })
+        Arc::new(Site {
+            config,
+            hub,
+            metrics,
+            delivery,
+            clock,
+            cluster: None,
+            readiness: Arc::default(),
+            websocket_addr,
+            dropped,
+        })
     }
 
     async fn broken() -> &'static str {

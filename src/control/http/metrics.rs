@@ -3,6 +3,8 @@
 //! Reactors are told apart only where one of them alone can be in trouble; with
 //! 64 of them the page has some 3,100 lines.
 
+mod cluster;
+
 use super::Site;
 use super::answer::Refusal;
 use crate::host::kernel::Process;
@@ -23,7 +25,8 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
         .of_node(&site)
         .of_reactors(&site)
         .of_traffic(&site.metrics)
-        .of_queues(&site.metrics);
+        .of_queues(&site.metrics)
+        .of_cluster(site.cluster.as_deref(), &site.metrics);
     match TextEncoder::new().encode_to_string(&page.0) {
         Ok(text) => {
             ([(CONTENT_TYPE, TEXT_FORMAT), (CACHE_CONTROL, "no-store")], text).into_response()
@@ -58,6 +61,11 @@ impl Page {
             resident_bytes,
         )
         .gauge("process_threads", "Threads of the process.", threads)
+        .gauge(
+            "millgate_ready",
+            "1 while messages are delivered, as /readyz says.",
+            u64::from(site.readiness.complaints().is_empty()),
+        )
         .gauges("millgate_users", "Users logged in, by app.", users)
         .gauge(
             "millgate_dedup_entries",

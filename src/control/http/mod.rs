@@ -9,15 +9,19 @@
 mod answer;
 mod api;
 mod cors;
+mod cursor;
 mod form;
 mod list;
 mod log;
 mod metrics;
+mod others;
 mod page;
 mod server;
 mod state;
 
+use super::cluster::Cluster;
 use super::delivery::Delivery;
+use super::ready::Readiness;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::Hub;
@@ -25,6 +29,8 @@ use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use answer::Refusal;
 use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use std::net::SocketAddr;
@@ -40,6 +46,9 @@ pub(super) struct Site {
     pub(super) metrics: Arc<Metrics>,
     pub(super) delivery: Delivery,
     pub(super) clock: Clock,
+    /// The other nodes, if there may be any.
+    pub(super) cluster: Option<Arc<Cluster>>,
+    pub(super) readiness: Arc<Readiness>,
     pub(super) websocket_addr: SocketAddr,
     pub(super) dropped: DroppedLines,
 }
@@ -61,6 +70,7 @@ fn routes(site: Arc<Site>) -> Router {
         .route("/home/{asset}", get(page::asset))
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
         .fallback(|| async { Refusal::NotFound })
         .method_not_allowed_fallback(|| async { Refusal::WrongVerb });
     let routes = match cors::layer(&site.config.http.allowed_origins) {
@@ -68,4 +78,13 @@ fn routes(site: Arc<Site>) -> Router {
         None => routes,
     };
     routes.layer(from_fn_with_state(Arc::clone(&site), log::observe)).with_state(site)
+}
+
+/// `GET /readyz`: whether messages arrive, and what keeps them from it.
+async fn ready(State(site): State<Arc<Site>>) -> (StatusCode, String) {
+    let complaints = site.readiness.complaints();
+    if complaints.is_empty() {
+        return (StatusCode::OK, "ready\n".to_owned());
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, complaints.join("\n") + "\n")
 }

@@ -51,6 +51,11 @@ impl Node {
         self.gateway().http_addr()
     }
 
+    /// Where other nodes are listened for, in a cluster.
+    pub fn grpc(&self) -> SocketAddr {
+        self.gateway().grpc_addr().expect("it is in a cluster")
+    }
+
     /// Ends it in good order.
     pub fn stop(mut self) {
         self.end();

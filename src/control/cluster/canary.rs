@@ -1,0 +1,74 @@
+//! Canaries through Redis and to every peer: the ways that messages take.
+
+use super::peers::{PeerState, Peers};
+use super::redis::{Fault, Link};
+use crate::id::NodeAddr;
+use futures_util::future::join_all;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Sends canaries, and knows which did not arrive.
+#[derive(Debug)]
+pub(super) struct Canaries {
+    writes: Link,
+    lookups: Link,
+    key: String,
+    number: AtomicU64,
+}
+
+/// A live peer that is out of reach for longer than this is one that no lease has
+/// run out for: longer than a lease lives, so that a node that dies does not
+/// take the others with it.
+const OUT_OF_REACH: Duration = Duration::from_secs(15);
+
+/// Seconds that a canary stays in Redis.
+const KEPT_SECONDS: u64 = 60;
+
+impl Canaries {
+    /// Written by one link and read by the other, as presence is.
+    pub(super) fn new(writes: Link, lookups: Link, own: &NodeAddr) -> Self {
+        let key = format!("acc:millgate:canary:{own}");
+        Self { writes, lookups, key, number: AtomicU64::new(0) }
+    }
+
+    /// Sends one each way; one line for each that was lost. At the time `now` of the node.
+    pub(super) async fn complaints(&self, peers: &Peers, now: Duration) -> Vec<String> {
+        let (redis, peers) = tokio::join!(self.through_redis(), to_peers(peers, now));
+        redis.into_iter().chain(peers).collect()
+    }
+
+    async fn through_redis(&self) -> Option<String> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let read = async {
+            let mut write = redis::cmd("SET");
+            write.arg(&self.key).arg(number).arg("EX").arg(KEPT_SECONDS);
+            self.writes.ask::<()>(&write).await?;
+            self.lookups.ask::<Option<u64>>(redis::cmd("GET").arg(&self.key)).await
+        };
+        match read.await {
+            Ok(found) if found == Some(number) => None,
+            Ok(_) => Some("Redis does not tell what was just written to it".to_owned()),
+            Err(Fault::Refused(error)) => Some(format!("Redis: {error}")),
+            Err(fault) => Some(fault.to_string()),
+        }
+    }
+}
+
+async fn to_peers(peers: &Peers, now: Duration) -> Vec<String> {
+    let states = peers.states();
+    let flights = states.iter().map(|state| to_peer(peers, state, now));
+    join_all(flights).await.into_iter().flatten().collect()
+}
+
+async fn to_peer(peers: &Peers, state: &PeerState, now: Duration) -> Option<String> {
+    let PeerState { addr, kind, since, error, .. } = state;
+    if kind.is_none() {
+        let for_long = now.saturating_sub(*since) > OUT_OF_REACH;
+        let why = error.as_deref().unwrap_or("it does not answer");
+        return for_long.then(|| format!("node {addr} lives, but cannot be reached: {why}"));
+    }
+    let lost = peers.canary(addr).await.err()?;
+    // That it broke meanwhile is seen by the next one.
+    let is_still_up = peers.states().iter().any(|peer| peer.addr == *addr && peer.kind.is_some());
+    is_still_up.then(|| format!("node {addr} does not acknowledge: {lost}"))
+}

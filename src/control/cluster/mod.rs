@@ -1,0 +1,234 @@
+//! This node as one of many: where the users of other nodes are, and the way to them.
+//!
+//! Invariant: what a peer sends never gets here. Messages leave through
+//! [`super::delivery`], announcements of this node's own users through [`news`].
+
+mod canary;
+mod conflicts;
+mod news;
+mod peers;
+mod presence;
+mod redis;
+mod registry;
+#[cfg(test)]
+mod testing;
+
+pub(super) use peers::{Listing, Outcome, PeerError, PeerState, Peers};
+pub(super) use presence::Located;
+
+use super::Base;
+use super::grpc::{self, Security};
+use super::push::Push;
+use crate::config::{self, Config};
+use crate::id::{AppId, NodeAddr};
+use crate::link::{Event, Mailbox};
+use canary::Canaries;
+use futures_util::FutureExt;
+use peers::Wiring;
+use presence::Presence;
+use redis::Link;
+use registry::{RedisTime, Registry};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+/// The live nodes other than this one.
+pub(super) type Nodes = Arc<BTreeSet<NodeAddr>>;
+
+/// When those of them that are millgate started, in unix seconds by the clock of
+/// Redis: what a record says of an earlier time was said by another process.
+pub(super) type Starts = Arc<BTreeMap<NodeAddr, u64>>;
+
+/// What a cluster is joined with.
+#[derive(Debug)]
+pub(super) struct Joining<'a> {
+    pub(super) config: &'a Config,
+    /// Where other nodes reach this one.
+    pub(super) own: NodeAddr,
+    pub(super) base: Base,
+    /// What the reactors tell.
+    pub(super) news: Mailbox<Event>,
+}
+
+/// This node's part in a cluster.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    own: NodeAddr,
+    registry: Arc<Registry>,
+    presence: Arc<Presence>,
+    peers: Arc<Peers>,
+    canaries: Canaries,
+}
+
+/// How long the end may take to leave the list of nodes.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Conflicts that wait to be settled; what does not fit comes again with the next renewal.
+const CONFLICTS_MAX: usize = 4_096;
+
+impl Cluster {
+    /// Joins: other nodes reach this one on `listener` when this returns, and
+    /// know of it unless Redis is away. Call it within the runtime.
+    ///
+    /// # Errors
+    /// When the settings cannot be used or the kernel refuses a thread.
+    pub(super) async fn join(
+        joining: Joining<'_>,
+        listener: TcpListener,
+        ended: watch::Receiver<bool>,
+    ) -> io::Result<Arc<Self>> {
+        let Joining { config, own, base, news } = joining;
+        let security = Arc::new(Security::load(&config.cluster).map_err(io::Error::other)?);
+        let (tell, conflicts) = mpsc::channel(CONFLICTS_MAX);
+        let cluster = Arc::new(Self::open(config, own, &base, Arc::clone(&security), tell)?);
+        cluster.serve(config, listener, &base, security, ended);
+        let registry = Arc::clone(&cluster.registry);
+        if !registry.register().await {
+            tracing::warn!("Redis does not answer: this node is alone until it does");
+        }
+        tokio::spawn(async move { registry.run().await });
+        let presence = Arc::clone(&cluster.presence);
+        tokio::spawn(async move { presence.run().await });
+        let told = news::listen(news)?;
+        tokio::spawn(conflicts::settle(conflicts, Arc::clone(&cluster), Arc::clone(&base.hub)));
+        tokio::spawn(news::pass_on(told, Arc::clone(&cluster), base.hub));
+        Ok(cluster)
+    }
+
+    /// All parts, connected with each other.
+    fn open(
+        config: &Config,
+        own: NodeAddr,
+        base: &Base,
+        security: Arc<Security>,
+        conflicts: mpsc::Sender<presence::Conflict>,
+    ) -> io::Result<Self> {
+        let Base { hub, metrics, clock } = base.clone();
+        let settings: config::Redis = config.redis.clone().unwrap_or_default();
+        let link = |purpose| {
+            Link::open(&settings, purpose, Arc::clone(&metrics)).map_err(io::Error::other)
+        };
+        let time = Arc::new(RedisTime::new(clock));
+        let registry = Registry::new(link("registry")?, own.clone(), Arc::clone(&time));
+        let (writes, lookups) = (link("presence")?, link("lookups")?);
+        let canaries = Canaries::new(writes.clone(), lookups.clone(), &own);
+        let presence = Presence::new(presence::Parts {
+            writes,
+            lookups,
+            here: own.clone(),
+            directory: Arc::clone(&hub.directory),
+            nodes: registry.nodes(),
+            starts: registry.starts(),
+            time,
+            conflicts,
+            clock,
+            metrics: Arc::clone(&metrics),
+        });
+        let wiring = Wiring { security, clock, metrics };
+        let peers = Peers::start(own.clone(), registry.nodes(), wiring);
+        Ok(Self { own, registry, presence, peers, canaries })
+    }
+
+    /// Lets other nodes in.
+    fn serve(
+        self: &Arc<Self>,
+        config: &Config,
+        listener: TcpListener,
+        base: &Base,
+        security: Arc<Security>,
+        ended: watch::Receiver<bool>,
+    ) {
+        let cluster = Arc::downgrade(self);
+        let anywhere: grpc::Anywhere = Arc::new(move |app, user: &str| {
+            let (cluster, user) = (cluster.upgrade(), user.to_owned());
+            async move { cluster?.is_elsewhere(app, &user).await }.boxed()
+        });
+        let parts = grpc::Parts {
+            hub: Arc::clone(&base.hub),
+            metrics: Arc::clone(&base.metrics),
+            security,
+            anywhere,
+        };
+        let config = config.clone();
+        tokio::spawn(async move {
+            if let Err(error) = grpc::serve(listener, &config, parts, ended).await {
+                tracing::error!(%error, "other nodes cannot reach this one any more");
+            }
+        });
+    }
+
+    /// The node that a user is on, other than this one.
+    pub(super) async fn locate(&self, app: AppId, user: &str) -> Located {
+        match self.presence.locate(app, user).await {
+            // The directory knows better who is here.
+            Located::At(node) if node == self.own => Located::Nowhere,
+            located => located,
+        }
+    }
+
+    /// Whether a user is on another node; `None` when Redis cannot say.
+    async fn is_elsewhere(&self, app: AppId, user: &str) -> Option<bool> {
+        match self.locate(app, user).await {
+            Located::At(_) => Some(true),
+            Located::Nowhere => Some(false),
+            Located::Unknown => None,
+        }
+    }
+
+    /// Forgets where a user was found last.
+    pub(super) fn forget_location(&self, app: AppId, user: &str) {
+        self.presence.forget(app, user);
+    }
+
+    /// Sends to one user on another node.
+    ///
+    /// # Errors
+    /// When that node cannot be reached within a second, or is overloaded.
+    pub(super) async fn send(&self, node: &NodeAddr, push: Push) -> Result<Outcome, PeerError> {
+        self.peers.send(node, push).await
+    }
+
+    /// Sends to everybody of an app on all other nodes; how many nodes did not take it.
+    pub(super) async fn send_all(&self, push: Push) -> usize {
+        let told = self.peers.send_all(push).await;
+        told.iter().filter(|(_, outcome)| !matches!(outcome, Ok(Outcome::Sent))).count()
+    }
+
+    /// Whether a msgID is used for the first time; `None` when Redis cannot say.
+    pub(super) async fn first_seen(&self, msg_id: &str) -> Option<bool> {
+        self.presence.first_seen(msg_id).await
+    }
+
+    /// Lets a msgID be used again.
+    pub(super) async fn forget_seen(&self, msg_id: &str) {
+        self.presence.forget_seen(msg_id).await;
+    }
+
+    /// The other nodes.
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// What keeps users of other nodes from being reached, one line each.
+    pub(super) async fn complaints(&self, now: Duration) -> Vec<String> {
+        self.canaries.complaints(&self.peers, now).await
+    }
+
+    /// No more messages from others, please.
+    pub(super) async fn leave(&self) {
+        if tokio::time::timeout(LEAVE_LIMIT, self.registry.leave()).await.is_err() {
+            tracing::warn!(
+                "Redis does not answer: other nodes will see for themselves that this one has gone"
+            );
+        }
+    }
+
+    /// Writes off everybody who is here, in this time.
+    pub(super) async fn write_off_all(&self, limit: Duration) {
+        // What is left was logged.
+        let _left = self.presence.write_off_all(limit).await;
+    }
+}

@@ -1,0 +1,144 @@
+//! One try to reach a peer, and to find out what it is.
+
+use super::carry::Stream;
+use crate::control::grpc::{Security, causes, prepare};
+use crate::control::proto::acc::acc_server_client::AccServerClient;
+use crate::control::proto::relay::item::Kind as ItemKind;
+use crate::control::proto::relay::relay_client::RelayClient;
+use crate::control::proto::relay::{Batch, Canary, Item};
+use crate::id::NodeAddr;
+use crate::limits::PEER_ANSWER_BYTES_MAX;
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Code, Request, Status};
+
+/// The way to a peer; both kinds keep their one HTTP/2 connection.
+#[derive(Clone, Debug)]
+pub(super) enum Way {
+    /// A node of millgate.
+    Relay(RelayClient<Guarded>),
+    /// A node of gowebsocket, or another that has no `Relay`.
+    Acc(AccServerClient<Guarded>),
+}
+
+/// A channel that shows the cluster's token on every call.
+pub(super) type Guarded = InterceptedService<Channel, Bearer>;
+
+/// What a try has come to.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) way: Way,
+    /// The open stream to a node of millgate.
+    pub(super) stream: Option<Stream>,
+}
+
+/// Why there is no connection, or no longer.
+#[derive(Debug)]
+pub(super) struct Broken {
+    /// For people.
+    pub(super) error: String,
+    /// The peer may be there, but says nothing: each try costs the whole patience.
+    pub(super) is_silent: bool,
+}
+
+impl Broken {
+    pub(super) fn new(error: impl Into<String>) -> Self {
+        Self { error: error.into(), is_silent: false }
+    }
+}
+
+impl From<Status> for Broken {
+    fn from(status: Status) -> Self {
+        let text =
+            if status.message().is_empty() { causes(&status) } else { status.message().into() };
+        Self::new(format!("{}: {text}", status.code()))
+    }
+}
+
+/// Time for all steps of a try together.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Connects, and finds out the kind of the peer.
+pub(super) async fn connect(to: &NodeAddr, security: &Security) -> Result<Connected, Broken> {
+    match tokio::time::timeout(PATIENCE, reach(to, security)).await {
+        Ok(result) => result,
+        Err(_) => Err(Broken { error: "no answer in time".into(), is_silent: true }),
+    }
+}
+
+async fn reach(to: &NodeAddr, security: &Security) -> Result<Connected, Broken> {
+    let guarded =
+        InterceptedService::new(channel(to, security).await?, Bearer(security.metadata()));
+    let mut relay =
+        RelayClient::new(guarded.clone()).max_decoding_message_size(PEER_ANSWER_BYTES_MAX);
+    let (batches, outgoing) = mpsc::channel(BATCHES_WAITING);
+    // The first batch is the proof that the peer not only accepts connections.
+    let canary = Item { kind: Some(ItemKind::Canary(Canary {})) };
+    let first = Batch { number: 1, items: vec![canary] };
+    batches.try_send(first).map_err(|_| Broken::new("the stream is closed"))?;
+    match relay.carry(ReceiverStream::new(outgoing)).await {
+        Ok(response) => {
+            let mut receipts = response.into_inner();
+            match receipts.message().await? {
+                Some(receipt) if receipt.number == 1 => {}
+                _ => return Err(Broken::new("the peer does not answer as a node does")),
+            }
+            let stream = Stream::new(batches, receipts);
+            Ok(Connected { way: Way::Relay(relay), stream: Some(stream) })
+        }
+        Err(status) if status.code() == Code::Unimplemented => {
+            let acc =
+                AccServerClient::new(guarded).max_decoding_message_size(PEER_ANSWER_BYTES_MAX);
+            Ok(Connected { way: Way::Acc(acc), stream: None })
+        }
+        Err(status) => Err(status.into()),
+    }
+}
+
+/// Batches that are packed and not yet taken by HTTP/2: one leaves, one waits.
+const BATCHES_WAITING: usize = 2;
+
+/// An HTTP/2 channel over one TCP connection. It never connects anew by itself:
+/// what answers at the same address afterwards may be a node of another kind.
+///
+/// It sends no HTTP/2 pings, since gRPC servers in Go end a connection on
+/// which they come more often than every five minutes.
+async fn channel(to: &NodeAddr, security: &Security) -> Result<Channel, Broken> {
+    let socket = TcpStream::connect(to.as_str()).await;
+    let socket = socket.map_err(|error| Broken::new(error.to_string()))?;
+    prepare(&socket).map_err(|error| Broken::new(error.to_string()))?;
+    let mut socket = Some(TokioIo::new(socket));
+    let connector = tower::service_fn(move |_: Uri| {
+        let once = socket.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
+        std::future::ready(once)
+    });
+    let tls = security.client_tls();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let unusable = |error: tonic::transport::Error| Broken::new(causes(&error));
+    let mut endpoint = Endpoint::from_shared(format!("{scheme}://{to}")).map_err(unusable)?;
+    if let Some(tls) = tls {
+        endpoint = endpoint.tls_config(tls).map_err(unusable)?;
+    }
+    endpoint.connect_with_connector(connector).await.map_err(unusable)
+}
+
+/// Puts the token on a call.
+#[derive(Clone, Debug)]
+pub(super) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}

@@ -1,0 +1,169 @@
+//! One other node, as the rest of this node sees it.
+
+use super::Wiring;
+use super::circuit::Circuit;
+use super::connect::Way;
+use super::letter::{Answer, Common, Gauges, Letter, Outcome, PeerError, fits};
+use super::runner::{Link, Runner};
+use super::unary::{error_of, timed};
+use crate::control::proto::acc::QueryUsersOnlineReq;
+use crate::control::proto::relay::HoldsRequest;
+use crate::control::proto::relay::item::Kind;
+use crate::id::{AppId, NodeAddr};
+use crate::limits::PEER_ITEMS_MAX;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+
+/// The near end of a peer. Dropping it closes the connection; whoever waits is told.
+#[derive(Debug)]
+pub(super) struct Peer {
+    queue: mpsc::Sender<Letter>,
+    link: watch::Receiver<Link>,
+    common: Common,
+    task: AbortHandle,
+}
+
+/// What a peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::control) enum PeerKind {
+    /// Batches over a stream.
+    Millgate,
+    /// A call for each message.
+    Gowebsocket,
+}
+
+/// How it stands with a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::control) struct PeerState {
+    pub(in crate::control) addr: NodeAddr,
+    /// `None` while it is not connected.
+    pub(in crate::control) kind: Option<PeerKind>,
+    /// Calls fail at once: it is out of reach. Neither this nor connected means: not yet known.
+    pub(in crate::control) is_down: bool,
+    /// Since when it is connected, out of reach, or neither; the node's time.
+    pub(in crate::control) since: Duration,
+    /// Why the last connection, or try, failed; `None` while it is connected.
+    pub(in crate::control) error: Option<String>,
+    /// Messages that it has not acknowledged.
+    pub(in crate::control) waiting: usize,
+    /// How long ago it last acknowledged something; `None` if never.
+    pub(in crate::control) silent_for: Option<Duration>,
+}
+
+impl Peer {
+    /// Begins to connect.
+    pub(super) fn start(to: NodeAddr, wiring: &Wiring) -> Self {
+        let (queue, letters) = mpsc::channel(PEER_ITEMS_MAX);
+        let common = Common {
+            clock: wiring.clock,
+            metrics: Arc::clone(&wiring.metrics),
+            gauges: Arc::new(Gauges::default()),
+        };
+        let since = common.clock.now();
+        let (telling, link) = watch::channel(Link { since, ..Link::default() });
+        let runner = Runner {
+            to,
+            security: Arc::clone(&wiring.security),
+            common: common.clone(),
+            queue: letters,
+            link: telling,
+            circuit: Circuit::default(),
+        };
+        let task = tokio::spawn(runner.run()).abort_handle();
+        Self { queue, link, common, task }
+    }
+
+    /// Puts a message into the queue now; the answer comes within `patience`.
+    pub(super) fn send(
+        &self,
+        kind: Kind,
+        patience: Duration,
+    ) -> impl Future<Output = Answer> + Send + use<> {
+        let queued = if fits(&kind) { self.enqueue(kind).map(Some) } else { Ok(None) };
+        let metrics = Arc::clone(&self.common.metrics);
+        async move {
+            // No peer takes it: nodes of one cluster have about the same limits.
+            let Some(answered) = queued? else { return Ok(Outcome::Invalid) };
+            let error = match tokio::time::timeout(patience, answered).await {
+                Ok(Ok(answer)) => return answer,
+                // The peer has left the cluster.
+                Ok(Err(_)) => PeerError::Lost,
+                Err(_) => PeerError::Late,
+            };
+            metrics.peers.failed.fetch_add(1, Ordering::Relaxed);
+            Err(error)
+        }
+    }
+
+    fn enqueue(&self, kind: Kind) -> Result<oneshot::Receiver<Answer>, PeerError> {
+        let letter = Letter::new(kind, &self.common.gauges);
+        let queued = letter.and_then(|(letter, answered)| match self.queue.try_send(letter) {
+            Ok(()) => Ok(answered),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(PeerError::Busy),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(PeerError::Down),
+        });
+        if queued.is_err() {
+            self.common.metrics.peers.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        queued
+    }
+
+    /// The way to the peer, as soon as it is known whether there is one.
+    pub(super) async fn way(&self) -> Result<Way, PeerError> {
+        let mut link = self.link.clone();
+        let known = link.wait_for(|link| link.way.is_some() || link.is_down);
+        let known = tokio::time::timeout(super::CALLER_PATIENCE, known).await;
+        let link = known.map_err(|_| PeerError::Late)?.map_err(|_| PeerError::Down)?;
+        link.way.clone().ok_or(PeerError::Down)
+    }
+
+    /// Whether the user is there; a node of gowebsocket says whether it is online anywhere.
+    pub(super) async fn holds(&self, app: AppId, user: &str) -> Result<bool, PeerError> {
+        let asked = tokio::time::timeout(super::CALLER_PATIENCE, self.ask(app, user));
+        asked.await.unwrap_or(Err(PeerError::Late))
+    }
+
+    async fn ask(&self, app: AppId, user: &str) -> Result<bool, PeerError> {
+        let (app, user) = (app.0, user.to_owned());
+        let answer = match self.way().await? {
+            Way::Relay(mut client) => {
+                let reply = client.holds(timed(HoldsRequest { app, user })).await;
+                reply.map(|reply| reply.into_inner().holds)
+            }
+            Way::Acc(mut client) => {
+                let request = timed(QueryUsersOnlineReq { app_id: app, user_id: user });
+                // The code says nothing: such nodes leave it 0.
+                let reply = client.query_users_online(request).await;
+                reply.map(|reply| reply.into_inner().online)
+            }
+        };
+        answer.map_err(|status| error_of(&status))
+    }
+
+    pub(super) fn state(&self, addr: NodeAddr) -> PeerState {
+        let now = self.common.clock.now();
+        let link = self.link.borrow();
+        let kind = link.way.as_ref().map(|way| match way {
+            Way::Relay(_) => PeerKind::Millgate,
+            Way::Acc(_) => PeerKind::Gowebsocket,
+        });
+        PeerState {
+            addr,
+            kind,
+            is_down: link.is_down,
+            since: link.since,
+            error: link.error.clone(),
+            waiting: self.common.gauges.items(),
+            silent_for: self.common.gauges.heard().map(|heard| now.saturating_sub(heard)),
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,110 @@
+//! A peer without batches: calls one by one, as it knows them.
+
+use super::go_node::{GoNode, acc, dial};
+use super::{Caller, address, loopback, push};
+use crate::config::Config;
+use crate::control::cluster::peers::peer::PeerKind;
+use crate::control::cluster::peers::{Outcome, PeerError};
+use crate::control::grpc::stage::{APP, Node};
+use crate::id::NodeAddr;
+use futures_util::future::join_all;
+
+async fn pair() -> (GoNode, NodeAddr, Caller) {
+    let listener = loopback();
+    let addr = address(&listener);
+    let go = GoNode::start(listener);
+    let caller = Caller::connected_to(&addr).await;
+    assert_eq!(caller.kind(&addr), Some(PeerKind::Gowebsocket));
+    (go, addr, caller)
+}
+
+#[tokio::test]
+async fn messages_arrive_as_calls() {
+    let (go, addr, caller) = pair().await;
+    go.log_in(101, "ua");
+    assert_eq!(caller.send(&addr, push("ua", "你好")).await, Ok(Outcome::Sent));
+    assert_eq!(caller.send(&addr, push("nobody", "x")).await, Ok(Outcome::Offline));
+    assert_eq!(caller.peers.canary(&addr).await, Ok(Outcome::Sent));
+    assert_eq!(caller.peers.displaced(&addr, APP, "ua".into()).await, Ok(Outcome::Sent));
+    let all = caller.peers.send_all(push("ub", "all")).await;
+    assert_eq!(all, [(addr.clone(), Ok(Outcome::Sent))]);
+    let room = go.room.lock().unwrap();
+    let expected = acc::SendMsgReq {
+        seq: "1".into(),
+        app_id: 101,
+        user_id: "ua".into(),
+        cms: "msg".into(),
+        r#type: "text".into(),
+        msg: "你好".into(),
+        is_local: false,
+    };
+    assert_eq!(room.messages, [expected]);
+    let got = &room.broadcasts[0];
+    assert_eq!((got.app_id, got.user_id.as_str(), got.msg.as_str()), (101, "ub", "all"));
+}
+
+#[tokio::test]
+async fn many_messages_arrive_once_each() {
+    let (go, addr, caller) = pair().await;
+    go.log_in(101, "ua");
+    let sends = (0..2_000).map(|n| caller.peers.send(&addr, push("ua", &format!("{n:04}"))));
+    for answer in join_all(sends.collect::<Vec<_>>()).await {
+        assert_eq!(answer, Ok(Outcome::Sent));
+    }
+    let room = go.room.lock().unwrap();
+    let mut texts: Vec<_> = room.messages.iter().map(|message| message.msg.clone()).collect();
+    texts.sort_unstable();
+    assert_eq!(texts, (0..2_000).map(|n| format!("{n:04}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn questions_are_answered_without_a_code() {
+    let (go, addr, caller) = pair().await;
+    go.log_in(101, "ua");
+    go.room.lock().unwrap().elsewhere.insert((101, "ub".into()));
+    for (user, online) in [("ua", true), ("ub", true), ("nobody", false)] {
+        assert_eq!(caller.peers.holds(&addr, APP, user).await, Ok(online), "{user}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_comes_at_once_is_cut_into_pages() {
+    let (go, addr, caller) = pair().await;
+    let names: Vec<String> = (0..2_500).map(|n| format!("u{n:04}")).collect();
+    names.iter().for_each(|name| go.log_in(101, name));
+    let (mut listed, mut from) = (Vec::new(), Some(0));
+    while let Some(at) = from {
+        let mut list = caller.peers.list(&addr, APP, at, 1_700).await.unwrap();
+        while let Some(page) = list.next().await {
+            let page = page.unwrap();
+            assert!(page.users.len() <= 1_000);
+            assert_eq!(page.members, 2_500);
+            (listed, from) = ([listed, page.users].concat(), page.next);
+        }
+    }
+    assert_eq!(listed, names);
+    let mut list = caller.peers.list(&addr, crate::id::AppId(7), 0, 0).await.unwrap();
+    assert_eq!(list.next().await, None);
+}
+
+#[tokio::test]
+async fn a_peer_that_dies_is_noticed_by_the_next_call() {
+    let (go, addr, caller) = pair().await;
+    drop(go);
+    let answer = caller.send(&addr, push("ua", "x")).await;
+    assert!(matches!(answer, Err(PeerError::Lost | PeerError::Down)), "{answer:?}");
+    caller.until_down(&addr).await;
+}
+
+/// And the other way round: its client, which dials for each call.
+#[tokio::test]
+async fn its_client_is_answered() {
+    let node = Node::start(&Config::default());
+    node.log_in("ua", 1);
+    let request = acc::SendMsgReq { app_id: 101, user_id: "ua".into(), ..Default::default() };
+    let mut client = dial(node.addr.as_str()).await.unwrap();
+    assert_eq!(client.send_msg(request).await.unwrap().into_inner().ret_code, 200);
+    let request = acc::QueryUsersOnlineReq { app_id: 101, user_id: "faraway".into() };
+    let mut client = dial(node.addr.as_str()).await.unwrap();
+    assert!(client.query_users_online(request).await.unwrap().into_inner().online);
+}

@@ -1,0 +1,164 @@
+//! Messages to a node of gowebsocket: a call each, some at once.
+
+use super::connect::{Broken, Guarded};
+use super::letter::{Common, Letter, Outcome, PeerError};
+use crate::control::proto::acc::acc_server_client::AccServerClient;
+use crate::control::proto::acc::{QueryUsersOnlineReq, SendMsgAllReq, SendMsgReq};
+use crate::control::proto::relay::item::Kind;
+use crate::limits::PEER_CALLS_MAX;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::error::Error;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tonic::{Code, Request, Status};
+
+/// A client of a node without batches.
+pub(super) type Client = AccServerClient<Guarded>;
+
+/// What such a node gives its own calls.
+pub(super) const CALL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Calls in a row without an answer before the connection is given up.
+const LATE_MAX: u32 = 3;
+
+/// Silence after which a node that nobody writes to is called: one that has been
+/// replaced at its address may be of the other kind now.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// Calls for letters until the connection breaks. Calls under way have no
+/// order among each other, as those of such nodes have none.
+pub(super) async fn run(
+    client: &Client,
+    queue: &mut mpsc::Receiver<Letter>,
+    common: &Common,
+) -> Broken {
+    let mut calls = FuturesUnordered::new();
+    let mut failures = 0;
+    let mut ticks = tokio::time::interval(SILENCE_MAX);
+    loop {
+        let letter = tokio::select! {
+            Some(end) = calls.next(), if !calls.is_empty() => {
+                failures = match end {
+                    End::Answered => 0,
+                    End::Late => failures + 1,
+                    End::Lost(broken) => return broken,
+                };
+                if failures >= LATE_MAX {
+                    return Broken { error: "no answer in time".into(), is_silent: true };
+                }
+                continue;
+            }
+            Some(letter) = queue.recv(), if calls.len() < PEER_CALLS_MAX => letter,
+            _ = ticks.tick() => {
+                let silence = common.clock.now().saturating_sub(common.gauges.heard().unwrap_or_default());
+                if silence < SILENCE_MAX || !calls.is_empty() {
+                    continue;
+                }
+                Letter::canary()
+            }
+        };
+        if letter.is_wanted() {
+            calls.push(call(client.clone(), letter, common));
+        }
+    }
+}
+
+/// What a call says of the connection.
+enum End {
+    /// The peer has answered, if only with an error.
+    Answered,
+    Late,
+    Lost(Broken),
+}
+
+async fn call(mut client: Client, letter: Letter, common: &Common) -> End {
+    let Letter { kind, slip, .. } = letter;
+    let result = within(ask(&mut client, kind)).await;
+    let end = match &result {
+        Ok(_) => End::Answered,
+        Err(status) => match error_of(status) {
+            PeerError::Late => End::Late,
+            PeerError::Lost => End::Lost(status.clone().into()),
+            _ => End::Answered,
+        },
+    };
+    if matches!(end, End::Answered) {
+        common.gauges.hear(common.clock.now());
+    }
+    slip.answer(result.map_err(|status| error_of(&status)), &common.metrics);
+    end
+}
+
+/// Gives a call its second.
+pub(super) async fn within<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    match tokio::time::timeout(CALL_PATIENCE, call).await {
+        Ok(result) => result,
+        Err(_) => Err(Status::deadline_exceeded("no answer in time")),
+    }
+}
+
+/// What a failed call means to who waits for it.
+pub(super) fn error_of(status: &Status) -> PeerError {
+    match status.code() {
+        Code::DeadlineExceeded | Code::Cancelled => PeerError::Late,
+        // What the server has sent came from nowhere; what the connection has
+        // come to has a source.
+        _ if status.source().is_some() => PeerError::Lost,
+        _ => PeerError::Refused,
+    }
+}
+
+/// A request that also tells the server how long it has.
+pub(super) fn timed<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(CALL_PATIENCE);
+    request
+}
+
+async fn ask(client: &mut Client, kind: Kind) -> Result<Outcome, Status> {
+    match kind {
+        Kind::Deliver(item) => {
+            let request = SendMsgReq {
+                seq: item.seq,
+                app_id: item.app,
+                user_id: item.user,
+                cms: item.cmd,
+                r#type: "text".into(),
+                msg: item.msg,
+                is_local: false,
+            };
+            let reply = client.send_msg(timed(request)).await?.into_inner();
+            Ok(outcome(reply.ret_code))
+        }
+        Kind::FanOut(item) => {
+            let request = SendMsgAllReq {
+                seq: item.seq,
+                app_id: item.app,
+                user_id: item.from,
+                cms: item.cmd,
+                r#type: "text".into(),
+                msg: item.msg,
+            };
+            let reply = client.send_msg_all(timed(request)).await?.into_inner();
+            Ok(outcome(reply.ret_code))
+        }
+        // Such a node finds out from Redis.
+        Kind::Displaced(_) => Ok(Outcome::Sent),
+        Kind::Canary(_) => {
+            client.query_users_online(timed(QueryUsersOnlineReq::default())).await?;
+            Ok(Outcome::Sent)
+        }
+    }
+}
+
+/// What a `retCode` means. Nodes of gowebsocket say 1004 when the user is not
+/// there, and 1009 when a message could not be sent.
+fn outcome(ret_code: u32) -> Outcome {
+    match ret_code {
+        200 => Outcome::Sent,
+        1004 | 1005 => Outcome::Offline,
+        1001..=1003 => Outcome::Invalid,
+        _ => Outcome::Refused,
+    }
+}

@@ -1,0 +1,234 @@
+//! Who is on this node, told to the others in Redis; and where everybody else is.
+//!
+//! Redis holds a projection of the directory: whatever is lost on the way there
+//! is told again, by the next renewal or by a sweep.
+
+mod backlog;
+mod located;
+mod rounds;
+mod writer;
+
+pub(in crate::control) use located::Located;
+
+use super::redis::{
+    Link,
+    script::{Records, Verb},
+};
+use super::registry::RedisTime;
+use super::{Nodes, Starts};
+use crate::clock::Clock;
+use crate::hub::Directory;
+use crate::id::{AppId, NodeAddr, UserId, UserKey};
+use crate::limits::{PRESENCE_WAITING_MAX, SWEEP_USERS_PER_SECOND_MAX};
+use crate::link::Event;
+use crate::metrics::Metrics;
+use backlog::{Backlog, Full};
+use located::Places;
+use rounds::Rounds;
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+
+/// What presence is made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// For what this node writes.
+    pub(super) writes: Link,
+    /// For questions that somebody waits for.
+    pub(super) lookups: Link,
+    /// This node.
+    pub(super) here: NodeAddr,
+    /// Who is on it: the truth.
+    pub(super) directory: Arc<Directory>,
+    /// The live nodes other than this one.
+    pub(super) nodes: watch::Receiver<Nodes>,
+    /// When they started.
+    pub(super) starts: watch::Receiver<Starts>,
+    /// The time that records are measured by.
+    pub(super) time: Arc<RedisTime>,
+    /// Where users go whom another node claims.
+    pub(super) conflicts: mpsc::Sender<Conflict>,
+    /// This node's time.
+    pub(super) clock: Clock,
+    /// What is counted.
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// A user whom another live node claims too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Conflict {
+    pub(super) app: AppId,
+    pub(super) user: UserId,
+    /// The other node.
+    pub(super) holder: NodeAddr,
+    pub(super) kind: ConflictKind,
+}
+
+/// Who of the two has the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConflictKind {
+    /// We do, since our login is the newer one: the other node is to be told.
+    Arrived,
+    /// They do. If they hold the user this node yields ([`Directory::displace`]);
+    /// if they do not, [`Presence::claim`].
+    Kept,
+}
+
+/// Writes behind the directory, and looks up.
+#[derive(Debug)]
+pub(in crate::control) struct Presence {
+    link: Link,
+    records: Records,
+    directory: Arc<Directory>,
+    nodes: watch::Receiver<Nodes>,
+    conflicts: mpsc::Sender<Conflict>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    places: Places,
+    state: Mutex<State>,
+    /// Rung when there is something to write.
+    work: Notify,
+    /// True once everybody has been written off.
+    is_written_off: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct State {
+    backlog: Backlog,
+    rounds: Rounds,
+    /// Who is still to be written off; once there is a list the node is stopping.
+    farewell: Option<Vec<UserKey>>,
+    /// Since when the oldest event of each batch under way waits.
+    under_way: HashMap<u64, Duration>,
+    batches: u64,
+    /// Lost events that a sweep was asked for.
+    events_lost: u64,
+}
+
+impl Presence {
+    /// Nothing is written before [`Presence::run`].
+    pub(super) fn new(parts: Parts) -> Arc<Self> {
+        let now = parts.clock.now();
+        let state = State {
+            backlog: Backlog::new(PRESENCE_WAITING_MAX),
+            rounds: Rounds::new(SWEEP_USERS_PER_SECOND_MAX, now),
+            farewell: None,
+            under_way: HashMap::new(),
+            batches: 0,
+            events_lost: 0,
+        };
+        let places =
+            Places::new(parts.lookups, parts.nodes.clone(), parts.starts, parts.time, parts.clock);
+        Arc::new(Self {
+            link: parts.writes,
+            records: Records::new(parts.here),
+            directory: parts.directory,
+            nodes: parts.nodes,
+            conflicts: parts.conflicts,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            places,
+            state: Mutex::new(state),
+            work: Notify::new(),
+            is_written_off: watch::Sender::new(false),
+        })
+    }
+
+    /// Notes a login or a logout; it is written soon.
+    pub(super) fn note(&self, event: &Event) {
+        let (user, verb) = match event {
+            Event::Arrived { user, client, .. } => {
+                (user, Verb::Arrive((!client.ip().is_unspecified()).then_some(*client)))
+            }
+            Event::Departed(user) => (user, Verb::Depart),
+        };
+        self.note_verb(UserKey { app: user.app, user: user.id.clone() }, verb);
+    }
+
+    /// Writes this node into the record of a user who is here, whatever it says now.
+    pub(super) fn claim(&self, app: AppId, user: &str) {
+        self.note_verb(UserKey { app, user: user.into() }, Verb::Arrive(None));
+    }
+
+    fn note_verb(&self, user: UserKey, verb: Verb) {
+        let mut state = self.state();
+        if let Err(Full) = state.backlog.note(user, verb, self.clock.now()) {
+            let stats = &self.metrics.cluster;
+            if verb == Verb::Depart {
+                stats.departures_dropped.fetch_add(1, Ordering::Relaxed);
+            } else {
+                stats.arrivals_dropped.fetch_add(1, Ordering::Relaxed);
+                state.rounds.sweep();
+            }
+        }
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// Tells the whole directory again, at a pace that Redis can bear.
+    pub(super) fn sweep(&self) {
+        self.state().rounds.sweep();
+    }
+
+    /// Marks every user of this node as gone, who are here when it is called and
+    /// who leave later: call it before the reactors are emptied. Returns how
+    /// many records are not written when `limit` is over.
+    pub(super) async fn write_off_all(&self, limit: Duration) -> usize {
+        let everybody = self.everybody();
+        self.state().farewell = Some(everybody);
+        self.work.notify_one();
+        let mut written = self.is_written_off.subscribe();
+        let in_time = tokio::time::timeout(limit, written.wait_for(|done| *done)).await.is_ok();
+        if in_time {
+            return 0;
+        }
+        let state = self.state();
+        let left = state.farewell.as_ref().map_or(0, Vec::len) + state.backlog.len();
+        tracing::warn!(users = left, "their records stay in Redis until they run out");
+        left
+    }
+
+    fn everybody(&self) -> Vec<UserKey> {
+        let mut everybody = Vec::with_capacity(self.directory.users());
+        for app in self.directory.apps() {
+            let mut from = Some(0);
+            while let Some(at) = from {
+                let page = self.directory.page(app, at, usize::MAX);
+                everybody.extend(page.users.into_iter().map(|user| UserKey { app, user }));
+                from = page.next;
+            }
+        }
+        everybody
+    }
+
+    /// Where a user of another node is.
+    pub(in crate::control) async fn locate(&self, app: AppId, user: &str) -> Located {
+        self.places.locate(app, user).await
+    }
+
+    /// Forgets where a user was found, since the user was not there.
+    pub(in crate::control) fn forget(&self, app: AppId, user: &str) {
+        self.places.forget(app, user);
+    }
+
+    /// Whether no node has seen a message id in the last 12 hours; from now on
+    /// it is seen. `None` if Redis cannot say.
+    pub(in crate::control) async fn first_seen(&self, msg_id: &str) -> Option<bool> {
+        self.places.first_seen(msg_id).await
+    }
+
+    /// Forgets a message id whose message could not be sent.
+    pub(in crate::control) async fn forget_seen(&self, msg_id: &str) {
+        self.places.forget_seen(msg_id).await;
+    }
+
+    /// What a panic leaves behind is whole: no operation on it panics half-way.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

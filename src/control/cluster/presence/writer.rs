@@ -1,0 +1,240 @@
+//! Takes what waits and writes it, a few pipelines at a time.
+
+use super::super::redis::Fault;
+use super::super::redis::script::{self, Verb};
+use super::backlog::Change;
+use super::rounds::Round;
+use super::{Conflict, ConflictKind, Presence, State};
+use crate::id::{NodeAddr, UserKey};
+use crate::limits::{PRESENCE_BATCH, PRESENCE_BATCHES};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use redis::{Cmd, RedisResult, Value};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+
+/// How finely the renewals are spread.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Pause after commands have failed, so that a server in trouble is not asked at full speed.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Users of the directory moved into the backlog at once when the node stops.
+const FAREWELL_CHUNK: usize = 4 * PRESENCE_BATCH;
+
+/// Commands that travel together.
+struct Batch {
+    number: u64,
+    items: Vec<Item>,
+}
+
+struct Item {
+    user: UserKey,
+    verb: Verb,
+    /// The event behind it; a renewal has none.
+    change: Option<Change>,
+}
+
+type Answers = Result<Vec<RedisResult<Value>>, Fault>;
+
+impl Presence {
+    /// Writes for as long as the node runs; never returns.
+    pub(in crate::control::cluster) async fn run(&self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut live = self.link.watch();
+        let mut under_way = FuturesUnordered::new();
+        let mut paused_until = Duration::ZERO;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => self.tick(),
+                () = self.work.notified() => {}
+                Some((batch, answers)) = under_way.next() => {
+                    if !self.settle(batch, answers) {
+                        paused_until = self.clock.now() + PAUSE;
+                    }
+                }
+                Ok(()) = live.changed() => {
+                    if live.borrow_and_update().is_some() {
+                        self.sweep();
+                    }
+                }
+            }
+            while under_way.len() < PRESENCE_BATCHES && self.clock.now() >= paused_until {
+                let Some(batch) = self.next_batch() else { break };
+                under_way.push(self.write(batch));
+            }
+        }
+    }
+
+    /// Lets time pass.
+    fn tick(&self) {
+        let now = self.clock.now();
+        let lost = self.metrics.shared.events_lost.load(Ordering::Relaxed);
+        let mut state = self.state();
+        if lost != state.events_lost {
+            state.events_lost = lost;
+            state.rounds.sweep();
+        }
+        if self.link.is_up() {
+            state.rounds.advance(now, self.directory.users());
+        }
+        let oldest = state.under_way.values().copied().chain(state.backlog.oldest()).min();
+        let lag = oldest.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        let stats = &self.metrics.cluster;
+        stats
+            .presence_lag_ms
+            .store(lag.as_millis().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        stats
+            .presence_waiting
+            .store(state.backlog.len().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Events first; what room they leave is for renewals.
+    fn next_batch(&self) -> Option<Batch> {
+        if !self.link.is_up() {
+            return None;
+        }
+        let mut state = self.state();
+        let is_stopping = state.farewell.is_some();
+        self.say_farewell(&mut state);
+        let events = state.backlog.take(PRESENCE_BATCH);
+        let oldest = events.iter().map(|(_, change)| change.since).min();
+        let mut items: Vec<Item> = events
+            .into_iter()
+            .map(|(user, change)| {
+                let verb = if is_stopping { Verb::Depart } else { self.up_to_date(&user, change) };
+                Item { user, verb, change: Some(change) }
+            })
+            .collect();
+        if !is_stopping {
+            self.renew(&mut state, &mut items);
+        }
+        if items.is_empty() {
+            let is_over = is_stopping && state.backlog.is_idle();
+            self.is_written_off
+                .send_if_modified(|done| !std::mem::replace(done, is_over) && is_over);
+            return None;
+        }
+        state.batches += 1;
+        let number = state.batches;
+        if let Some(oldest) = oldest {
+            state.under_way.insert(number, oldest);
+        }
+        Some(Batch { number, items })
+    }
+
+    /// An event may have been lost, or be late: what the directory says now counts.
+    fn up_to_date(&self, user: &UserKey, change: Change) -> Verb {
+        let is_here = self.directory.find(user.app, &user.user).is_some();
+        match change.verb {
+            Verb::Depart if is_here => Verb::Keep,
+            Verb::Arrive(_) | Verb::Keep if !is_here => Verb::Depart,
+            verb => verb,
+        }
+    }
+
+    fn renew(&self, state: &mut State, items: &mut Vec<Item>) {
+        let apps = self.directory.apps().len();
+        while let Some((place, max)) = state.rounds.next(PRESENCE_BATCH - items.len()) {
+            if max == 0 {
+                return;
+            }
+            let Some(app) = self.directory.apps().nth(place.app) else { return };
+            let counter = match state.rounds.round() {
+                Round::Renewal => &self.metrics.cluster.renewals,
+                Round::Sweep => &self.metrics.cluster.swept,
+            };
+            let page = self.directory.page(app, place.from, max);
+            counter.fetch_add(page.users.len().try_into().unwrap_or(0), Ordering::Relaxed);
+            let is_over = state.rounds.read(page.users.len(), page.next, apps);
+            for user in page.users {
+                let user = UserKey { app, user };
+                if state.backlog.begin_renewal(&user) {
+                    items.push(Item { user, verb: Verb::Keep, change: None });
+                }
+            }
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    /// Moves some of those who are to be written off into the backlog.
+    fn say_farewell(&self, state: &mut State) {
+        let now = self.clock.now();
+        let Some(left) = &mut state.farewell else { return };
+        while state.backlog.len() < FAREWELL_CHUNK {
+            let Some(user) = left.pop() else { return };
+            // There is room: the chunk is far below the backlog's bound.
+            let _noted = state.backlog.note(user, Verb::Depart, now);
+        }
+    }
+
+    async fn write(&self, batch: Batch) -> (Batch, Answers) {
+        // In one pipeline the first command brings the script along.
+        let is_pipeline = !self.link.is_cluster();
+        let commands: Vec<Cmd> = batch
+            .items
+            .iter()
+            .enumerate()
+            .map(|(at, Item { user, verb, .. })| {
+                self.records.command(user.app, &user.user, *verb, is_pipeline && at > 0)
+            })
+            .collect();
+        let answers = self.link.ask_all(&commands).await;
+        (batch, answers)
+    }
+
+    /// Draws the conclusions; false if something has failed.
+    fn settle(&self, batch: Batch, answers: Answers) -> bool {
+        let mut conflicts = Vec::new();
+        let mut state = self.state();
+        state.under_way.remove(&batch.number);
+        let (mut answers, mut all_well, mut is_round_lost) =
+            (answers.unwrap_or_default().into_iter(), true, false);
+        for Item { user, verb, change } in batch.items {
+            match (answers.next(), change) {
+                (Some(Ok(answer)), _) => {
+                    state.backlog.finish(&user);
+                    if let Some(holder) = script::holder(&answer) {
+                        conflicts.push((user, verb, holder));
+                    }
+                    continue;
+                }
+                (_, Some(change)) => state.backlog.fail(user, change),
+                (_, None) => {
+                    state.backlog.finish(&user);
+                    is_round_lost = true;
+                }
+            }
+            all_well = false;
+        }
+        if is_round_lost {
+            state.rounds.sweep();
+        }
+        drop(state);
+        for (user, verb, holder) in conflicts {
+            self.tell(user, verb, holder);
+        }
+        all_well
+    }
+
+    fn tell(&self, user: UserKey, verb: Verb, holder: NodeAddr) {
+        let kind = if verb == Verb::Keep { ConflictKind::Kept } else { ConflictKind::Arrived };
+        if !self.nodes.borrow().contains(&holder) {
+            // A record that has outlived its node.
+            if kind == ConflictKind::Kept {
+                self.claim(user.app, &user.user);
+            }
+            return;
+        }
+        let stats = &self.metrics.cluster;
+        stats.conflicts.fetch_add(1, Ordering::Relaxed);
+        let conflict = Conflict { app: user.app, user: user.user, holder, kind };
+        if self.conflicts.try_send(conflict).is_err() {
+            stats.conflicts_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The way to Redis, and what nodes of a cluster say in it.
+//!
+//! Invariant: nothing here blocks a connection of Redis (no KEYS, no SUBSCRIBE,
+//! no BLPOP), and no command touches more than one key: it may be a Redis Cluster.
+
+pub(super) mod keys;
+mod link;
+pub(super) mod record;
+pub(super) mod script;
+mod target;
+
+pub(in crate::control) use link::{Fault, Link};
+#[allow(unused_imports, reason = "its parts come before the whole")]
+pub(in crate::control) use target::TargetError;

@@ -1,0 +1,61 @@
+//! The time that all nodes agree on.
+
+use crate::clock::{self, Clock};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+/// The time by the clock of Redis, so that clocks of hosts may differ.
+#[derive(Debug)]
+pub(in crate::control::cluster) struct RedisTime {
+    clock: Clock,
+    /// Unix seconds at the start of the clock, as Redis counts; `i64::MIN` until it was asked.
+    origin: AtomicI64,
+}
+
+impl RedisTime {
+    /// Not known yet.
+    pub(in crate::control::cluster) fn new(clock: Clock) -> Self {
+        Self { clock, origin: AtomicI64::new(i64::MIN) }
+    }
+
+    /// Unix seconds; by this host's clock until Redis was asked.
+    pub(in crate::control::cluster) fn now(&self) -> u64 {
+        match self.origin.load(Ordering::Relaxed) {
+            i64::MIN => clock::unix_seconds(),
+            origin => u64::try_from(origin.saturating_add(self.seconds())).unwrap_or(0),
+        }
+    }
+
+    /// Whether Redis was asked, and with that for the nodes.
+    pub(in crate::control::cluster) fn is_known(&self) -> bool {
+        self.origin.load(Ordering::Relaxed) != i64::MIN
+    }
+
+    pub(in crate::control::cluster) fn set(&self, now: u64) {
+        let now = i64::try_from(now).unwrap_or(0);
+        self.origin.store(now.saturating_sub(self.seconds()), Ordering::Relaxed);
+    }
+
+    /// This node's own time, which goes on whatever becomes of Redis.
+    pub(super) fn since_start(&self) -> Duration {
+        self.clock.now()
+    }
+
+    fn seconds(&self) -> i64 {
+        i64::try_from(self.clock.now().as_secs()).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_that_of_redis_once_redis_was_asked() {
+        let time = RedisTime::new(Clock::start());
+        assert!(!time.is_known());
+        assert!(time.now().abs_diff(clock::unix_seconds()) <= 1);
+        time.set(1_000);
+        assert!(time.is_known() && time.now().abs_diff(1_000) <= 1);
+    }
+}

@@ -1,0 +1,101 @@
+//! What a peer's message comes to on this node.
+
+use crate::command::push;
+use crate::config::Config;
+use crate::envelope::{Envelope, Frame};
+use crate::hub::{Delivered, Directory, Hub};
+use crate::id::{AppId, UserId};
+use crate::link::{Fanout, Refused};
+use crate::metrics::Metrics;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The own connections, as far as peers may reach them.
+pub(super) struct Local {
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    frame_bytes_max: usize,
+    user_id_bytes_max: usize,
+}
+
+/// What cannot be done, now or ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Invalid {
+    /// This node does not have the app.
+    App,
+    /// The name is empty or longer than `limits.user_id_bytes`.
+    User,
+    /// The message is larger than `limits.outbox_bytes`.
+    TooLarge,
+}
+
+impl Local {
+    pub(super) fn new(config: &Config, hub: Arc<Hub>, metrics: Arc<Metrics>) -> Self {
+        let (frame_bytes_max, user_id_bytes_max) =
+            (config.limits.outbox_bytes, config.limits.user_id_bytes);
+        Self { hub, metrics, frame_bytes_max, user_id_bytes_max }
+    }
+
+    /// Who is here.
+    pub(super) fn directory(&self) -> &Directory {
+        &self.hub.directory
+    }
+
+    /// Writes to one user, who is also whom the push is from, as in the reference.
+    pub(super) fn deliver(&self, app: AppId, push: &Envelope<'_>) -> Result<Delivered, Invalid> {
+        self.counted(|| {
+            self.check_user(app, push.from)?;
+            Ok(self.hub.router.deliver(app, push.from, self.encode(push)?))
+        })
+    }
+
+    /// Writes to every user of an app but the one it is from.
+    pub(super) fn fan_out(
+        &self,
+        app: AppId,
+        push: &Envelope<'_>,
+    ) -> Result<Result<(), Refused>, Invalid> {
+        self.counted(|| {
+            self.check_app(app)?;
+            let (except, frame) = (UserId::from(push.from), self.encode(push)?);
+            Ok(self.hub.router.fan_out(Fanout { app, except, frame, announcement: None }))
+        })
+    }
+
+    /// Takes note that a newer login is on another node.
+    pub(super) fn displace(&self, app: AppId, user: &str) -> Result<(), Invalid> {
+        self.counted(|| {
+            self.check_user(app, user)?;
+            let _displaced_if_here = self.hub.directory.displace(app, user);
+            Ok(())
+        })
+    }
+
+    fn counted<T>(&self, act: impl FnOnce() -> Result<T, Invalid>) -> Result<T, Invalid> {
+        let result = act();
+        let stats = &self.metrics.peers;
+        let number = if result.is_ok() { &stats.received } else { &stats.invalid };
+        number.fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    fn check_app(&self, app: AppId) -> Result<(), Invalid> {
+        self.directory().room_of(app).map(|_| ()).ok_or(Invalid::App)
+    }
+
+    fn check_user(&self, app: AppId, user: &str) -> Result<(), Invalid> {
+        self.check_app(app)?;
+        let is_name = (1..=self.user_id_bytes_max).contains(&user.len());
+        is_name.then_some(()).ok_or(Invalid::User)
+    }
+
+    /// Nothing is encoded that is too large as it came.
+    fn encode(&self, push: &Envelope<'_>) -> Result<Frame, Invalid> {
+        let bytes = push.seq.len() + push.cmd.len() + push.msg.len() + push.from.len();
+        if bytes > self.frame_bytes_max {
+            return Err(Invalid::TooLarge);
+        }
+        let frame = push::envelope(push);
+        if frame.len() > self.frame_bytes_max { Err(Invalid::TooLarge) } else { Ok(frame) }
+    }
+}

@@ -1,0 +1,108 @@
+//! What other nodes may ask of this one.
+//!
+//! Invariant: everything here acts on own connections only. A message that a
+//! peer has sent never travels on, so loops between nodes cannot be built.
+
+mod acc;
+mod guard;
+mod incoming;
+mod local;
+mod relay;
+mod security;
+#[cfg(test)]
+pub(super) mod stage;
+#[cfg(test)]
+mod tests;
+pub(super) use incoming::prepare;
+pub(super) use security::{Security, causes};
+
+use super::proto::acc::acc_server_server::AccServerServer;
+use super::proto::relay::relay_server::RelayServer;
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::id::AppId;
+use crate::limits::{
+    GRPC_CALL_SECONDS_MAX, GRPC_CONNECTION_WINDOW_BYTES, GRPC_CONNECTIONS_MAX, GRPC_HEAD_BYTES_MAX,
+    GRPC_MESSAGE_BYTES_MAX, GRPC_STREAM_WINDOW_BYTES, GRPC_STREAMS_MAX,
+};
+use crate::metrics::Metrics;
+use futures_util::future::BoxFuture;
+use guard::Guard;
+use local::Local;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+
+/// Whether a user is online anywhere in the cluster; `None` if nobody knows at
+/// the moment. Users of this node are answered without it.
+pub(super) type Anywhere =
+    Arc<dyn Fn(AppId, &str) -> BoxFuture<'static, Option<bool>> + Send + Sync>;
+
+/// What the server answers from.
+pub(super) struct Parts {
+    pub(super) hub: Arc<Hub>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) security: Arc<Security>,
+    pub(super) anywhere: Anywhere,
+}
+
+/// Serves other nodes until `ended` says so, then finishes what is under way, for
+/// a moment.
+///
+/// # Errors
+/// When the TLS files are of no use, which [`Security::load`] has ruled out.
+pub(super) async fn serve(
+    listener: TcpListener,
+    config: &Config,
+    parts: Parts,
+    ended: watch::Receiver<bool>,
+) -> Result<(), tonic::transport::Error> {
+    let Parts { hub, metrics, security, anywhere } = parts;
+    let local = Arc::new(Local::new(config, hub, Arc::clone(&metrics)));
+    let guard = Guard::new(&security, metrics);
+    let acc = AccServerServer::new(acc::Calls::new(Arc::clone(&local), anywhere))
+        .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
+    let relay = RelayServer::new(relay::Calls::new(local, ended.clone()))
+        .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
+    let mut server = Server::builder()
+        // A request that is still on its way by then has an end all the same.
+        .timeout(Duration::from_secs(GRPC_CALL_SECONDS_MAX))
+        .max_concurrent_streams(GRPC_STREAMS_MAX)
+        .initial_stream_window_size(GRPC_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(GRPC_CONNECTION_WINDOW_BYTES)
+        .http2_max_header_list_size(GRPC_HEAD_BYTES_MAX)
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_PATIENCE));
+    if let Some(tls) = security.server_tls() {
+        server = server.tls_config(tls)?;
+    }
+    let incoming = incoming::connections(listener, GRPC_CONNECTIONS_MAX);
+    let mut ending = ended.clone();
+    let serving = server
+        .add_service(InterceptedService::new(acc, guard.clone()))
+        .add_service(InterceptedService::new(relay, guard))
+        .serve_with_incoming_shutdown(incoming, end(&mut ending));
+    let mut ended = ended;
+    tokio::select! {
+        served = serving => served,
+        () = async { end(&mut ended).await; tokio::time::sleep(GRACE).await } => {
+            tracing::warn!("calls of other nodes were cut off");
+            Ok(())
+        }
+    }
+}
+
+/// Waits until the server is to end. An error means that the sender is gone: an end as well.
+async fn end(ended: &mut watch::Receiver<bool>) {
+    let _told = ended.wait_for(|ended| *ended).await;
+}
+
+/// A peer that has been cut off is noticed, and its place is free, after both.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Time that calls get to finish at the end.
+const GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,22 @@
+//! News from a reactor.
+
+use crate::session::User;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What the rest of a cluster has to know. An event may be lost, when the
+/// control plane lags: who is where is told again from the directory.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// From now on a user is reached here.
+    Arrived {
+        /// Who, and on which connection.
+        user: Arc<User>,
+        /// Where the client connects from; unspecified if it has gone already.
+        client: SocketAddr,
+        /// False if the user was here before and has only changed the connection.
+        is_new: bool,
+    },
+    /// A user has gone, and no newer login has taken the place.
+    Departed(Arc<User>),
+}

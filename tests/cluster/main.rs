@@ -1,0 +1,18 @@
+//! Nodes that share users through a real Redis, and what they do when it, or one of them, fails.
+
+#![allow(missing_docs, unreachable_pub, dead_code, unused_imports, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+mod chat;
+mod crash;
+#[path = "../stress/crowd.rs"]
+mod crowd;
+mod faults;
+mod fleet;
+mod go_node;
+mod nodes;
+#[path = "../stress/process.rs"]
+mod process;
+mod redis;
+#[path = "../gateway/support/mod.rs"]
+mod support;
