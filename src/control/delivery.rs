@@ -3,7 +3,7 @@
 //! Invariant: this is the only place that may ever send a message on to
 //! another node; what comes from another node never gets here.
 
-use super::cluster::{Cluster, Located, Outcome};
+use super::cluster::{Cluster, Located, Outcome, PeerError};
 use super::push::Push;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -43,7 +43,7 @@ pub(super) enum Sent {
     Offline,
     /// Nobody got it; says why.
     Failed(&'static str),
-    /// Not everybody got it, and a second try would reach the others twice; says why.
+    /// Not everybody got it, or nobody knows, and a second try would reach some twice; says why.
     Partly(&'static str),
 }
 
@@ -122,6 +122,8 @@ impl Delivery {
                 Ok(Outcome::Refused) => return Sent::Failed(BUSY_THERE),
                 Ok(Outcome::Invalid) => return Sent::Failed(NOT_TAKEN),
                 Ok(Outcome::Offline) => cluster.forget_location(push.app, &push.user),
+                // It may have the message: a second try could double it.
+                Err(PeerError::Late | PeerError::Lost) => return Sent::Partly(UNCERTAIN),
                 Err(_) => return Sent::Failed(UNREACHABLE),
             }
         }
@@ -170,4 +172,5 @@ const BUSY_PARTLY: &str = "the node is overloaded, not everybody got the message
 const NODES_MISSED: &str = "not every node could be reached, not everybody got the message";
 const CANNOT_LOCATE: &str = "the user is not on this node, and Redis cannot say where else";
 const NOT_TAKEN: &str = "the node of this user takes no such message";
+const UNCERTAIN: &str = "the node of this user did not answer: the message may have arrived or not";
 const UNREACHABLE: &str = "the node of this user cannot be reached";
