@@ -21,6 +21,7 @@ pub(in crate::control) use peer::PeerState;
 
 use super::super::grpc::Security;
 use super::super::push::Push;
+use super::Nodes;
 use crate::clock::Clock;
 use crate::control::proto::relay::Canary;
 use crate::control::proto::relay::item::Kind;
@@ -32,9 +33,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// The live nodes.
-pub(in crate::control) type Nodes = Arc<BTreeSet<NodeAddr>>;
 
 /// What peers are made with.
 #[derive(Clone, Debug)]

@@ -10,5 +10,3 @@ pub(super) mod script;
 mod target;
 
 pub(in crate::control) use link::{Fault, Link};
-#[allow(unused_imports, reason = "its parts come before the whole")]
-pub(in crate::control) use target::TargetError;
