@@ -77,6 +77,18 @@ impl Node {
         data(self.get(path))
     }
 
+    /// Asks until the answer is as it should be.
+    pub fn await_data(&self, path: &str, as_it_should_be: impl Fn(&Value) -> bool) -> Value {
+        let mut data = Value::Null;
+        for _ in 0..5_000 {
+            data = self.get_data(path);
+            if as_it_should_be(&data) {
+                return data;
+            }
+        }
+        panic!("{path} stays {data}");
+    }
+
     /// Status and body of a POST of form fields.
     pub fn post(&self, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
         let url = format!("http://{}{path}", self.http());
