@@ -7,7 +7,7 @@ use crate::host::{address, fd_table, kernel};
 use crate::hub::Hub;
 use crate::id::NodeAddr;
 use crate::limits::{EVENTS_MAX, HTTP_CONNECTIONS_MAX, MAIL_DEPTH_MAX, REACTORS_MAX};
-use crate::link::{Budget, Event, Mailbox, Permits, Post, mailbox};
+use crate::link::{Budget, Mailbox, News, Permits, Post, mailbox};
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use crate::reactor::{self, Settings, Setup, Shared};
@@ -164,7 +164,7 @@ impl Gateway {
 struct Boxes {
     posts: Vec<Post>,
     mailboxes: Vec<Mailbox>,
-    news: Option<(Post<Event>, Mailbox<Event>)>,
+    news: Option<(Post<News>, Mailbox<News>)>,
 }
 
 impl Boxes {
@@ -186,7 +186,7 @@ fn shared(
     config: &Config,
     hub: &Arc<Hub>,
     metrics: Arc<Metrics>,
-    events: Option<Post<Event>>,
+    events: Option<Post<News>>,
     pinned: usize,
 ) -> io::Result<Shared> {
     let count = metrics.reactors.len();
@@ -207,11 +207,7 @@ fn shared(
 }
 
 /// Opens the gRPC listener and joins the cluster; returns where it listens.
-fn join(
-    config: &Config,
-    plane: &mut Plane,
-    news: Mailbox<Event>,
-) -> Result<SocketAddr, StartError> {
+fn join(config: &Config, plane: &mut Plane, news: Mailbox<News>) -> Result<SocketAddr, StartError> {
     let address = config.listen.grpc;
     let grpc = listen_tcp(address).map_err(|error| StartError::Grpc { address, error })?;
     let bound = grpc.local_addr()?;

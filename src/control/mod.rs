@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::{Digests, Hub};
 use crate::id::NodeAddr;
-use crate::link::{Event, Mailbox};
+use crate::link::{Mailbox, News};
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use cluster::{Cluster, Joining};
@@ -48,7 +48,7 @@ pub struct Entry {
     /// Where other nodes reach it.
     pub own: NodeAddr,
     /// What the reactors tell.
-    pub news: Mailbox<Event>,
+    pub news: Mailbox<News>,
 }
 
 /// What is served to users and operators.

@@ -3,6 +3,16 @@
 use crate::session::User;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// An event and its time.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// When the turn of the reactor began in which it happened, by the clock of the node.
+    pub since: Duration,
+    /// What has happened.
+    pub event: Event,
+}
 
 /// What the rest of a cluster has to know. An event may be lost, when the
 /// control plane lags: who is where is told again from the directory.

@@ -14,7 +14,7 @@ mod sync {
 }
 
 pub use budget::Budget;
-pub use event::Event;
+pub use event::{Event, News};
 pub use mail::{Announcement, Change, Fanout, Mail};
 pub use mailbox::{Mailbox, Post, Refused, mailbox};
 pub use permits::Permits;

@@ -6,7 +6,7 @@ use super::conn::{Open, State, Unread};
 use crate::command::{self, Effect, Session};
 use crate::id::{AppId, ConnId, UserId};
 use crate::limits::{READS_PER_TURN, RETRY_AFTER_SECONDS};
-use crate::link::Event;
+use crate::link::{Event, News};
 use crate::metrics::Cause;
 use crate::session::User;
 use crate::websocket::close;
@@ -267,7 +267,8 @@ impl Reactor {
 
     /// Tells the control plane; what it cannot take now it looks up later.
     pub(super) fn report(&self, event: Event) {
-        let refused = self.shared.events.as_ref().is_some_and(|post| post.send(event).is_err());
+        let news = News { since: self.now, event };
+        let refused = self.shared.events.as_ref().is_some_and(|post| post.send(news).is_err());
         if refused {
             self.shared.metrics.shared.events_lost.fetch_add(1, Ordering::Relaxed);
         }

@@ -5,7 +5,7 @@ use crate::command;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::id::AppId;
-use crate::link::{Budget, Event, Mailbox, Permits, Post};
+use crate::link::{Budget, Mailbox, News, Permits, Post};
 use crate::metrics::Metrics;
 use crate::websocket::handshake::Paths;
 use crate::websocket::message;
@@ -26,7 +26,7 @@ pub struct Shared {
     /// The node's time.
     pub clock: Clock,
     /// Where news go; `None` outside a cluster.
-    pub events: Option<Post<Event>>,
+    pub events: Option<Post<News>>,
     /// Bytes that wait for slow peers.
     pub outboxes: Budget,
     /// Bytes of half-received requests and messages.

@@ -21,7 +21,7 @@ use super::grpc::{self, Security};
 use super::push::Push;
 use crate::config::{self, Config};
 use crate::id::{AppId, NodeAddr};
-use crate::link::{Event, Mailbox};
+use crate::link::{Mailbox, News};
 use canary::Canaries;
 use futures_util::FutureExt;
 use peers::Wiring;
@@ -50,7 +50,7 @@ pub(super) struct Joining<'a> {
     pub(super) own: NodeAddr,
     pub(super) base: Base,
     /// What the reactors tell.
-    pub(super) news: Mailbox<Event>,
+    pub(super) news: Mailbox<News>,
 }
 
 /// This node's part in a cluster.

@@ -5,7 +5,7 @@ use crate::clock::FreshId;
 use crate::control::push::Push;
 use crate::hub::Hub;
 use crate::limits::EVENTS_PER_STRETCH;
-use crate::link::{Change, Event, Mailbox};
+use crate::link::{Change, Event, Mailbox, News};
 use crate::session::User;
 use std::io;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use tokio::sync::mpsc;
 ///
 /// # Errors
 /// When the kernel refuses a thread.
-pub(super) fn listen(mailbox: Mailbox<Event>) -> io::Result<mpsc::Receiver<Event>> {
+pub(super) fn listen(mailbox: Mailbox<News>) -> io::Result<mpsc::Receiver<News>> {
     let (tell, told) = mpsc::channel(EVENTS_PER_STRETCH);
     std::thread::Builder::new().name("news".to_owned()).spawn(move || {
         while !tell.is_closed() {
-            while let Some(event) = mailbox.take() {
+            while let Some(news) = mailbox.take() {
                 // While this waits the mailbox fills up, and what it refuses is counted.
-                if tell.blocking_send(event).is_err() {
+                if tell.blocking_send(news).is_err() {
                     return;
                 }
             }
@@ -40,11 +40,11 @@ pub(super) fn listen(mailbox: Mailbox<Event>) -> io::Result<mpsc::Receiver<Event
 const LOOK_AROUND: Duration = Duration::from_millis(500);
 
 /// Passes on what is told, until the node ends.
-pub(super) async fn pass_on(mut told: mpsc::Receiver<Event>, cluster: Arc<Cluster>, hub: Arc<Hub>) {
+pub(super) async fn pass_on(mut told: mpsc::Receiver<News>, cluster: Arc<Cluster>, hub: Arc<Hub>) {
     let ids = FreshId::default();
-    while let Some(event) = told.recv().await {
-        announce(&event, &cluster, &hub, &ids);
-        cluster.presence.note(&event);
+    while let Some(news) = told.recv().await {
+        announce(&news.event, &cluster, &hub, &ids);
+        cluster.presence.note(&news);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::hub::Directory;
 use crate::id::{AppId, NodeAddr, UserId, UserKey};
 use crate::limits::{PRESENCE_WAITING_MAX, SWEEP_USERS_PER_SECOND_MAX};
-use crate::link::Event;
+use crate::link::{Event, News};
 use crate::metrics::Metrics;
 use backlog::{Backlog, Full};
 use located::Places;
@@ -137,24 +137,24 @@ impl Presence {
     }
 
     /// Notes a login or a logout; it is written soon.
-    pub(super) fn note(&self, event: &Event) {
-        let (user, verb) = match event {
+    pub(super) fn note(&self, news: &News) {
+        let (user, verb) = match &news.event {
             Event::Arrived { user, client, .. } => {
                 (user, Verb::Arrive((!client.ip().is_unspecified()).then_some(*client)))
             }
             Event::Departed(user) => (user, Verb::Depart),
         };
-        self.note_verb(UserKey { app: user.app, user: user.id.clone() }, verb);
+        self.note_verb(UserKey { app: user.app, user: user.id.clone() }, verb, news.since);
     }
 
     /// Writes this node into the record of a user who is here, whatever it says now.
     pub(super) fn claim(&self, app: AppId, user: &str) {
-        self.note_verb(UserKey { app, user: user.into() }, Verb::Arrive(None));
+        self.note_verb(UserKey { app, user: user.into() }, Verb::Arrive(None), self.clock.now());
     }
 
-    fn note_verb(&self, user: UserKey, verb: Verb) {
+    fn note_verb(&self, user: UserKey, verb: Verb, since: Duration) {
         let mut state = self.state();
-        if let Err(Full) = state.backlog.note(user, verb, self.clock.now()) {
+        if let Err(Full) = state.backlog.note(user, verb, since) {
             let stats = &self.metrics.cluster;
             if verb == Verb::Depart {
                 stats.departures_dropped.fetch_add(1, Ordering::Relaxed);

@@ -66,13 +66,17 @@ impl Node {
         let user = Arc::new(User::new(APP, name.into(), conn));
         self.presence.directory.login(Arc::clone(&user)).unwrap();
         let client = "203.0.113.7:24442".parse().unwrap();
-        self.presence.note(&Event::Arrived { user: Arc::clone(&user), client, is_new: true });
+        self.note(Event::Arrived { user: Arc::clone(&user), client, is_new: true });
         user
     }
 
     fn log_out(&self, user: &Arc<User>) {
         self.presence.directory.logout(user).unwrap();
-        self.presence.note(&Event::Departed(Arc::clone(user)));
+        self.note(Event::Departed(Arc::clone(user)));
+    }
+
+    fn note(&self, event: Event) {
+        self.presence.note(&News { since: self.presence.clock.now(), event });
     }
 
     async fn conflict(&mut self) -> (String, String, ConflictKind) {
