@@ -92,6 +92,10 @@ pub const CORS_CACHE_SECONDS: u64 = 600;
 /// caller who is still writing sees the answer instead of a reset.
 pub const HTTP_DISCARD_BYTES_MAX: usize = 1 << 20;
 
+/// Messages in one request to `/user/sendMessages`: some milliseconds of work, and an
+/// eighth of what may be on its way to one peer ([`PEER_ITEMS_MAX`]).
+pub const BATCH_MESSAGES_MAX: usize = 1_000;
+
 /// A streamed answer is made in pieces of about this size, each when the
 /// one before it has left.
 pub const HTTP_PIECE_BYTES: usize = 32_768;

@@ -10,6 +10,8 @@ use crate::config::Config;
 use crate::hub::{Delivered, Hub, Seen};
 use crate::id::{AppId, UserId};
 use crate::link::{Fanout, Refused};
+use futures_util::future::join_all;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Takes messages for users, wherever they are.
@@ -76,6 +78,26 @@ impl Delivery {
             }
         };
         self.settle(message.msg_id, sent).await
+    }
+
+    /// Sends each to its user; what became of each, in their order. Messages to
+    /// one user are sent one after the other, those to others meanwhile.
+    pub(super) async fn to_users(&self, messages: &[Message<'_>]) -> Vec<Sent> {
+        let mut of_user: HashMap<_, Vec<usize>> = HashMap::with_capacity(messages.len());
+        for (index, message) in messages.iter().enumerate() {
+            of_user.entry((message.app, message.user)).or_default().push(index);
+        }
+        let in_order = of_user.into_values().map(|indices| async move {
+            let mut sent = Vec::with_capacity(indices.len());
+            for (index, message) in indices.iter().filter_map(|at| Some((*at, messages.get(*at)?)))
+            {
+                sent.push((index, self.to_user(*message).await));
+            }
+            sent
+        });
+        let mut sent: Vec<_> = join_all(in_order).await.into_iter().flatten().collect();
+        sent.sort_unstable_by_key(|(index, _)| *index);
+        sent.into_iter().map(|(_, sent)| sent).collect()
     }
 
     /// Sends to every user of an app but the sender.

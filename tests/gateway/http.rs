@@ -115,6 +115,71 @@ fn a_message_reaches_one_user() {
     ua.expect_silence();
 }
 
+fn send_batch(node: &Node, messages: &Value) -> (u16, Value) {
+    let answer = node.send(
+        "/user/sendMessages",
+        "application/json",
+        &json!({"messages": messages}).to_string(),
+    );
+    (answer.status, serde_json::from_str(&answer.body).expect("JSON"))
+}
+
+#[test]
+fn many_messages_go_in_one_request() {
+    let node = Node::start();
+    let mut ua = Client::login(&node, 101, "ua");
+    let mut ub = Client::login(&node, 102, "ub");
+    let to = |app: u32, user: &str, id: &str| json!({"appID": app, "userID": user, "msgID": id, "message": id});
+    let mut messages: Vec<Value> = (0..400).map(|n| to(101, "ua", &format!("a-{n}"))).collect();
+    messages.push(to(102, "ub", "b"));
+    messages.push(to(101, "ub", "nowhere"));
+    messages.push(to(102, "ub", "b"));
+    messages.push(json!({"appID": 102, "userID": "ub", "message": "\"<你>\""}));
+    let (status, answer) = send_batch(&node, &messages.into());
+    assert_eq!((status, &answer["code"]), (200, &json!(200)), "{answer}");
+    let results = answer["data"]["results"].as_array().expect("results");
+    assert_eq!(results.len(), 404);
+    assert!(results[..401].iter().all(|result| *result == json!({"sendResults": true})));
+    let last = [json!({"sendResults": false}), json!({}), json!({"sendResults": true})];
+    assert_eq!(results[401..], last, "nobody there, a msgID again, no msgID");
+    for n in 0..400 {
+        assert_eq!(ua.recv_json()["seq"], format!("a-{n}"));
+    }
+    assert_eq!(ub.recv_json()["response"]["data"]["msg"], "b");
+    assert_eq!(ub.recv_json()["response"]["data"]["msg"], "\"<你>\"");
+    ua.expect_silence();
+    ub.expect_silence();
+    assert_eq!(send_batch(&node, &json!([])).1["data"], json!({"results": []}));
+}
+
+#[test]
+fn a_batch_that_cannot_be_understood_sends_nothing() {
+    let node = Node::start();
+    let mut ua = Client::login(&node, 101, "ua");
+    let good = json!({"appID": 101, "userID": "ua", "message": "hi"});
+    for bad in [
+        json!({"userID": "ua", "message": "hi"}),
+        json!({"appID": "101", "userID": "ua", "message": "hi"}),
+        json!({"appID": 101, "userID": "ua"}),
+        json!({"appID": -1, "userID": "ua", "message": "hi"}),
+        json!(7),
+    ] {
+        let (status, answer) = send_batch(&node, &json!([good, bad]));
+        assert_eq!((status, &answer["code"]), (400, &json!(400)), "{bad}");
+        assert!(answer["msg"].as_str().is_some_and(|msg| msg.contains("column")), "{answer}");
+    }
+    let (status, answer) = send_batch(&node, &vec![good.clone(); 1_001].into());
+    assert_eq!(status, 400);
+    assert_eq!(answer["msg"], "1001 messages in one request, 1000 at most");
+    let body = json!({"messages": [good]}).to_string();
+    for content_type in ["text/plain", "application/x-www-form-urlencoded"] {
+        assert_eq!(node.send("/user/sendMessages", content_type, &body).status, 415);
+    }
+    ua.expect_silence();
+    assert_eq!(send_batch(&node, &vec![good; 1_000].into()).0, 200);
+    ua.recv_json();
+}
+
 #[test]
 fn a_message_reaches_everybody_but_its_sender() {
     let node = Node::start();

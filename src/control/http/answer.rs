@@ -6,7 +6,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::convert::Infallible;
 
 /// What every success begins with; its data and a `}` follow.
@@ -48,6 +48,12 @@ fn respond(status: StatusCode, body: Body) -> Response {
     response
 }
 
+/// 400: the body is not what the route takes; says why.
+pub(super) fn not_taken(why: &str) -> Response {
+    let answer = json!({"code": 400, "msg": why, "data": null});
+    respond(StatusCode::BAD_REQUEST, Body::from(answer.to_string()))
+}
+
 /// A request that is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -61,6 +67,8 @@ pub(super) enum Refusal {
     TooSlow,
     /// 413: the body is larger than `limits.body_bytes`.
     TooLarge,
+    /// 415: the route takes JSON. Said strictly, since a form of any page can send other types.
+    NotJson,
     /// 500: a fault of this program.
     Broken,
 }
@@ -73,6 +81,9 @@ impl IntoResponse for Refusal {
             Self::WrongVerb => (StatusCode::METHOD_NOT_ALLOWED, "the route takes another verb"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+            Self::NotJson => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json")
+            }
             Self::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         };
         respond(status, envelope(status.as_u16(), msg, &Value::Null))

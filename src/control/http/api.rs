@@ -67,7 +67,8 @@ fn message(fields: &Fields) -> Message<'_> {
     }
 }
 
-fn told(sent: &Sent) -> Value {
+/// What became of a message, as callers of the reference know it.
+pub(super) fn told(sent: &Sent) -> Value {
     match sent {
         Sent::Duplicate => json!({}),
         Sent::Yes => json!({"sendResults": true}),

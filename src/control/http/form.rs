@@ -2,16 +2,13 @@
 
 use super::Site;
 use super::answer::Refusal;
+use super::body::{content_type, whole};
 use crate::id::AppId;
-use crate::limits::{HTTP_BODY_SECONDS, HTTP_DISCARD_BYTES_MAX};
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Multipart, Request};
-use axum::http::header::{CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
-use futures_util::StreamExt;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Named values; names are case-sensitive, and the first value of a name counts.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -61,14 +58,7 @@ impl FromRequest<Arc<Site>> for Form {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, site: &Arc<Site>) -> Result<Self, Refusal> {
-        let (parts, body) = request.into_parts();
-        // Who waits for a "100 Continue" has sent nothing yet, so nothing need be discarded.
-        let waits = parts.headers.contains_key(EXPECT);
-        let discard_max = if waits { 0 } else { HTTP_DISCARD_BYTES_MAX };
-        let reading = read(body, site.config.limits.body_bytes, discard_max);
-        let body = tokio::time::timeout(Duration::from_secs(HTTP_BODY_SECONDS), reading)
-            .await
-            .unwrap_or(Err(Refusal::TooSlow))?;
+        let (parts, body) = whole(request, site).await?;
         match Kind::of(&parts) {
             Kind::Pairs if has_whole_escapes(&body) => Ok(Self(Fields::of_pairs(&body))),
             Kind::Pairs => Err(Refusal::Malformed),
@@ -86,8 +76,7 @@ enum Kind {
 
 impl Kind {
     fn of(parts: &Parts) -> Self {
-        let value = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+        let essence = content_type(parts);
         if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             Self::Pairs
         } else if essence.eq_ignore_ascii_case("multipart/form-data") {
@@ -96,29 +85,6 @@ impl Kind {
             Self::Other
         }
     }
-}
-
-/// The whole body, of at most `max` bytes.
-async fn read(body: Body, max: usize, discard_max: usize) -> Result<Bytes, Refusal> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > max.saturating_add(discard_max) {
-        return Err(Refusal::TooLarge);
-    }
-    let mut whole = Vec::new();
-    let mut received = 0_usize;
-    let mut pieces = body.into_data_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| Refusal::Malformed)?;
-        received = received.saturating_add(piece.len());
-        if received <= max {
-            whole.extend_from_slice(&piece);
-        } else if received > max.saturating_add(discard_max) {
-            return Err(Refusal::TooLarge);
-        } else {
-            whole = Vec::new();
-        }
-    }
-    if received > max { Err(Refusal::TooLarge) } else { Ok(Bytes::from(whole)) }
 }
 
 /// A `%` that no two hexadecimal digits follow is a caller that does not

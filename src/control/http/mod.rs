@@ -8,6 +8,8 @@
 
 mod answer;
 mod api;
+mod batch;
+mod body;
 mod cors;
 mod cursor;
 mod form;
@@ -65,6 +67,7 @@ fn routes(site: Arc<Site>) -> Router {
         .route("/user/online", get(api::online))
         .route("/user/sendMessage", post(api::send_message))
         .route("/user/sendMessageAll", post(api::send_message_all))
+        .route("/user/sendMessages", post(batch::send_messages))
         .route("/system/state", get(state::state))
         .route("/home/index", get(page::index))
         .route("/home/{asset}", get(page::asset))

@@ -1,0 +1,53 @@
+//! The body of a request: whole, in time, and no larger than allowed.
+
+use super::Site;
+use super::answer::Refusal;
+use crate::limits::{HTTP_BODY_SECONDS, HTTP_DISCARD_BYTES_MAX};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, EXPECT};
+use axum::http::request::Parts;
+use futures_util::StreamExt;
+use std::time::Duration;
+
+/// Head and body of a request, of at most `limits.body_bytes`.
+pub(super) async fn whole(request: Request, site: &Site) -> Result<(Parts, Bytes), Refusal> {
+    let (parts, body) = request.into_parts();
+    // Who waits for a "100 Continue" has sent nothing yet, so nothing need be discarded.
+    let waits = parts.headers.contains_key(EXPECT);
+    let discard_max = if waits { 0 } else { HTTP_DISCARD_BYTES_MAX };
+    let reading = read(body, site.config.limits.body_bytes, discard_max);
+    let body = tokio::time::timeout(Duration::from_secs(HTTP_BODY_SECONDS), reading)
+        .await
+        .unwrap_or(Err(Refusal::TooSlow))?;
+    Ok((parts, body))
+}
+
+/// What the body is said to be, without parameters; empty if nothing is said.
+pub(super) fn content_type(parts: &Parts) -> &str {
+    let value = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.and_then(|value| value.split(';').next()).unwrap_or_default().trim()
+}
+
+/// The whole body, of at most `max` bytes.
+async fn read(body: Body, max: usize, discard_max: usize) -> Result<Bytes, Refusal> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > max.saturating_add(discard_max) {
+        return Err(Refusal::TooLarge);
+    }
+    let mut whole = Vec::new();
+    let mut received = 0_usize;
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Refusal::Malformed)?;
+        received = received.saturating_add(piece.len());
+        if received <= max {
+            whole.extend_from_slice(&piece);
+        } else if received > max.saturating_add(discard_max) {
+            return Err(Refusal::TooLarge);
+        } else {
+            whole = Vec::new();
+        }
+    }
+    if received > max { Err(Refusal::TooLarge) } else { Ok(Bytes::from(whole)) }
+}
