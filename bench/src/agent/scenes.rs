@@ -31,6 +31,7 @@ pub(super) fn fanout(shares: &[Share]) -> Result<Option<Fanout>, String> {
             lost: total(|round| round.lost),
             duplicates: total(|round| round.duplicates),
             first_us,
+            first_by_url_us: Vec::new(),
             p50_us: delays.quantile(0.5),
             p99_us: delays.quantile(0.99),
             last_us,

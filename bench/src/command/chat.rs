@@ -4,7 +4,7 @@ use super::hold::{bad, exit_of, log_in, open_all};
 use crate::exit::Exit;
 use crate::result::{Better, Figure, LoadPoint, Verdict};
 use crate::run::backend::Backend;
-use crate::run::unicast::{Senders, Sent, Unicast};
+use crate::run::unicast::{Doors, Senders, Sent, Unicast};
 use crate::run::{Common, Ended, Level, Run};
 use crate::swarm::{Count, Load, Order, Policy, Protocol, Request, Timing, Whom};
 use crate::units::count;
@@ -18,9 +18,13 @@ use std::time::Duration;
 pub struct Chat {
     #[command(flatten)]
     common: Common,
-    /// The gateway's HTTP API
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    http: String,
+    /// The gateway's HTTP API; may be repeated, senders take them in turn
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    http: Vec<String>,
+    /// Send each message to another node than that of its receiver; needs a --http for each --url, in
+    /// the same order
+    #[arg(long)]
+    across: bool,
     /// Events a second, all kinds together
     #[arg(long, short = 'R', default_value = "1000", value_parser = count)]
     rate: u64,
@@ -33,6 +37,9 @@ pub struct Chat {
     /// Connections to the HTTP API at once
     #[arg(long, default_value_t = 8)]
     senders: u32,
+    /// Messages in one request to the HTTP API, at most; one is sent as a form, as gowebsocket knows it
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    batch: u16,
     /// Stretches that the time is measured in; each is a sample of every figure
     #[arg(long, default_value_t = 5)]
     stretches: u32,
@@ -91,6 +98,12 @@ impl Chat {
             )));
         }
         let spec = self.common.spec(Protocol::Gateway).map_err(bad)?;
+        let (doors, nodes) = (self.http.clone(), spec.urls.len());
+        let doors = match self.across {
+            true => Doors::across(doors, nodes, self.senders),
+            false => Doors::any(doors),
+        };
+        let doors = doors.map_err(bad)?;
         let mut run = Run::start("chat", &self.common, spec)?;
         run.swarm.order(Whom::Crowd, &Order::Beat(self.common.beat(true)))?;
         let mut ended = open_all(&mut run, self.common.connect_rate)?;
@@ -98,7 +111,7 @@ impl Chat {
             ended = log_in(&mut run, None)?;
         }
         if ended == Ended::Done {
-            ended = self.talk(&mut run)?;
+            ended = self.talk(&mut run, &doors)?;
         }
         let exit = exit_of(&mut run, ended)?;
         // What was under way to a client that left is lost, and not the server's fault.
@@ -106,20 +119,23 @@ impl Chat {
         Ok((run, if exit == Exit::Ok && lost { Exit::Failed } else { exit }))
     }
 
-    fn talk(&self, run: &mut Run) -> io::Result<Ended> {
+    fn talk(&self, run: &mut Run, doors: &Doors) -> io::Result<Ended> {
         let share = |weight: f64| self.rate as f64 * weight / self.mix.sum();
         let users = run.swarm.spec().crowd;
         let unicast = Unicast {
             per_s: share(self.mix.unicast),
             senders: self.senders,
+            batch: usize::from(self.batch),
             size: self.size,
             users,
             first_number: 0,
         };
         // An API that is not there is an error now, not a column of zeros later.
         let spec = run.swarm.spec();
-        Backend::new(&self.http).send(spec.app(0), "load-lab-nobody", "")?;
-        let senders = Senders::start(unicast, &self.http, spec, run.swarm.clock())?;
+        for http in &self.http {
+            Backend::new(http).send(spec.app(0), "load-lab-nobody", "")?;
+        }
+        let senders = Senders::start(unicast, doors, spec, run.swarm.clock())?;
         let requests = share(self.mix.ping + self.mix.heartbeat);
         let pings = self.mix.ping / (self.mix.ping + self.mix.heartbeat).max(1e-9) * 100.0;
         let request = Request::Mix(pings.round() as u8);

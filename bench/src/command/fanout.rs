@@ -172,6 +172,10 @@ impl FanoutCommand {
             lost: receivers.saturating_sub(received),
             duplicates: after[Count::Duplicates] - before[Count::Duplicates],
             first_us,
+            first_by_url_us: match harvest.firsts.len() {
+                0 | 1 => Vec::new(),
+                _ => harvest.firsts.values().copied().collect(),
+            },
             p50_us: delays.quantile(0.5),
             p99_us: delays.quantile(0.99),
             last_us,
@@ -211,6 +215,13 @@ fn add_figures(run: &mut Run, rounds: &[FanoutRound]) {
         ("p99", "ms", Better::Lower, rounds.iter().map(|round| ms(round.p99_us)).collect()),
         ("last", "ms", Better::Lower, rounds.iter().map(|round| ms(round.last_us)).collect()),
     ];
+    let spread = |round: &FanoutRound| {
+        let firsts = || round.first_by_url_us.iter();
+        Some(ms(firsts().max()? - firsts().min()?))
+    };
+    if let Some(samples) = rounds.iter().map(spread).collect() {
+        figures.push(("first_at_the_last_address_after_the_first", "ms", Better::Lower, samples));
+    }
     let per_cpu = |round: &FanoutRound| Some(round.received as f64 / round.server_cpu_s?.max(1e-9));
     if let Some(samples) = rounds.iter().map(per_cpu).collect() {
         figures.push(("receipts_per_server_cpu_second", "1/s", Better::Higher, samples));

@@ -30,6 +30,10 @@ pub struct FanoutRound {
     pub duplicates: u64,
     /// First receipt, microseconds after the intended time.
     pub first_us: u64,
+    /// The first receipt at each address that clients are connected to, in their order; empty
+    /// if there is one only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_by_url_us: Vec<u64>,
     /// Half of the receipts, microseconds.
     pub p50_us: u64,
     /// 99 % of the receipts, microseconds.

@@ -12,9 +12,9 @@ use std::time::Duration;
 /// Options of every run.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// Where the server listens
-    #[arg(long, default_value = "ws://127.0.0.1:8089/acc", value_parser = Url::parse)]
-    pub url: Url,
+    /// Where the server listens; may be repeated: the nodes of a fleet, which connections take in turn
+    #[arg(long = "url", value_name = "URL", default_value = "ws://127.0.0.1:8089/acc", value_parser = Url::parse)]
+    pub urls: Vec<Url>,
     /// Connections: 500, 10k, 1m
     #[arg(long, short, default_value = "1000", value_parser = clients)]
     pub connections: u32,
@@ -170,17 +170,16 @@ impl Common {
     /// # Errors
     /// When there are not enough source addresses and ports.
     pub fn spec(&self, protocol: Protocol) -> Result<Spec, String> {
-        let address = self.url.address.ip();
         let sources = match &self.source_ip {
             Some(SourceList(list)) => Sources::Listed(list.clone()),
-            None if address.is_loopback() && address.is_ipv4() => Sources::Loopback,
+            None if self.urls.iter().all(Url::is_loopback_v4) => Sources::Loopback,
             None => Sources::Kernel,
         };
-        if self.source_ip.is_some() && u64::from(self.connections) > sources.ceiling() {
+        let to_one = self.connections.div_ceil(u32::try_from(self.urls.len()).unwrap_or(1));
+        if self.source_ip.is_some() && u64::from(to_one) > sources.ceiling() {
             return Err(format!(
-                "{} connections need {} source addresses: one address has {} ports to one server port",
-                self.connections,
-                self.connections.div_ceil(crate::swarm::PORTS_PER_SOURCE),
+                "{to_one} connections need {} source addresses: one address has {} ports to one server port",
+                to_one.div_ceil(crate::swarm::PORTS_PER_SOURCE),
                 crate::swarm::PORTS_PER_SOURCE,
             ));
         }
@@ -188,7 +187,7 @@ impl Common {
             return Err("--apps needs at least one app".into());
         }
         Ok(Spec {
-            url: self.url.clone(),
+            urls: self.urls.clone(),
             headers: self.headers.clone(),
             protocol,
             canned: self.canned || self.raw,

@@ -107,7 +107,9 @@ impl Run {
         let clock = Clock::start();
         let seed = spec.seed;
         let asked = u64::from(spec.crowd) + u64::from(spec.probes);
-        let loopback = spec.url.address.ip().is_loopback();
+        let loopback = spec.urls.iter().all(|url| url.address.ip().is_loopback());
+        let urls: Vec<&str> = spec.urls.iter().map(|url| url.text.as_str()).collect();
+        let url = urls.join(" ");
         let swarm = Swarm::start(spec, clock)?;
         let sampler = Sampler::new(common.server_pid)?;
         let result = RunResult {
@@ -120,7 +122,7 @@ impl Run {
             seed,
             machine: machine::read(),
             target: Target {
-                url: common.url.text.clone(),
+                url,
                 loopback,
                 server_pid: common.server_pid,
                 name: common.server_name.clone(),

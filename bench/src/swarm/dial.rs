@@ -144,7 +144,7 @@ impl Worker {
 
     fn connect(&mut self, slot: u32) -> io::Result<TcpStream> {
         let spec = &self.setup.spec;
-        let server = spec.url.address;
+        let server = spec.url(self.setup.first + slot).address;
         let socket = Socket::new(
             Domain::for_address(server),
             Type::STREAM.nonblocking().cloexec(),
@@ -195,7 +195,7 @@ impl Worker {
 
     fn send_request(&mut self, slot: u32) {
         let mut out = std::mem::take(&mut self.out);
-        let request = self.handshakes[slot as usize % self.handshakes.len()].request();
+        let request = self.handshake(slot).request();
         let loris = self.conns[slot as usize].role == Role::SlowLoris;
         out.extend_from_slice(if loris { &request[..1] } else { request });
         self.write(slot, &out);

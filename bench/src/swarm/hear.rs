@@ -82,7 +82,7 @@ impl Worker {
     fn take(&mut self, slot: u32, bytes: &[u8]) {
         let mut at = 0;
         if self.conn(slot).phase == Phase::Upgrading {
-            let handshake = &self.handshakes[slot as usize % self.handshakes.len()];
+            let handshake = self.handshake(slot);
             match handshake.judge(bytes) {
                 Answer::Partial => {}
                 Answer::Upgraded(length) => {
@@ -243,5 +243,7 @@ impl Worker {
         self.tally.one(Count::Pushed);
         self.was_told = true;
         self.harvest.pushes.record(stamp.intended_us, stamp.sent_us, now);
+        let url = self.setup.spec.url_index(self.setup.first + slot);
+        self.harvest.first(url, delay);
     }
 }

@@ -113,7 +113,7 @@ impl Worker {
         if self.conns[slot as usize].phase != Phase::Upgrading {
             return;
         }
-        let request = self.handshakes[slot as usize % self.handshakes.len()].request();
+        let request = self.handshake(slot).request();
         let at = (now_us / TRICKLE_US) as usize % (request.len() - 4);
         // Letters of a header value: never the empty line that would end the head.
         let letter = [if request[at].is_ascii_alphanumeric() { request[at] } else { b'x' }];

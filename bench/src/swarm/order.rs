@@ -176,6 +176,8 @@ pub struct Harvest {
     pub beats: Timing,
     /// Pushes.
     pub pushes: Timing,
+    /// Shortest delay of a push at each address ([`super::Spec::urls`]) that got one, microseconds.
+    pub firsts: BTreeMap<usize, u64>,
     /// Failures and losses by cause, since the start.
     pub causes: BTreeMap<String, u64>,
     /// Mean delays of the pushes of each connection: count, sum, sum of squares.
@@ -183,11 +185,20 @@ pub struct Harvest {
 }
 
 impl Harvest {
+    /// Enters the delay of a push at an address.
+    pub(super) fn first(&mut self, url: usize, delay_us: u64) {
+        let first = self.firsts.entry(url).or_insert(u64::MAX);
+        *first = delay_us.min(*first);
+    }
+
     /// Adds another worker's.
     pub fn merge(&mut self, other: &Self) {
         self.replies.merge(&other.replies);
         self.beats.merge(&other.beats);
         self.pushes.merge(&other.pushes);
+        for (url, first) in &other.firsts {
+            self.first(*url, *first);
+        }
         for (cause, count) in &other.causes {
             *self.causes.entry(cause.clone()).or_default() += count;
         }

@@ -16,8 +16,8 @@ pub enum Protocol {
 /// What all clients of a swarm have in common.
 #[derive(Clone, Debug)]
 pub struct Spec {
-    /// Where to.
-    pub url: Url,
+    /// Where to, at least one; clients take them in turn.
+    pub urls: Vec<Url>,
     /// Further headers of the handshake.
     pub headers: Vec<String>,
     /// What is talked.
@@ -55,6 +55,17 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Where a client connects to.
+    #[must_use]
+    pub fn url(&self, global: u32) -> &Url {
+        &self.urls[self.url_index(global)]
+    }
+
+    /// The same as a position in [`Self::urls`].
+    pub(super) fn url_index(&self, global: u32) -> usize {
+        global as usize % self.urls.len()
+    }
+
     /// The name of a user.
     #[must_use]
     pub fn user(&self, global: u32) -> String {

@@ -5,6 +5,7 @@ use super::conn::Conn;
 use super::dial::Dialer;
 use super::order::{Harvest, Order, Policy};
 use super::speak::Speech;
+use super::spec::Spec;
 use super::totals::{Count, Tally};
 use crate::wire::handshake::{Handshake, SAMPLE_KEY, random_key};
 use crossbeam_channel::Receiver;
@@ -42,7 +43,7 @@ pub(super) struct Worker {
     pub(super) buffer: Vec<u8>,
     /// Frames to be sent, built here and then written.
     pub(super) out: Vec<u8>,
-    pub(super) handshakes: Vec<Handshake>,
+    handshakes: Vec<Handshake>,
     pub(super) random: fastrand::Rng,
     pub(super) dialer: Dialer,
     pub(super) speech: Speech,
@@ -65,7 +66,7 @@ pub(super) fn bell() -> io::Result<OwnedFd> {
 }
 
 /// Handshake keys of one worker; each is used by many clients.
-const KEYS: usize = 16;
+const KEYS: u32 = 16;
 
 impl Worker {
     /// Sets up on the worker's own thread: everything it opens is in its own table.
@@ -90,12 +91,7 @@ impl Worker {
         registry.register(&mut SourceFd(&bell), BELL, Interest::READABLE)?;
         registry.register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
         let mut random = fastrand::Rng::with_seed(setup.spec.seed ^ setup.index as u64);
-        let keys = (0..KEYS).map(|_| match setup.spec.canned {
-            true => SAMPLE_KEY.to_owned(),
-            false => random_key(&mut random),
-        });
-        let spec = &setup.spec;
-        let handshakes = keys.map(|key| Handshake::new(&spec.url, &key, &spec.headers)).collect();
+        let handshakes = handshakes(&setup.spec, &mut random);
         let mut conns = Vec::new();
         conns.resize_with(setup.share as usize, Conn::default);
         Ok(Self {
@@ -119,6 +115,11 @@ impl Worker {
             hostile_due_us: u64::MAX,
             setup,
         })
+    }
+
+    /// What a client says and expects at its handshake.
+    pub(super) fn handshake(&self, slot: u32) -> &Handshake {
+        &self.handshakes[(self.setup.first + slot) as usize % self.handshakes.len()]
     }
 
     pub(super) fn run(&mut self) -> io::Result<()> {
@@ -273,4 +274,15 @@ pub(super) fn token(slot: u32, serial: u32) -> Token {
 fn from_token(token: Token) -> (u32, u32) {
     let word = token.0 as u64;
     ((word & u64::from(u32::MAX)) as u32, (word >> u32::BITS) as u32)
+}
+
+/// Some for each address, in their turn: slot by slot they meet the address that
+/// [`Spec::url`] says.
+fn handshakes(spec: &Spec, random: &mut fastrand::Rng) -> Vec<Handshake> {
+    let count = u32::try_from(spec.urls.len()).unwrap_or(1) * KEYS;
+    let keys = (0..count).map(|index| match spec.canned {
+        true => (index, SAMPLE_KEY.to_owned()),
+        false => (index, random_key(random)),
+    });
+    keys.map(|(index, key)| Handshake::new(spec.url(index), &key, &spec.headers)).collect()
 }

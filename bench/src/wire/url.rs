@@ -16,6 +16,12 @@ pub struct Url {
 }
 
 impl Url {
+    /// Whether it is in 127.0.0.0/8, where every address may be a source.
+    #[must_use]
+    pub fn is_loopback_v4(&self) -> bool {
+        self.address.is_ipv4() && self.address.ip().is_loopback()
+    }
+
     /// Reads and resolves an address.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ pub(crate) fn fanout() -> Fanout {
             lost: 0,
             duplicates: 0,
             first_us: 840,
+            first_by_url_us: vec![840, 1_630, 1_910],
             p50_us: delays.p50_us,
             p99_us: delays.p99_us,
             last_us: delays.max_us,

@@ -2,7 +2,7 @@
 
 use crate::result::CpuCosts;
 use crate::run::backend::Backend;
-use crate::run::unicast::{Senders, Unicast};
+use crate::run::unicast::{Doors, Senders, Unicast};
 use crate::run::{Ended, Run};
 use crate::stats::regression::{CpuLoad, cpu_costs};
 use crate::swarm::{Count, Load, Request, Totals, Whom};
@@ -103,6 +103,7 @@ impl Costs {
                 let order = Unicast {
                     per_s: UNICASTS_PER_S * factor,
                     senders: 4,
+                    batch: 1,
                     size: 64,
                     users: run.swarm.spec().crowd,
                     first_number,
@@ -138,7 +139,8 @@ impl Costs {
         time: Duration,
     ) -> io::Result<Ended> {
         let from = Stretch::begin(run)?;
-        let senders = Senders::start(order, http, run.swarm.spec(), run.swarm.clock())?;
+        let doors = Doors::any(vec![http.to_owned()]).map_err(io::Error::other)?;
+        let senders = Senders::start(order, &doors, run.swarm.spec(), run.swarm.clock())?;
         let ended = run.pass("messages to users", time)?;
         let sent = senders.stop();
         let goal = from.totals[Count::Pushed] + sent.delivered;

@@ -62,6 +62,27 @@ fn write_fanout(page: &mut Page, fanout: &Fanout) {
         fanout.fairness
     );
     page.line(&line, Look::Plain);
+    if let Some(line) = firsts(fanout) {
+        page.line(&line, Look::Plain);
+    }
+}
+
+/// The first receipts at each address, if there are several.
+fn firsts(fanout: &Fanout) -> Option<String> {
+    let mut by_url: Vec<Vec<u64>> = Vec::new();
+    for round in &fanout.rounds {
+        by_url.resize(by_url.len().max(round.first_by_url_us.len()), Vec::new());
+        for (of_url, first) in by_url.iter_mut().zip(&round.first_by_url_us) {
+            of_url.push(*first);
+        }
+    }
+    let median = |times: &mut Vec<u64>| {
+        times.sort_unstable();
+        times.get(times.len() / 2).map_or("–".to_owned(), |time| micros_text(*time as f64))
+    };
+    let medians: Vec<String> = by_url.iter_mut().map(median).collect();
+    (!medians.is_empty())
+        .then(|| format!("first receipt at each address, median of rounds: {}", medians.join(", ")))
 }
 
 fn write_storm(page: &mut Page, storm: &Storm) {
