@@ -251,6 +251,8 @@ pub struct PeerStats {
     pub invalid: AtomicU64,
     /// Calls with a wrong token, or none.
     pub unauthenticated: AtomicU64,
+    /// Connections without a certificate of the cluster's authority.
+    pub untrusted: AtomicU64,
 }
 
 /// All blocks of the node.

@@ -15,6 +15,8 @@ pub struct Redis {
     pub mode: RedisMode,
     /// The name that Sentinel knows the master by.
     pub sentinel_master: String,
+    /// ACL user of the Sentinels; empty means the default one.
+    pub sentinel_username: String,
     /// Password of the Sentinels; empty means none.
     pub sentinel_password: Secret,
     /// ACL user; empty means the default one.
@@ -52,8 +54,9 @@ pub enum RedisMode {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cluster {
-    /// `ip:port` at which others reach this node's gRPC; empty means the first
-    /// address of this host that is not loopback, with the port of `listen.grpc`.
+    /// `host:port` at which others reach this node's gRPC; an IPv6 address stands in brackets.
+    /// Empty means `listen.grpc`, and where that is every address, the first one of this host
+    /// that is not loopback. It names the node: no two have the same.
     pub advertise: String,
     /// Shared by all nodes and sent with every call; empty means none.
     pub token: Secret,
@@ -88,6 +91,7 @@ impl Default for Redis {
             addr: "127.0.0.1:6379".into(),
             mode: RedisMode::Standalone,
             sentinel_master: "mymaster".into(),
+            sentinel_username: String::new(),
             sentinel_password: Secret::default(),
             username: String::new(),
             password: Secret::default(),

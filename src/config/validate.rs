@@ -178,8 +178,9 @@ impl Check {
 
     fn cluster(&mut self, config: &Config) {
         let Cluster { advertise, tls_cert, tls_key, tls_ca, .. } = &config.cluster;
-        if !advertise.is_empty() && advertise.parse::<SocketAddr>().is_err() {
-            self.say("cluster.advertise", format!("is {advertise:?}, must be ip:port"));
+        if !advertise.is_empty() && !is_reachable(advertise) {
+            let complaint = format!("is {advertise:?}, must be host:port where others reach it");
+            self.say("cluster.advertise", complaint);
         }
         let files = [tls_cert, tls_key, tls_ca].map(|file| !file.as_os_str().is_empty());
         if files.contains(&true) && files.contains(&false) {
@@ -214,6 +215,18 @@ impl Check {
         }
         self.duration("redis.timeout", redis.timeout, REDIS_TIMEOUT_MIN);
     }
+}
+
+/// Whether others can call it: an address that is one, with a port, or a name.
+fn is_reachable(place: &str) -> bool {
+    if let Ok(address) = place.parse::<SocketAddr>() {
+        return !address.ip().is_unspecified() && address.port() != 0;
+    }
+    let Some((name, port)) = place.rsplit_once(':') else { return false };
+    // Only names: digits and dots alone would be an address that is none.
+    let is_name = name.contains(|letter: char| letter.is_ascii_alphabetic())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    is_name && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];

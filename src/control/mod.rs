@@ -20,6 +20,7 @@ use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use cluster::{Cluster, Joining};
 use delivery::Delivery;
+use futures_util::future::OptionFuture;
 use ready::Readiness;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -69,6 +70,8 @@ pub struct Plane {
     base: Base,
     ending: watch::Sender<bool>,
     cluster: Option<Arc<Cluster>>,
+    /// Serves other nodes, in a cluster.
+    grpc: Option<JoinHandle<()>>,
 }
 
 /// The running control plane.
@@ -94,7 +97,7 @@ impl Plane {
             .enable_all()
             .build()?;
         let (ending, _) = watch::channel(false);
-        Ok(Self { runtime, base, ending, cluster: None })
+        Ok(Self { runtime, base, ending, cluster: None, grpc: None })
     }
 
     /// Joins the cluster: other nodes know of this one when it returns, unless
@@ -107,12 +110,13 @@ impl Plane {
         grpc.set_nonblocking(true)?;
         let base = self.base.clone();
         let ended = self.ending.subscribe();
-        let cluster = self.runtime.block_on(async {
+        let (cluster, serving) = self.runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(grpc)?;
             let joining = Joining { config, own, base, news };
             Cluster::join(joining, listener, ended).await
         })?;
         self.cluster = Some(cluster);
+        self.grpc = Some(serving);
         Ok(())
     }
 
@@ -167,14 +171,17 @@ impl Control {
 
     /// Lets what is under way finish for a moment, then ends.
     pub fn stop(self) {
-        let Self { plane, http, farewell, .. } = self;
+        let Self { mut plane, http, farewell, .. } = self;
         if let Some(farewell) = farewell {
             // It has a limit of its own.
             let _written = plane.runtime.block_on(farewell);
         }
         // Nobody is left to be told if the server has ended already.
         let _told = plane.ending.send(true);
-        let waited = plane.runtime.block_on(async { tokio::time::timeout(HTTP_GRACE, http).await });
+        let grpc = OptionFuture::from(plane.grpc.take());
+        let http = async { tokio::time::timeout(HTTP_GRACE, http).await };
+        // That of other nodes has a limit of its own.
+        let (waited, _served) = plane.runtime.block_on(async { tokio::join!(http, grpc) });
         if waited.is_err() {
             tracing::warn!("HTTP requests were cut off");
         }

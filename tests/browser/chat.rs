@@ -5,23 +5,23 @@ use crate::server::Server;
 use serde_json::json;
 
 /// Waits until a page is logged in; returns its name.
-async fn online(page: &Page) -> String {
+pub async fn online(page: &Page) -> String {
     page.see("#state[data-state=online]").await;
     let name = page.run("return document.getElementById('name').value").await;
     name.as_str().expect("a name").to_owned()
 }
 
-fn noted(what: &str) -> String {
+pub fn noted(what: &str) -> String {
     format!(".//p[@class='note']/span[.='{what}']")
 }
 
-fn said(whose: &str, text: &str) -> String {
+pub fn said(whose: &str, text: &str) -> String {
     format!(
         ".//article[contains(@class, '{whose}') and not(@aria-busy)]//p[@class='text'][.='{text}']"
     )
 }
 
-fn listed(name: &str) -> String {
+pub fn listed(name: &str) -> String {
     format!(".//ul[@id='users']/li[@data-name='{name}']")
 }
 

@@ -67,6 +67,21 @@ impl Server {
         self.program.wait().expect("it ends");
     }
 
+    /// Ends without a word to anybody.
+    pub fn kill(&mut self) {
+        self.program.kill().expect("it runs");
+        self.program.wait().expect("it ends");
+    }
+
+    /// The value of a metric, which may carry labels.
+    pub fn metric(&self, name: &str) -> f64 {
+        let mut answer =
+            ureq::get(format!("http://{}/metrics", self.http)).call().expect("answered");
+        let text = answer.body_mut().read_to_string().expect("a page");
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or(f64::NAN)
+    }
+
     pub fn page(&self, app: u32) -> String {
         format!("http://{}/home/index?appID={app}", self.http)
     }

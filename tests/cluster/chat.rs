@@ -13,6 +13,15 @@ fn known_everywhere(nodes: &[Node], app: u32, user: &str) {
 }
 
 #[test]
+fn a_node_that_is_alone_so_far_shows_its_metrics() {
+    let redis = Redis::start();
+    let node = join(&redis);
+    let (status, page) = node.get("/metrics");
+    assert_eq!(status, 200, "{page}");
+    assert!(page.contains("millgate_peers{state=\"up\"} 0"), "{page}");
+}
+
+#[test]
 fn users_reach_each_other_across_nodes() {
     let redis = Redis::start();
     let nodes = cluster(&redis, 3);

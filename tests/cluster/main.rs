@@ -3,10 +3,13 @@
 #![allow(missing_docs, unreachable_pub, dead_code, unused_imports, reason = "tests")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod addresses;
+mod authority;
 mod chat;
 mod crash;
 #[path = "../stress/crowd.rs"]
 mod crowd;
+mod doors;
 mod faults;
 mod fleet;
 mod go_node;
@@ -14,5 +17,6 @@ mod nodes;
 #[path = "../stress/process.rs"]
 mod process;
 mod redis;
+mod stop;
 #[path = "../gateway/support/mod.rs"]
 mod support;

@@ -87,12 +87,43 @@ fn a_cluster_is_guarded_or_stays_on_loopback() {
 #[test]
 fn bounds_of_a_cluster_are_kept() {
     assert_complaints(&[
-        ("cluster.advertise", "here", "is \"here\", must be ip:port"),
+        ("cluster.advertise", "here", "is \"here\", must be host:port where others reach it"),
+        (
+            "cluster.advertise",
+            "0.0.0.0:9001",
+            "is \"0.0.0.0:9001\", must be host:port where others reach it",
+        ),
+        (
+            "cluster.advertise",
+            "10.0.0.5:0",
+            "is \"10.0.0.5:0\", must be host:port where others reach it",
+        ),
+        (
+            "cluster.advertise",
+            "10.0.0.5.7:9",
+            "is \"10.0.0.5.7:9\", must be host:port where others reach it",
+        ),
+        (
+            "cluster.advertise",
+            "::1:9001",
+            "is \"::1:9001\", must be host:port where others reach it",
+        ),
+        (
+            "cluster.advertise",
+            "http://a:9",
+            "is \"http://a:9\", must be host:port where others reach it",
+        ),
         ("cluster.tls_cert", "a.pem", "needs tls_key and tls_ca, and they need it"),
         ("redis.addr", "a:1,b", "is \"a:1,b\", must be host:port"),
         ("redis.addr", "a:1,b:2", "has several addresses, which needs redis.mode"),
         ("redis.timeout", "1ms", "is 1ms, must be at least 10ms"),
     ]);
+    for right in ["10.0.0.5:9001", "[fd00::5]:9001", "node-1.chat.svc:9001", "localhost:9001"] {
+        assert_eq!(
+            Case::default().flag("cluster.advertise", right).config().cluster.advertise,
+            right
+        );
+    }
     let problems = Case::default().flag("redis.mode", "cluster").flag("redis.db", "1").problems();
     assert_eq!(problems, ["command line: \"redis.db\" is 1, a Redis Cluster has 0 alone"]);
 }

@@ -48,10 +48,18 @@ impl Canaries {
         match read.await {
             Ok(found) if found == Some(number) => None,
             Ok(_) => Some("Redis does not tell what was just written to it".to_owned()),
-            Err(Fault::Refused(error)) => Some(format!("Redis: {error}")),
+            Err(Fault::Down) => {
+                let trouble = self.writes.trouble().or_else(|| self.lookups.trouble());
+                Some(trouble.map_or_else(|| Fault::Down.to_string(), no_redis))
+            }
             Err(fault) => Some(fault.to_string()),
         }
     }
+}
+
+/// What `/readyz` and the log say.
+fn no_redis(why: String) -> String {
+    format!("{}: {why}", Fault::Down)
 }
 
 async fn to_peers(peers: &Peers, now: Duration) -> Vec<String> {

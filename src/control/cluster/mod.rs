@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 /// The live nodes other than this one.
 pub(super) type Nodes = Arc<BTreeSet<NodeAddr>>;
@@ -71,7 +72,8 @@ const CONFLICTS_MAX: usize = 4_096;
 
 impl Cluster {
     /// Joins: other nodes reach this one on `listener` when this returns, and
-    /// know of it unless Redis is away. Call it within the runtime.
+    /// know of it unless Redis is away. The task serves them: after `ended` it goes on
+    /// until what is under way has its answers, for a moment. Call it within the runtime.
     ///
     /// # Errors
     /// When the settings cannot be used or the kernel refuses a thread.
@@ -79,15 +81,15 @@ impl Cluster {
         joining: Joining<'_>,
         listener: TcpListener,
         ended: watch::Receiver<bool>,
-    ) -> io::Result<Arc<Self>> {
+    ) -> io::Result<(Arc<Self>, JoinHandle<()>)> {
         let Joining { config, own, base, news } = joining;
         let security = Arc::new(Security::load(&config.cluster).map_err(io::Error::other)?);
         let (tell, conflicts) = mpsc::channel(CONFLICTS_MAX);
         let cluster = Arc::new(Self::open(config, own, &base, Arc::clone(&security), tell)?);
-        cluster.serve(config, listener, &base, security, ended);
+        let serving = cluster.serve(config, listener, &base, security, ended);
         let registry = Arc::clone(&cluster.registry);
         if !registry.register().await {
-            tracing::warn!("Redis does not answer: this node is alone until it does");
+            tracing::warn!("this node is alone until Redis answers");
         }
         tokio::spawn(async move { registry.run().await });
         let presence = Arc::clone(&cluster.presence);
@@ -95,7 +97,7 @@ impl Cluster {
         let told = news::listen(news)?;
         tokio::spawn(conflicts::settle(conflicts, Arc::clone(&cluster), Arc::clone(&base.hub)));
         tokio::spawn(news::pass_on(told, Arc::clone(&cluster), base.hub));
-        Ok(cluster)
+        Ok((cluster, serving))
     }
 
     /// All parts, connected with each other.
@@ -132,7 +134,7 @@ impl Cluster {
         Ok(Self { own, registry, presence, peers, canaries })
     }
 
-    /// Lets other nodes in.
+    /// Lets other nodes in, by a task of its own.
     fn serve(
         self: &Arc<Self>,
         config: &Config,
@@ -140,7 +142,7 @@ impl Cluster {
         base: &Base,
         security: Arc<Security>,
         ended: watch::Receiver<bool>,
-    ) {
+    ) -> JoinHandle<()> {
         let cluster = Arc::downgrade(self);
         let anywhere: grpc::Anywhere = Arc::new(move |app, user: &str| {
             let (cluster, user) = (cluster.upgrade(), user.to_owned());
@@ -149,6 +151,7 @@ impl Cluster {
         let parts = grpc::Parts {
             hub: Arc::clone(&base.hub),
             metrics: Arc::clone(&base.metrics),
+            clock: base.clock,
             security,
             anywhere,
         };
@@ -157,7 +160,7 @@ impl Cluster {
             if let Err(error) = grpc::serve(listener, &config, parts, ended).await {
                 tracing::error!(%error, "other nodes cannot reach this one any more");
             }
-        });
+        })
     }
 
     /// The node that a user is on, other than this one.

@@ -1,5 +1,8 @@
 //! Real Redis servers for tests, each on a port and in a folder of its own.
 
+#[path = "../../../tests/cluster/authority.rs"]
+pub(super) mod authority;
+
 use crate::config::{self, RedisMode};
 use redis::{Cmd, FromRedisValue, RedisResult};
 use rustix::process::{Pid, Signal, kill_process};
@@ -52,16 +55,21 @@ impl RedisServer {
 
     /// A Sentinel that watches `master` on 127.0.0.1.
     pub(super) async fn sentinel(master: u16) -> Self {
+        Self::sentinel_with(master, "", "").await
+    }
+
+    /// The same with more lines in its file; the test logs in as `login` (`name:password@`).
+    pub(super) async fn sentinel_with(master: u16, lines: &str, login: &str) -> Self {
         let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
         let file = dir.path().join("sentinel.conf");
         let text = format!(
             "port {port}\nsentinel monitor mymaster 127.0.0.1 {master} 1\n\
              sentinel down-after-milliseconds mymaster 500\n\
-             sentinel failover-timeout mymaster 3000\n"
+             sentinel failover-timeout mymaster 3000\n{lines}"
         );
         std::fs::write(&file, text).unwrap();
         let args = vec![file.to_str().unwrap().to_owned()];
-        let url = format!("redis://127.0.0.1:{port}");
+        let url = format!("redis://{login}127.0.0.1:{port}");
         let server = Self::run("redis-sentinel", dir, port, url, args);
         server.wait_until_ready().await;
         server
@@ -160,12 +168,19 @@ const SLOTS: u16 = 16_384;
 
 impl Shards {
     pub(super) async fn start(count: u16) -> Self {
+        Self::start_with(count, Vec::new).await
+    }
+
+    /// The same with more arguments for each.
+    pub(super) async fn start_with(count: u16, mut args_of: impl FnMut() -> Vec<String>) -> Self {
         let mut servers: Vec<RedisServer> = Vec::new();
         for index in 0..count {
             let bus = free_port().to_string();
             let args = ["--cluster-enabled", "yes", "--cluster-port", &bus];
             let more = ["--cluster-require-full-coverage", "no", "--cluster-node-timeout", "1000"];
-            let server = RedisServer::start(&[args, more].concat()).await;
+            let own = args_of();
+            let own: Vec<&str> = own.iter().map(String::as_str).collect();
+            let server = RedisServer::start(&[&args[..], &more, &own].concat()).await;
             let (from, to) = (SLOTS / count * index, SLOTS / count * (index + 1));
             let to = if index + 1 == count { SLOTS } else { to };
             let range = [from.to_string(), (to - 1).to_string()];

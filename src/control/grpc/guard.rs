@@ -1,9 +1,8 @@
 //! The token that all nodes share.
 
 use super::Security;
-use crate::metrics::Metrics;
+use super::doorman::Doorman;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use subtle::ConstantTimeEq;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
@@ -13,12 +12,12 @@ use tonic::{Request, Status};
 pub(super) struct Guard {
     /// What `authorization` has to say; `None` lets everybody in.
     expected: Option<Arc<str>>,
-    metrics: Arc<Metrics>,
+    doorman: Arc<Doorman>,
 }
 
 impl Guard {
-    pub(super) fn new(security: &Security, metrics: Arc<Metrics>) -> Self {
-        Self { expected: security.authorization().map(Arc::from), metrics }
+    pub(super) fn new(security: &Security, doorman: Arc<Doorman>) -> Self {
+        Self { expected: security.authorization().map(Arc::from), doorman }
     }
 
     fn admits(&self, request: &Request<()>) -> bool {
@@ -33,7 +32,7 @@ impl Interceptor for Guard {
         if self.admits(&request) {
             return Ok(request);
         }
-        self.metrics.peers.unauthenticated.fetch_add(1, Ordering::Relaxed);
+        self.doorman.refuse_call(request.remote_addr());
         Err(Status::unauthenticated("the token of this cluster is missing or wrong"))
     }
 }

@@ -4,7 +4,9 @@
 //! peer has sent never travels on, so loops between nodes cannot be built.
 
 mod acc;
+mod doorman;
 mod guard;
+mod handshake;
 mod incoming;
 mod local;
 mod relay;
@@ -18,6 +20,7 @@ pub(super) use security::{Security, causes};
 
 use super::proto::acc::acc_server_server::AccServerServer;
 use super::proto::relay::relay_server::RelayServer;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::id::AppId;
@@ -26,6 +29,8 @@ use crate::limits::{
     GRPC_MESSAGE_BYTES_MAX, GRPC_STREAM_WINDOW_BYTES, GRPC_STREAMS_MAX,
 };
 use crate::metrics::Metrics;
+use doorman::Doorman;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use guard::Guard;
 use local::Local;
@@ -45,6 +50,7 @@ pub(super) type Anywhere =
 pub(super) struct Parts {
     pub(super) hub: Arc<Hub>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
     pub(super) security: Arc<Security>,
     pub(super) anywhere: Anywhere,
 }
@@ -53,39 +59,34 @@ pub(super) struct Parts {
 /// a moment.
 ///
 /// # Errors
-/// When the TLS files are of no use, which [`Security::load`] has ruled out.
+/// When the listener fails for good.
 pub(super) async fn serve(
     listener: TcpListener,
     config: &Config,
     parts: Parts,
-    ended: watch::Receiver<bool>,
+    mut ended: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let Parts { hub, metrics, security, anywhere } = parts;
+    let Parts { hub, metrics, clock, security, anywhere } = parts;
     let local = Arc::new(Local::new(config, hub, Arc::clone(&metrics)));
-    let guard = Guard::new(&security, metrics);
+    let doorman = Arc::new(Doorman::new(clock, metrics));
+    let guard = Guard::new(&security, Arc::clone(&doorman));
     let acc = AccServerServer::new(acc::Calls::new(Arc::clone(&local), anywhere))
         .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
     let relay = RelayServer::new(relay::Calls::new(local, ended.clone()))
         .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
-    let mut server = Server::builder()
-        // A request that is still on its way by then has an end all the same.
-        .timeout(Duration::from_secs(GRPC_CALL_SECONDS_MAX))
-        .max_concurrent_streams(GRPC_STREAMS_MAX)
-        .initial_stream_window_size(GRPC_STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(GRPC_CONNECTION_WINDOW_BYTES)
-        .http2_max_header_list_size(GRPC_HEAD_BYTES_MAX)
-        .http2_keepalive_interval(Some(PING_INTERVAL))
-        .http2_keepalive_timeout(Some(PING_PATIENCE));
-    if let Some(tls) = security.server_tls() {
-        server = server.tls_config(tls)?;
-    }
-    let incoming = incoming::connections(listener, GRPC_CONNECTIONS_MAX);
-    let mut ending = ended.clone();
-    let serving = server
+    let router = bounded()
         .add_service(InterceptedService::new(acc, guard.clone()))
-        .add_service(InterceptedService::new(relay, guard))
-        .serve_with_incoming_shutdown(incoming, end(&mut ending));
-    let mut ended = ended;
+        .add_service(InterceptedService::new(relay, guard));
+    let connections = incoming::connections(listener, GRPC_CONNECTIONS_MAX);
+    let mut ending = ended.clone();
+    let ending = async move { end(&mut ending).await };
+    let serving = match security.acceptor() {
+        Some(acceptor) => {
+            let connections = handshake::trusted(connections, acceptor, doorman);
+            router.serve_with_incoming_shutdown(connections, ending).boxed()
+        }
+        None => router.serve_with_incoming_shutdown(connections, ending).boxed(),
+    };
     tokio::select! {
         served = serving => served,
         () = async { end(&mut ended).await; tokio::time::sleep(GRACE).await } => {
@@ -93,6 +94,18 @@ pub(super) async fn serve(
             Ok(())
         }
     }
+}
+
+fn bounded() -> Server {
+    Server::builder()
+        // A request that is still on its way by then has an end all the same.
+        .timeout(Duration::from_secs(GRPC_CALL_SECONDS_MAX))
+        .max_concurrent_streams(GRPC_STREAMS_MAX)
+        .initial_stream_window_size(GRPC_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(GRPC_CONNECTION_WINDOW_BYTES)
+        .http2_max_header_list_size(GRPC_HEAD_BYTES_MAX)
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_PATIENCE))
 }
 
 /// Waits until the server is to end. An error means that the sender is gone: an end as well.
@@ -104,5 +117,5 @@ async fn end(ended: &mut watch::Receiver<bool>) {
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Time that calls get to finish at the end.
-const GRACE: Duration = Duration::from_secs(1);
+/// Time that calls get to finish at the end: callers give up after one second.
+const GRACE: Duration = Duration::from_secs(2);

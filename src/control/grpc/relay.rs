@@ -80,6 +80,8 @@ impl Arriving {
     async fn step(this: Option<Self>) -> Option<(Result<Receipt, Status>, Option<Self>)> {
         let mut this = this?;
         let batch = tokio::select! {
+            // What has come is answered, also at the end.
+            biased;
             batch = this.batches.message() => batch,
             () = super::end(&mut this.ended) => return None,
         };

@@ -2,10 +2,16 @@
 
 use crate::config::{Cluster, Secret};
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 use std::{fmt, fs};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, ClientTlsConfig, Identity, Server, ServerTlsConfig};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 /// The shared token and the TLS files, read once.
 pub(in crate::control) struct Security {
@@ -16,6 +22,7 @@ pub(in crate::control) struct Security {
 struct Pems {
     identity: Identity,
     authority: Certificate,
+    server: Arc<ServerConfig>,
 }
 
 /// Why the settings are of no use, as one line that names the key.
@@ -24,7 +31,10 @@ pub(in crate::control) enum SecurityError {
     /// A file cannot be read.
     #[error("{key}: {path}: {error}")]
     File { key: &'static str, path: String, error: std::io::Error },
-    /// They can be read, but are no certificates and key that belong together.
+    /// It can be read, but what should be in it is not.
+    #[error("{key}: {path}: there is no {what} in it")]
+    Content { key: &'static str, path: String, what: &'static str },
+    /// They are no certificates and key that belong together.
     #[error("cluster.tls_cert, cluster.tls_key, cluster.tls_ca: {0}")]
     Pem(String),
     /// The token cannot be written into a header.
@@ -43,11 +53,6 @@ impl Security {
         if !cluster.token.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(SecurityError::Token);
         }
-        if let Some(tls) = security.server_tls() {
-            Server::builder()
-                .tls_config(tls)
-                .map_err(|error| SecurityError::Pem(causes(&error)))?;
-        }
         Ok(security)
     }
 
@@ -64,15 +69,13 @@ impl Security {
     }
 
     /// For the server: clients must show a certificate of the cluster's authority.
-    pub(in crate::control) fn server_tls(&self) -> Option<ServerTlsConfig> {
-        let Pems { identity, authority } = self.tls.as_ref()?;
-        let tls = ServerTlsConfig::new().identity(identity.clone());
-        Some(tls.client_ca_root(authority.clone()).timeout(HANDSHAKE_PATIENCE))
+    pub(super) fn acceptor(&self) -> Option<TlsAcceptor> {
+        Some(TlsAcceptor::from(Arc::clone(&self.tls.as_ref()?.server)))
     }
 
     /// For clients: the server's certificate must name the address that is called.
     pub(in crate::control) fn client_tls(&self) -> Option<ClientTlsConfig> {
-        let Pems { identity, authority } = self.tls.as_ref()?;
+        let Pems { identity, authority, .. } = self.tls.as_ref()?;
         let tls = ClientTlsConfig::new().identity(identity.clone());
         Some(tls.ca_certificate(authority.clone()))
     }
@@ -80,10 +83,65 @@ impl Security {
 
 impl Pems {
     fn load(cluster: &Cluster) -> Result<Self, SecurityError> {
-        let cert = read("cluster.tls_cert", &cluster.tls_cert)?;
-        let key = read("cluster.tls_key", &cluster.tls_key)?;
-        let authority = Certificate::from_pem(read("cluster.tls_ca", &cluster.tls_ca)?);
-        Ok(Self { identity: Identity::from_pem(cert, key), authority })
+        let cert = File::read("cluster.tls_cert", &cluster.tls_cert)?;
+        let key = File::read("cluster.tls_key", &cluster.tls_key)?;
+        let authority = File::read("cluster.tls_ca", &cluster.tls_ca)?;
+        let server = Arc::new(server(&cert, &key, &authority)?);
+        let identity = Identity::from_pem(cert.pem, key.pem);
+        Ok(Self { identity, authority: Certificate::from_pem(authority.pem), server })
+    }
+}
+
+/// What a server does that asks everybody for a certificate of the authority.
+fn server(
+    cert: &File<'_>,
+    key: &File<'_>,
+    authority: &File<'_>,
+) -> Result<ServerConfig, SecurityError> {
+    let unusable = |error: &dyn std::error::Error| SecurityError::Pem(causes(error));
+    let provider = Arc::new(ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    for root in authority.certificates()? {
+        roots.add(root).map_err(|error| unusable(&error))?;
+    }
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|error| unusable(&error))?;
+    let private = PrivateKeyDer::from_pem_slice(&key.pem).map_err(|_| key.lacks("private key"))?;
+    let mut server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&error))?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(cert.certificates()?, private)
+        .map_err(|error| unusable(&error))?;
+    server.alpn_protocols.push(b"h2".to_vec());
+    Ok(server)
+}
+
+/// A PEM file, and the key of the configuration that names it.
+struct File<'a> {
+    key: &'static str,
+    path: &'a Path,
+    pem: Vec<u8>,
+}
+
+impl<'a> File<'a> {
+    fn read(key: &'static str, path: &'a Path) -> Result<Self, SecurityError> {
+        let unreadable =
+            |error| SecurityError::File { key, path: path.display().to_string(), error };
+        Ok(Self { key, path, pem: fs::read(path).map_err(unreadable)? })
+    }
+
+    /// All that are in it, at least one.
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, SecurityError> {
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.pem).collect();
+        let some = read.ok().filter(|certificates| !certificates.is_empty());
+        some.ok_or_else(|| self.lacks("certificate"))
+    }
+
+    fn lacks(&self, what: &'static str) -> SecurityError {
+        SecurityError::Content { key: self.key, path: self.path.display().to_string(), what }
     }
 }
 
@@ -92,11 +150,6 @@ impl fmt::Debug for Security {
         let tls = self.tls.is_some();
         f.debug_struct("Security").field("token", &self.token).field("tls", &tls).finish()
     }
-}
-
-fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, SecurityError> {
-    let unreadable = |error| SecurityError::File { key, path: path.display().to_string(), error };
-    fs::read(path).map_err(unreadable)
 }
 
 /// An error and what it came from, in one line.
@@ -112,6 +165,3 @@ pub(in crate::control) fn causes(error: &dyn std::error::Error) -> String {
     }
     line
 }
-
-/// Time for a TLS handshake; a connection that takes longer is closed.
-const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! For tests: a node without reactors, whose mail is read by hand.
 
 use super::{Anywhere, Parts, Security, serve};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::id::{AppId, ConnId, NodeAddr};
@@ -46,6 +47,7 @@ impl Node {
         let parts = Parts {
             hub: Arc::clone(&hub),
             metrics: Arc::clone(&metrics),
+            clock: Clock::start(),
             security: Arc::new(Security::load(&config.cluster).unwrap()),
             anywhere: anywhere(),
         };

@@ -267,11 +267,16 @@ impl Page {
         kind: MetricType,
         metrics: impl Iterator<Item = Metric>,
     ) -> Self {
+        let metrics: Vec<Metric> = metrics.collect();
+        // The text format has no families without a sample: a node may have no peers.
+        if metrics.is_empty() {
+            return self;
+        }
         let mut family = MetricFamily::default();
         family.set_name(name.to_owned());
         family.set_help(help.to_owned());
         family.set_field_type(kind);
-        family.set_metric(metrics.collect());
+        family.set_metric(metrics);
         self.0.push(family);
         self
     }

@@ -7,11 +7,12 @@
 //! cluster connection, which follows MOVED and ASK.
 
 use super::target::{Connection, Target, TargetError};
+use super::trouble;
 use crate::config::{self, RedisMode};
 use crate::metrics::Metrics;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -19,7 +20,7 @@ use tokio::task::JoinHandle;
 /// Why Redis did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::control) enum Fault {
-    /// There is no connection; nothing was sent.
+    /// There is no connection; nothing was sent. [`Link::trouble`] knows why.
     #[error("Redis is not reachable")]
     Down,
     /// No answer in time; it may have been done.
@@ -54,6 +55,8 @@ struct Line {
     purpose: &'static str,
     timeout: Duration,
     live: watch::Sender<Option<Live>>,
+    /// Why there is no connection, for people.
+    trouble: Mutex<Option<String>>,
     /// The number of the last connection that somebody has found wanting.
     doubted: AtomicU64,
     doubt: Notify,
@@ -91,6 +94,7 @@ impl Link {
             purpose,
             timeout: config.timeout,
             live: watch::Sender::new(None),
+            trouble: Mutex::default(),
             doubted: AtomicU64::new(0),
             doubt: Notify::new(),
             metrics,
@@ -103,6 +107,11 @@ impl Link {
     /// Whether there is a connection.
     pub(in crate::control) fn is_up(&self) -> bool {
         self.line.live.borrow().is_some()
+    }
+
+    /// Why there is no connection, in one line; `None` if there is one, or was no try yet.
+    pub(in crate::control) fn trouble(&self) -> Option<String> {
+        self.line.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether it leads to a Redis Cluster, each server of which knows its own scripts.
@@ -219,7 +228,12 @@ impl Line {
         self.doubted.load(Ordering::Relaxed) >= number
     }
 
+    fn note(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
     fn raise(&self, number: u64, connection: Connection) {
+        self.note(None);
         let before = self.live.send_replace(Some(Live { number, connection }));
         if number > 1 {
             self.metrics.cluster.redis_reconnects.fetch_add(1, Ordering::Relaxed);
@@ -238,6 +252,7 @@ impl Line {
             is_it
         });
         if lowered {
+            self.note(Some(why.to_string()));
             tracing::warn!(purpose = self.purpose, error = %why, "lost Redis");
         }
     }
@@ -254,12 +269,11 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 async fn keep(line: Arc<Line>, mut target: Target) {
-    let (mut pause, mut number, mut told) = (PAUSE_MIN, 0, None);
+    let (mut pause, mut number) = (PAUSE_MIN, 0);
     loop {
         match target.connect(line.timeout).await {
             Ok(connection) => {
                 number += 1;
-                told = None;
                 line.raise(number, connection.clone());
                 if watch_over(&line, &mut target, number, connection).await {
                     pause = PAUSE_MIN;
@@ -268,10 +282,14 @@ async fn keep(line: Arc<Line>, mut target: Target) {
             Err(error) => {
                 line.count_error();
                 line.lower(number, &error);
-                // Once for each kind of trouble.
-                if told.replace(error.kind()) != Some(error.kind()) {
-                    tracing::warn!(purpose = line.purpose, %error, "cannot reach Redis, trying on");
-                }
+                let why = trouble::in_words(&error);
+                // Who is ready to serve tells it at a level that everybody reads, once for all links.
+                tracing::debug!(
+                    purpose = line.purpose,
+                    error = why,
+                    "cannot reach Redis, trying on"
+                );
+                line.note(Some(why));
             }
         }
         tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
@@ -317,3 +335,7 @@ mod tests;
 #[cfg(test)]
 #[path = "fleet_tests.rs"]
 mod fleet_tests;
+
+#[cfg(test)]
+#[path = "doors_tests.rs"]
+mod doors_tests;

@@ -8,5 +8,6 @@ mod link;
 pub(super) mod record;
 pub(super) mod script;
 mod target;
+mod trouble;
 
 pub(in crate::control) use link::{Fault, Link};

@@ -232,6 +232,9 @@ fn sentinel(
     if !config.password.is_empty() {
         builder = builder.set_client_to_redis_password(config.password.reveal());
     }
+    if !config.sentinel_username.is_empty() {
+        builder = builder.set_client_to_sentinel_username(&config.sentinel_username);
+    }
     if !config.sentinel_password.is_empty() {
         builder = builder.set_client_to_sentinel_password(config.sentinel_password.reveal());
     }

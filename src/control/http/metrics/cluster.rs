@@ -43,6 +43,8 @@ impl Page {
             ("refused", load(&stats.refused)),
             ("failed", load(&stats.failed)),
         ];
+        let unauthenticated =
+            [("token", load(&stats.unauthenticated)), ("certificate", load(&stats.untrusted))];
         let received = [("taken", load(&stats.received)), ("invalid", load(&stats.invalid))];
         self.counters(
             "millgate_peer_messages_out_total",
@@ -60,10 +62,10 @@ impl Page {
             "Connections to peers that broke.",
             load(&stats.breaks),
         )
-        .counter(
+        .counters(
             "millgate_peer_unauthenticated_total",
-            "Calls from elsewhere with a wrong token, or none.",
-            load(&stats.unauthenticated),
+            "Calls with a wrong token, or none, and connections without a certificate to trust.",
+            labelled("what", unauthenticated),
         )
     }
 

@@ -94,6 +94,7 @@ async function say(message, to) {
     const results = await ask(route, { method: "POST", body: new URLSearchParams(form) });
     if (results.sendResults) line.sent();
     else line.failed(results.sendResultsErr ?? (to ? `${to} is not online.` : "the server did not take it."), again);
+    if (to && !results.sendResults) people.missing(to);
   } catch (error) {
     line.failed(error.name === "TimeoutError" ? "no answer in time." : "the server cannot be reached.", again);
   }

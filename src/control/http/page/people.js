@@ -5,15 +5,19 @@ const SHOWN_MAX = 500;
 const FETCH_INTERVAL_MS = 10_000;
 const FETCH_SPREAD_MS = 5_000;
 const RETRY_MS = 5_000;
+// Nobody tells that the node of somebody has died: now and then the list is looked at as a whole.
+const LOOK_MS = 60_000;
 
 export class People {
   #list; #counts; #more; #fetchPage; #choose;
   #me = "";
+  #listedFor = "";
   #total = 0;
   #shown = new Map();
   #changesMeanwhile = null;
   #fetchedAt = 0;
   #timer = 0;
+  #timerAt = 0;
 
   // `fetchPage(limit)` gets the server's list; `choose(name)` is told who was clicked.
   constructor({ list, counts, more, fetchPage, choose }) {
@@ -50,6 +54,11 @@ export class People {
     if (this.#hidden() > 0 && this.#shown.size < SHOWN_MAX) this.#fetchSoon();
   }
 
+  // Somebody who is shown is not there.
+  missing(name) {
+    if (this.#shown.has(name)) this.#fetch();
+  }
+
   // The room is too large to hear of each one: so many are here.
   digest(online) {
     this.#total = online;
@@ -62,9 +71,16 @@ export class People {
   }
 
   #fetchSoon() {
-    if (this.#timer) return;
     const due = this.#fetchedAt + FETCH_INTERVAL_MS - Date.now();
-    const delay = Math.max(0, due) + Math.random() * FETCH_SPREAD_MS;
+    this.#fetchIn(Math.max(0, due) + Math.random() * FETCH_SPREAD_MS);
+  }
+
+  // In so many milliseconds, unless it is due earlier.
+  #fetchIn(delay) {
+    const at = Date.now() + delay;
+    if (this.#timer && this.#timerAt <= at) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
     this.#timer = setTimeout(() => this.#fetch(), delay);
   }
 
@@ -84,20 +100,27 @@ export class People {
         if (came) this.entered(name);
         else if (this.#shown.has(name)) this.left(name);
       }
+      this.#fetchIn(LOOK_MS * (1 + Math.random()));
     } catch {
       if (changes !== this.#changesMeanwhile) return;
       this.#changesMeanwhile = null;
-      clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.#fetch(), RETRY_MS + Math.random() * RETRY_MS);
+      // What is shown is old by then, but better than nothing.
+      const pause = this.#shown.size > 0 ? LOOK_MS : RETRY_MS;
+      this.#fetchIn(pause * (1 + Math.random()));
     }
   }
 
   #replace(names, total) {
-    this.#shown.clear();
-    this.#list.replaceChildren();
-    if (names.includes(this.#me)) this.#show(this.#me);
-    for (const name of names.sort()) {
-      if (!this.#shown.has(name)) this.#append(name);
+    const isNew = names.length !== this.#shown.size || names.some((name) => !this.#shown.has(name));
+    // What has not changed keeps the focus of whoever is about to choose.
+    if (isNew || this.#me !== this.#listedFor) {
+      this.#shown.clear();
+      this.#list.replaceChildren();
+      if (names.includes(this.#me)) this.#show(this.#me);
+      for (const name of names.sort()) {
+        if (!this.#shown.has(name)) this.#append(name);
+      }
+      this.#listedFor = this.#me;
     }
     this.#total = Math.max(total, this.#shown.size);
     this.#count();

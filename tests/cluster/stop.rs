@@ -1,0 +1,98 @@
+//! What becomes of the calls of other nodes when a node stops.
+
+use crate::go_node::acc::{SendMsgReq, SendMsgRsp};
+use crate::nodes::{PATIENCE, eventually};
+use crate::process::Process;
+use crate::redis::Redis;
+use rustix::process::Signal;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tonic_prost::ProstCodec;
+
+#[allow(
+    unreachable_pub,
+    unused_qualifications,
+    missing_docs,
+    clippy::all,
+    clippy::too_many_lines,
+    reason = "generated"
+)]
+mod relay {
+    tonic::include_proto!("millgate.relay.v1");
+}
+
+use relay::relay_client::RelayClient;
+use relay::{Batch, HoldsRequest};
+
+/// Where the only node of a cluster listens for others.
+fn address(redis: &Redis) -> String {
+    let servers = || redis.ask(&["HKEYS", "acc:hash:servers"]).unwrap();
+    eventually("the node has registered", || servers().contains(':'));
+    let servers = servers();
+    servers.lines().find(|line| line.contains("127.0.0.1:")).expect("an address").to_owned()
+}
+
+/// A call whose request is on its way for as long as the sender is not used.
+async fn begin(
+    channel: &Channel,
+) -> (mpsc::Sender<SendMsgReq>, tokio::task::JoinHandle<Result<SendMsgRsp, Status>>) {
+    let (request, requests) = mpsc::channel(1);
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    client.ready().await.unwrap();
+    let codec = ProstCodec::<SendMsgReq, SendMsgRsp>::default();
+    let path = "/protobuf.AccServer/SendMsg".parse().unwrap();
+    let call = tokio::spawn(async move {
+        let request = Request::new(ReceiverStream::new(requests));
+        client.client_streaming(request, path, codec).await.map(tonic::Response::into_inner)
+    });
+    (request, call)
+}
+
+#[tokio::test]
+async fn calls_under_way_get_their_answers() {
+    let redis = Redis::start();
+    let addr = format!("redis.addr={}", redis.addr());
+    let process = Process::start(&[&addr, "listen.grpc=127.0.0.1:0", "stop.timeout=100ms"]);
+    let endpoint = Endpoint::from_shared(format!("http://{}", address(&redis))).unwrap();
+    let channel = endpoint.timeout(PATIENCE).connect().await.unwrap();
+    let (request, call) = begin(&channel).await;
+    let mut client = RelayClient::new(channel);
+    // A stream that ends as soon as the server begins to end.
+    let (_batches, outgoing) = mpsc::channel::<Batch>(1);
+    let mut receipts = client.carry(ReceiverStream::new(outgoing)).await.unwrap().into_inner();
+    // What was sent before on the same connection has arrived when this is answered.
+    client.holds(HoldsRequest { app: 101, user: "ua".into() }).await.unwrap();
+    process.signal(Signal::TERM);
+    assert_eq!(receipts.message().await.unwrap(), None);
+    request
+        .send(SendMsgReq { app_id: 101, user_id: "ua".into(), ..SendMsgReq::default() })
+        .await
+        .unwrap();
+    drop(request);
+    let answer = call.await.unwrap().expect("an answer, not a broken connection");
+    assert_eq!(answer.ret_code, 1005, "the user is not there: {answer:?}");
+    let (status, lines) = process.ended_within(PATIENCE);
+    assert!(status.success());
+    assert!(!lines.iter().any(|line| line.contains("cut off")), "{lines:?}");
+}
+
+/// A caller that never ends its call does not keep the node.
+#[tokio::test]
+async fn a_call_without_an_end_is_cut_off() {
+    let redis = Redis::start();
+    let addr = format!("redis.addr={}", redis.addr());
+    let process = Process::start(&[&addr, "listen.grpc=127.0.0.1:0", "stop.timeout=100ms"]);
+    let endpoint = Endpoint::from_shared(format!("http://{}", address(&redis))).unwrap();
+    let channel = endpoint.timeout(PATIENCE).connect().await.unwrap();
+    let (_request, call) = begin(&channel).await;
+    let mut client = RelayClient::new(channel);
+    client.holds(HoldsRequest { app: 101, user: "ua".into() }).await.unwrap();
+    process.signal(Signal::TERM);
+    let (status, lines) =
+        tokio::task::spawn_blocking(move || process.ended_within(PATIENCE)).await.unwrap();
+    assert!(status.success());
+    assert!(lines.iter().any(|line| line.contains("calls of other nodes were cut off")));
+    assert!(call.await.unwrap().is_err());
+}
