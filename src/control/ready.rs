@@ -46,11 +46,15 @@ const EVERY: Duration = Duration::from_secs(1);
 const MISSING_MAX: u64 = 3;
 
 /// Sends canaries through each reactor, through Redis and to each peer, and
-/// notes which did not arrive.
+/// notes which did not arrive; until the node stops.
 pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option<Arc<Cluster>>) {
     let mut ticks = tokio::time::interval(EVERY);
     for number in 1_u64.. {
         ticks.tick().await;
+        // What stops then is meant to.
+        if readiness.is_stopping.load(Ordering::Relaxed) {
+            return;
+        }
         let mut complaints = silent_reactors(&base, number);
         base.hub.router.send_canaries(number);
         if let Some(cluster) = &cluster {

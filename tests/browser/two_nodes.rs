@@ -60,7 +60,8 @@ async fn pages_outlive_a_node_that_is_killed() {
     // Nobody has told of its end: whoever writes to somebody there finds out.
     a.click(&format!("[data-name='{name_b}'] button")).await;
     a.enter("#text", "are you there?").await;
-    a.until(&format!(".//p[@class='error'][contains(., '{name_b} is not online')]")).await;
+    let failed = "contains(., 'cannot be reached.') or contains(., 'is not online.')";
+    a.until(&format!(".//p[@class='error'][{failed}]")).await;
     a.until(&format!("not({})", listed(&name_b))).await;
     a.until(".//aside//span[@class='count'][.='1']").await;
     a.click("#to-all").await;

@@ -4,6 +4,7 @@ use crate::go_node::acc::{SendMsgReq, SendMsgRsp};
 use crate::nodes::{PATIENCE, eventually};
 use crate::process::Process;
 use crate::redis::Redis;
+use crate::support::Client;
 use rustix::process::Signal;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -95,4 +96,21 @@ async fn a_call_without_an_end_is_cut_off() {
     assert!(status.success());
     assert!(lines.iter().any(|line| line.contains("calls of other nodes were cut off")));
     assert!(call.await.unwrap().is_err());
+}
+
+#[test]
+fn a_node_whose_redis_is_away_ends_soon_and_says_nothing_untrue() {
+    let mut redis = Redis::start();
+    let addr = format!("redis.addr={}", redis.addr());
+    let process = Process::start(&[&addr, "listen.grpc=127.0.0.1:0", "stop.timeout=10m"]);
+    let mut client = Client::connect_to(process.websocket(), "/acc");
+    client.log_in(101, "ua");
+    redis.kill();
+    let errors = process.metric("millgate_redis_errors_total");
+    eventually("it is noticed", || process.metric("millgate_redis_errors_total") > errors + 3.0);
+    client.close();
+    process.signal(Signal::TERM);
+    let (status, lines) = process.ended_within(PATIENCE);
+    assert!(status.success());
+    assert!(!lines.iter().any(|line| line.contains("does not take its mail")), "{lines:?}");
 }

@@ -76,6 +76,9 @@ pub(super) enum ConflictKind {
     Kept,
 }
 
+/// How long a node that ends waits for a Redis that cannot be reached.
+const AWAY_MAX: Duration = Duration::from_secs(2);
+
 /// Writes behind the directory, and looks up.
 #[derive(Debug)]
 pub(in crate::control) struct Presence {
@@ -180,14 +183,30 @@ impl Presence {
         self.state().farewell = Some(everybody);
         self.work.notify_one();
         let mut written = self.is_written_off.subscribe();
-        let in_time = tokio::time::timeout(limit, written.wait_for(|done| *done)).await.is_ok();
+        let in_time = tokio::select! {
+            written = tokio::time::timeout(limit, written.wait_for(|done| *done)) => written.is_ok(),
+            () = self.is_given_up() => false,
+        };
         if in_time {
             return 0;
         }
         let state = self.state();
         let left = state.farewell.as_ref().map_or(0, Vec::len) + state.backlog.len();
-        tracing::warn!(users = left, "their records stay in Redis until they run out");
+        if left > 0 {
+            tracing::warn!(users = left, "their records stay in Redis until they run out");
+        }
         left
+    }
+
+    /// Returns when Redis has been away for so long that a node which ends waits no more.
+    async fn is_given_up(&self) {
+        let mut live = self.link.watch();
+        while live.wait_for(Option::is_none).await.is_ok() {
+            let back = tokio::time::timeout(AWAY_MAX, live.wait_for(Option::is_some));
+            if back.await.is_err() {
+                return;
+            }
+        }
     }
 
     fn everybody(&self) -> Vec<UserKey> {

@@ -141,7 +141,7 @@ async fn tls_to_sentinels_and_to_the_master_that_they_name() {
     let _master = RedisServer::start(&args.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let lines = tls_options(&authority, sentinel_port).into_iter().map(|option| option.join(" "));
     let lines = lines.collect::<Vec<_>>().join("\n") + "\n";
-    let _sentinel = RedisServer::sentinel_with(master_port, &lines, "").await;
+    let sentinel = RedisServer::sentinel_with(master_port, &lines, "").await;
     let right = config::Redis {
         addr: format!("127.0.0.1:{sentinel_port}"),
         mode: RedisMode::Sentinel,
@@ -150,6 +150,14 @@ async fn tls_to_sentinels_and_to_the_master_that_they_name() {
         ..config::Redis::default()
     };
     writes(&right).await;
+    eventually("the Sentinel itself reaches the master", async || {
+        let masters: Vec<std::collections::HashMap<String, String>> =
+            sentinel.ask(&["SENTINEL", "MASTERS"]);
+        masters[0]["flags"] == "master"
+            && masters[0]["role-reported"] == "master"
+            && !masters[0]["runid"].is_empty()
+    })
+    .await;
     is_refused(&config::Redis { tls_ca: Authority::new().ca(), ..right }, "certificate").await;
 }
 

@@ -93,11 +93,18 @@ async function say(message, to) {
     const route = to ? "/user/sendMessage" : "/user/sendMessageAll";
     const results = await ask(route, { method: "POST", body: new URLSearchParams(form) });
     if (results.sendResults) line.sent();
-    else line.failed(results.sendResultsErr ?? (to ? `${to} is not online.` : "the server did not take it."), again);
+    else line.failed(complaint(results.sendResultsErr, to), again);
     if (to && !results.sendResults) people.missing(to);
   } catch (error) {
-    line.failed(error.name === "TimeoutError" ? "no answer in time." : "the server cannot be reached.", again);
+    const why = error.name === "TimeoutError" ? "no answer in time" : "the server cannot be reached";
+    line.failed(`Not sent: ${why}.`, again);
   }
+}
+
+// What the server says of a message that not everybody got, as a sentence.
+function complaint(said, to) {
+  if (said) return `${said[0].toUpperCase()}${said.slice(1)}.`;
+  return to ? `Not sent: ${to} is not online.` : "Not sent: the server did not take it.";
 }
 
 // Asks the HTTP API and returns the data of its answer.

@@ -46,6 +46,7 @@ export class Lines {
     this.#add(line, true);
     return {
       sent: () => line.removeAttribute("aria-busy"),
+      // `why` is a sentence: some may have it although not all do.
       failed: (why, again) => {
         line.removeAttribute("aria-busy");
         line.classList.add("failed");
@@ -55,7 +56,7 @@ export class Lines {
           line.remove();
           again();
         });
-        const failure = element("p", "error", `Not sent: ${why} `);
+        const failure = element("p", "error", `${why} `);
         failure.append(retry);
         line.append(failure);
         if (this.#isNear(line.offsetHeight)) this.#follow();
