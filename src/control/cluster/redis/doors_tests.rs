@@ -107,6 +107,20 @@ async fn a_user_that_may_not_read_is_told_so() {
 }
 
 #[tokio::test]
+async fn what_is_no_redis_is_told_so() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+            tokio::io::AsyncWriteExt::write_all(&mut socket, answer).await.unwrap();
+        }
+    });
+    let config = config::Redis { addr, ..config::Redis::default() };
+    is_refused(&config, "what answers at redis.addr is no Redis").await;
+}
+
+#[tokio::test]
 async fn an_address_of_ipv6() {
     let port = free_port();
     let url = format!("redis://[::1]:{port}");
