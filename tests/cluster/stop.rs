@@ -6,6 +6,7 @@ use crate::process::Process;
 use crate::redis::Redis;
 use crate::support::Client;
 use rustix::process::Signal;
+use std::process::ExitStatus;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -51,6 +52,11 @@ async fn begin(
     (request, call)
 }
 
+/// Waits for it while connections to it live on: it takes two to end them in good order.
+async fn end_of(process: Process) -> (ExitStatus, Vec<String>) {
+    tokio::task::spawn_blocking(move || process.ended_within(PATIENCE)).await.unwrap()
+}
+
 #[tokio::test]
 async fn calls_under_way_get_their_answers() {
     let redis = Redis::start();
@@ -74,7 +80,7 @@ async fn calls_under_way_get_their_answers() {
     drop(request);
     let answer = call.await.unwrap().expect("an answer, not a broken connection");
     assert_eq!(answer.ret_code, 1005, "the user is not there: {answer:?}");
-    let (status, lines) = process.ended_within(PATIENCE);
+    let (status, lines) = end_of(process).await;
     assert!(status.success());
     assert!(!lines.iter().any(|line| line.contains("cut off")), "{lines:?}");
 }
@@ -91,8 +97,7 @@ async fn a_call_without_an_end_is_cut_off() {
     let mut client = RelayClient::new(channel);
     client.holds(HoldsRequest { app: 101, user: "ua".into() }).await.unwrap();
     process.signal(Signal::TERM);
-    let (status, lines) =
-        tokio::task::spawn_blocking(move || process.ended_within(PATIENCE)).await.unwrap();
+    let (status, lines) = end_of(process).await;
     assert!(status.success());
     assert!(lines.iter().any(|line| line.contains("calls of other nodes were cut off")));
     assert!(call.await.unwrap().is_err());
