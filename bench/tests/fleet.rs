@@ -14,12 +14,13 @@ mod redis;
 
 /// What the Redis of the gateway's own tests waits with.
 mod nodes {
-    use std::time::{Duration, Instant};
+    use millgate::clock::Clock;
+    use std::time::Duration;
 
     pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-        let began = Instant::now();
+        let clock = Clock::start();
         while !is_so() {
-            assert!(began.elapsed() < Duration::from_secs(30), "never: {what}");
+            assert!(clock.now() < Duration::from_secs(30), "never: {what}");
             std::thread::yield_now();
         }
     }
@@ -83,5 +84,7 @@ fn users_of_all_nodes_get_messages_that_enter_at_others() {
         let first = firsts.iter().filter_map(Value::as_u64).min();
         assert_eq!((firsts.len(), first), (3, round["first_us"].as_u64()));
     }
-    gateways.map(Gateway::stop);
+    for gateway in gateways {
+        gateway.stop();
+    }
 }

@@ -6,20 +6,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What keeps this node from serving its users, as it was found last.
+/// What is wrong, one line each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Findings {
+    /// What keeps this node from serving its users.
+    pub(super) complaints: Vec<String>,
+    /// What is wrong with others.
+    pub(super) remarks: Vec<String>,
+}
+
+/// What was found last.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
-    complaints: Mutex<Vec<String>>,
+    found: Mutex<Findings>,
     is_stopping: AtomicBool,
 }
 
 impl Readiness {
-    /// One line each; none if the node is ready.
-    pub(super) fn complaints(&self) -> Vec<String> {
+    /// Without complaints the node is ready.
+    pub(super) fn findings(&self) -> Findings {
         if self.is_stopping.load(Ordering::Relaxed) {
-            return vec!["this node is stopping".to_owned()];
+            let complaints = vec!["this node is stopping".to_owned()];
+            return Findings { complaints, remarks: Vec::new() };
         }
-        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on this node is not ready, for good.
@@ -27,15 +37,20 @@ impl Readiness {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    fn enter(&self, complaints: Vec<String>) {
-        let mut known = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        for complaint in complaints.iter().filter(|complaint| !known.contains(complaint)) {
+    fn enter(&self, found: Findings) {
+        let mut known = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new =
+            |line: &&String| !known.complaints.contains(line) && !known.remarks.contains(line);
+        for complaint in found.complaints.iter().filter(is_new) {
             tracing::warn!("not ready: {complaint}");
         }
-        if complaints.is_empty() && !known.is_empty() {
+        for remark in found.remarks.iter().filter(is_new) {
+            tracing::warn!("{remark}");
+        }
+        if found.complaints.is_empty() && !known.complaints.is_empty() {
             tracing::info!("ready again");
         }
-        *known = complaints;
+        *known = found;
     }
 }
 
@@ -57,10 +72,12 @@ pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option
         }
         let mut complaints = silent_reactors(&base, number);
         base.hub.router.send_canaries(number);
-        if let Some(cluster) = &cluster {
-            complaints.extend(cluster.complaints(base.clock.now()).await);
-        }
-        readiness.enter(complaints);
+        let mut found = match &cluster {
+            Some(cluster) => cluster.findings(base.clock.now()).await,
+            None => Findings::default(),
+        };
+        complaints.append(&mut found.complaints);
+        readiness.enter(Findings { complaints, ..found });
     }
 }
 
@@ -78,12 +95,14 @@ mod tests {
     #[test]
     fn complaints_come_and_go() {
         let readiness = Readiness::default();
-        assert!(readiness.complaints().is_empty());
-        readiness.enter(vec!["Redis does not answer".to_owned()]);
-        assert_eq!(readiness.complaints(), ["Redis does not answer"]);
-        readiness.enter(Vec::new());
-        assert!(readiness.complaints().is_empty());
+        assert_eq!(readiness.findings(), Findings::default());
+        let complaints = vec!["Redis does not answer".to_owned()];
+        let found = Findings { complaints, remarks: vec!["node b is away".to_owned()] };
+        readiness.enter(found.clone());
+        assert_eq!(readiness.findings(), found);
+        readiness.enter(Findings::default());
+        assert_eq!(readiness.findings(), Findings::default());
         readiness.stop();
-        assert_eq!(readiness.complaints(), ["this node is stopping"]);
+        assert_eq!(readiness.findings().complaints, ["this node is stopping"]);
     }
 }

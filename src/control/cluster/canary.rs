@@ -2,6 +2,7 @@
 
 use super::peers::{PeerState, Peers};
 use super::redis::{Fault, Link};
+use crate::control::ready::Findings;
 use crate::id::NodeAddr;
 use futures_util::future::join_all;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,9 +33,9 @@ impl Canaries {
     }
 
     /// Sends one each way; one line for each that was lost. At the time `now` of the node.
-    pub(super) async fn complaints(&self, peers: &Peers, now: Duration) -> Vec<String> {
-        let (redis, peers) = tokio::join!(self.through_redis(), to_peers(peers, now));
-        redis.into_iter().chain(peers).collect()
+    pub(super) async fn findings(&self, peers: &Peers, now: Duration) -> Findings {
+        let (redis, lost) = tokio::join!(self.through_redis(), to_peers(peers, now));
+        judge(redis.into_iter().collect(), lost, peers.addresses().len())
     }
 
     async fn through_redis(&self) -> Option<String> {
@@ -55,6 +56,17 @@ impl Canaries {
             Err(fault) => Some(fault.to_string()),
         }
     }
+}
+
+/// A node that reaches few of the others is cut off itself. One that misses a few may be the
+/// sound one: if it called itself unfit, a single broken node would take all others out of
+/// service with it.
+fn judge(mut complaints: Vec<String>, lost: Vec<String>, peers: usize) -> Findings {
+    if lost.len() * 2 > peers {
+        complaints.extend(lost);
+        return Findings { complaints, remarks: Vec::new() };
+    }
+    Findings { complaints, remarks: lost }
 }
 
 /// What `/readyz` and the log say.
@@ -79,4 +91,22 @@ async fn to_peer(peers: &Peers, state: &PeerState, now: Duration) -> Option<Stri
     // That it broke meanwhile is seen by the next one.
     let is_still_up = peers.states().iter().any(|peer| peer.addr == *addr && peer.kind.is_some());
     is_still_up.then(|| format!("node {addr} does not acknowledge: {lost}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_misses_more_than_half_of_the_others_is_cut_off() {
+        let lost = |count: usize| (0..count).map(|n| format!("node {n}")).collect::<Vec<_>>();
+        for (missing, peers, is_ready) in
+            [(0, 0, true), (1, 1, false), (1, 2, true), (2, 2, false), (1, 3, true), (2, 3, false)]
+        {
+            let found = judge(Vec::new(), lost(missing), peers);
+            assert_eq!(found.complaints.is_empty(), is_ready, "{missing} of {peers}");
+            assert_eq!(found.complaints.len() + found.remarks.len(), missing);
+        }
+        assert_eq!(judge(vec!["Redis".to_owned()], lost(1), 2).complaints, ["Redis"]);
+    }
 }

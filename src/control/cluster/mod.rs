@@ -19,6 +19,7 @@ pub(super) use presence::Located;
 use super::Base;
 use super::grpc::{self, Security};
 use super::push::Push;
+use super::ready::Findings;
 use crate::config::{self, Config};
 use crate::id::{AppId, NodeAddr};
 use crate::link::{Mailbox, News};
@@ -215,9 +216,9 @@ impl Cluster {
         &self.peers
     }
 
-    /// What keeps users of other nodes from being reached, one line each.
-    pub(super) async fn complaints(&self, now: Duration) -> Vec<String> {
-        self.canaries.complaints(&self.peers, now).await
+    /// What keeps users of other nodes from being reached.
+    pub(super) async fn findings(&self, now: Duration) -> Findings {
+        self.canaries.findings(&self.peers, now).await
     }
 
     /// No more messages from others, please.

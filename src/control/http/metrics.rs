@@ -64,7 +64,7 @@ impl Page {
         .gauge(
             "millgate_ready",
             "1 while messages are delivered, as /readyz says.",
-            u64::from(site.readiness.complaints().is_empty()),
+            u64::from(site.readiness.findings().complaints.is_empty()),
         )
         .gauges("millgate_users", "Users logged in, by app.", users)
         .gauge(

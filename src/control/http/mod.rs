@@ -23,7 +23,7 @@ mod state;
 
 use super::cluster::Cluster;
 use super::delivery::Delivery;
-use super::ready::Readiness;
+use super::ready::{Findings, Readiness};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::Hub;
@@ -85,9 +85,11 @@ fn routes(site: Arc<Site>) -> Router {
 
 /// `GET /readyz`: whether messages arrive, and what keeps them from it.
 async fn ready(State(site): State<Arc<Site>>) -> (StatusCode, String) {
-    let complaints = site.readiness.complaints();
-    if complaints.is_empty() {
-        return (StatusCode::OK, "ready\n".to_owned());
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, complaints.join("\n") + "\n")
+    let Findings { complaints, remarks } = site.readiness.findings();
+    let (status, first) = match complaints.is_empty() {
+        true => (StatusCode::OK, Some("ready".to_owned())),
+        false => (StatusCode::SERVICE_UNAVAILABLE, None),
+    };
+    let lines: Vec<String> = first.into_iter().chain(complaints).chain(remarks).collect();
+    (status, lines.join("\n") + "\n")
 }
