@@ -122,7 +122,8 @@ impl Node {
 
     /// The value of a metric, summed over its labels; `name` may carry some.
     pub fn metric(&self, name: &str) -> f64 {
-        let (_, text) = self.get("/metrics");
+        let (status, text) = self.get("/metrics");
+        assert_eq!(status, 200, "{text}");
         let of_name =
             |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
         let value = |line: &str| line.rsplit(' ').next().and_then(|word| word.parse::<f64>().ok());
