@@ -6,17 +6,30 @@
 mod addresses;
 mod authority;
 mod chat;
+mod churn;
+mod claims;
 mod crash;
 #[path = "../stress/crowd.rs"]
 mod crowd;
+mod cut;
 mod doors;
 mod faults;
 mod fleet;
+mod fleets;
 mod go_node;
+mod latency;
+mod network;
 mod nodes;
+mod odd_peers;
+mod outage;
 #[path = "../stress/process.rs"]
 mod process;
 mod redis;
+mod skew;
 mod stop;
 #[path = "../gateway/support/mod.rs"]
 mod support;
+#[path = "../../src/control/cluster/testing.rs"]
+mod testing;
+
+use millgate::config;

@@ -21,18 +21,26 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// A node that joins through this Redis, and announces nobody.
 pub fn join(redis: &Redis) -> Node {
-    join_with(redis, |config| {
-        config.announce.exact_up_to = 0;
-        config.announce.digests_per_second = 0;
-    })
+    join_with(redis, announce_nobody)
 }
 
 pub fn join_with(redis: &Redis, change: impl FnOnce(&mut Config)) -> Node {
+    let redis = config::Redis { addr: redis.addr(), ..config::Redis::default() };
+    join_through(redis, change)
+}
+
+/// The same through any kind of Redis.
+pub fn join_through(redis: config::Redis, change: impl FnOnce(&mut Config)) -> Node {
     Node::with(|config| {
         config.listen.grpc = SocketAddr::from(([127, 0, 0, 1], 0));
-        config.redis = Some(config::Redis { addr: redis.addr(), ..config::Redis::default() });
+        config.redis = Some(redis);
         change(config);
     })
+}
+
+pub fn announce_nobody(config: &mut Config) {
+    config.announce.exact_up_to = 0;
+    config.announce.digests_per_second = 0;
 }
 
 /// So many nodes that all know each other.
@@ -62,6 +70,14 @@ pub fn acquainted(nodes: &[&Node]) {
 pub fn is_online(node: &Node, app: u32, user: &str) -> bool {
     let data = node.get_data(&format!("/user/online?appID={app}&userID={user}"));
     data["online"].as_bool().expect("true or false")
+}
+
+/// Everybody in an app on any node, as `GET /user/list` says; sorted, and as often as it says.
+pub fn list(node: &Node, app: u32) -> Vec<String> {
+    let data = node.get_data(&format!("/user/list?appID={app}"));
+    let mut names: Vec<String> = serde_json::from_value(data["userList"].clone()).unwrap();
+    names.sort_unstable();
+    names
 }
 
 /// Sends to one user; whether it was taken.

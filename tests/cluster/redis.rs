@@ -10,29 +10,31 @@ use std::time::Duration;
 /// A server that keeps nothing on disk.
 pub struct Redis {
     child: Child,
-    port: u16,
+    addr: SocketAddr,
 }
 
 impl Redis {
     pub fn start() -> Self {
-        Self::on(free_port())
+        Self::on(SocketAddr::from(([127, 0, 0, 1], free_port())))
     }
 
-    fn on(port: u16) -> Self {
+    /// The same at an address of this host, for whoever can reach it.
+    pub fn on(addr: SocketAddr) -> Self {
+        let (host, port) = (addr.ip().to_string(), addr.port().to_string());
         let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args(["--port", &port, "--bind", &host, "--protected-mode", "no", "--save", ""])
             .args(["--appendonly", "no", "--dir", "/tmp", "--daemonize", "no"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-server is installed");
-        let server = Self { child, port };
+        let server = Self { child, addr };
         eventually("Redis answers", || server.ask(&["PING"]).is_some_and(|a| a == "+PONG\r\n"));
         server
     }
 
     pub fn addr(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.addr.to_string()
     }
 
     /// kill -9, and whatever it knew is gone.
@@ -43,9 +45,7 @@ impl Redis {
 
     /// Starts again after [`Redis::kill`], empty, on the same port.
     pub fn restart(&mut self) {
-        let fresh = Self::on(self.port);
-        let mut old = std::mem::replace(self, fresh);
-        old.port = 0;
+        *self = Self::on(self.addr);
     }
 
     /// It keeps its connections and answers nothing.
@@ -63,8 +63,7 @@ impl Redis {
 
     /// The raw answer to a command; `None` if there is none within a moment.
     pub fn ask(&self, words: &[&str]) -> Option<String> {
-        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
-        let mut socket = TcpStream::connect_timeout(&address, MOMENT).ok()?;
+        let mut socket = TcpStream::connect_timeout(&self.addr, MOMENT).ok()?;
         socket.set_read_timeout(Some(MOMENT)).ok()?;
         let mut command = format!("*{}\r\n", words.len());
         for word in words {

@@ -29,7 +29,21 @@ impl Process {
 
     /// The same under another limit of open files; `-n` alone changes nothing.
     pub fn with_limit(ulimit: &str, settings: &[&str]) -> Self {
-        let mut child = command(ulimit, settings).spawn().expect("the program starts");
+        Self::run(&mut command(ulimit, settings))
+    }
+
+    /// The same on a host whose clock is wrong by so much, such as `+60s`.
+    pub fn with_clock(offset: &str, settings: &[&str]) -> Self {
+        let mut command = command("-n", settings);
+        // The loader puts the architecture's folder in the place of $LIB.
+        command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1");
+        // Time that passes is measured right, as on such a host.
+        command.env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        Self::run(&mut command)
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
         let log = lines(&mut child);
         let clock = Clock::start();
         loop {

@@ -1,29 +1,114 @@
 //! Two nodes with the same user: the newer login has it.
 
-use super::Cluster;
-use super::presence::{Conflict, ConflictKind};
+use super::peers::PeerError;
+use super::presence::{Conflict, ConflictKind, Located};
+use super::{CONFLICTS_MAX, Cluster};
 use crate::hub::Hub;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
+use tokio::time::MissedTickBehavior;
 
-/// Settles one conflict after the other. Redis has decided already who is the
-/// newer one; here the other side gets to know it.
+/// Conflicts that are being settled at the same time.
+const AT_ONCE: usize = 64;
+
+/// How long to wait before the other node of a conflict is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Settles conflicts as they come. Redis has decided already who is the newer one;
+/// here the other side gets to know it. While a live node cannot be asked, what
+/// there is to settle with it stays open.
 pub(super) async fn settle(
     mut conflicts: Receiver<Conflict>,
     cluster: Arc<Cluster>,
     hub: Arc<Hub>,
 ) {
-    while let Some(Conflict { app, user, holder, kind }) = conflicts.recv().await {
-        match kind {
-            // If it cannot be told now, its next renewal finds our record.
-            ConflictKind::Arrived => drop(cluster.peers.displaced(&holder, app, user)),
-            ConflictKind::Kept => match cluster.peers.holds(&holder, app, &user).await {
-                Ok(true) => {
-                    hub.directory.displace(app, &user);
-                }
-                // The record is out of date, or its node cannot vouch for it: the user is here.
-                Ok(false) | Err(_) => cluster.presence.claim(app, &user),
+    let mut open: VecDeque<Conflict> = VecDeque::new();
+    // How many of them are due to be looked at again.
+    let mut due = 0;
+    let mut under_way = FuturesUnordered::new();
+    let mut ticks = tokio::time::interval(PAUSE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        while due > 0
+            && under_way.len() < AT_ONCE
+            && let Some(conflict) = open.pop_front()
+        {
+            due -= 1;
+            under_way.push(attempt(conflict, true, &cluster, &hub));
+        }
+        tokio::select! {
+            conflict = conflicts.recv(), if under_way.len() < AT_ONCE => match conflict {
+                Some(conflict) => under_way.push(attempt(conflict, false, &cluster, &hub)),
+                None => return,
             },
+            Some(unsettled) = under_way.next() => match unsettled {
+                Some(conflict) if open.len() < CONFLICTS_MAX => open.push_back(conflict),
+                // It comes again with the next renewal.
+                Some(_) => {
+                    cluster.metrics.cluster.conflicts_dropped.fetch_add(1, Ordering::Relaxed);
+                }
+                None => {}
+            },
+            _ = ticks.tick() => due = open.len(),
         }
     }
+}
+
+/// One try; returns the conflict if it is still open.
+async fn attempt(
+    conflict: Conflict,
+    is_repeated: bool,
+    cluster: &Cluster,
+    hub: &Hub,
+) -> Option<Conflict> {
+    let Conflict { app, user, holder, kind } = &conflict;
+    if hub.directory.find(*app, user).is_none() {
+        return None;
+    }
+    if is_repeated && cluster.peers.is_out_of_reach(holder) {
+        return Some(conflict);
+    }
+    let is_open = match kind {
+        ConflictKind::Arrived if is_repeated => {
+            // The user may have moved on meanwhile.
+            cluster.forget_location(*app, user);
+            match cluster.locate(*app, user).await {
+                Located::Nowhere => tell(cluster, &conflict).await,
+                Located::At(_) => false,
+                Located::Unknown => true,
+            }
+        }
+        ConflictKind::Arrived => tell(cluster, &conflict).await,
+        ConflictKind::Kept if is_repeated => {
+            // Whoever has the record now, Redis names again.
+            cluster.presence.renew_now(*app, user);
+            false
+        }
+        ConflictKind::Kept => match cluster.peers.holds(holder, *app, user).await {
+            Ok(true) => {
+                hub.directory.displace(*app, user);
+                false
+            }
+            // The record is out of date: the user is here.
+            Ok(false) | Err(PeerError::Unknown | PeerError::Refused) => {
+                cluster.presence.claim(*app, user);
+                false
+            }
+            // The record may well be right, and this login the older one.
+            Err(_) => true,
+        },
+    };
+    is_open.then_some(conflict)
+}
+
+/// Tells the older node; true if it may not have heard.
+async fn tell(cluster: &Cluster, conflict: &Conflict) -> bool {
+    let Conflict { app, user, holder, .. } = conflict;
+    let told = cluster.peers.displaced(holder, *app, user.clone()).await;
+    !matches!(told, Ok(_) | Err(PeerError::Unknown | PeerError::Refused))
 }

@@ -23,6 +23,7 @@ use super::ready::Findings;
 use crate::config::{self, Config};
 use crate::id::{AppId, NodeAddr};
 use crate::link::{Mailbox, News};
+use crate::metrics::Metrics;
 use canary::Canaries;
 use futures_util::FutureExt;
 use peers::Wiring;
@@ -63,6 +64,7 @@ pub(super) struct Cluster {
     presence: Arc<Presence>,
     peers: Arc<Peers>,
     canaries: Canaries,
+    metrics: Arc<Metrics>,
 }
 
 /// How long the end may take to leave the list of nodes.
@@ -130,9 +132,9 @@ impl Cluster {
             clock,
             metrics: Arc::clone(&metrics),
         });
-        let wiring = Wiring { security, clock, metrics };
+        let wiring = Wiring { security, clock, metrics: Arc::clone(&metrics) };
         let peers = Peers::start(own.clone(), registry.nodes(), wiring);
-        Ok(Self { own, registry, presence, peers, canaries })
+        Ok(Self { own, registry, presence, peers, canaries, metrics })
     }
 
     /// Lets other nodes in, by a task of its own.

@@ -152,7 +152,12 @@ impl Presence {
 
     /// Writes this node into the record of a user who is here, whatever it says now.
     pub(super) fn claim(&self, app: AppId, user: &str) {
-        self.note_verb(UserKey { app, user: user.into() }, Verb::Arrive(None), self.clock.now());
+        self.note_verb(UserKey { app, user: user.into() }, Verb::Claim, self.clock.now());
+    }
+
+    /// Renews the record of a user who is here before its time, unless another node's is live.
+    pub(super) fn renew_now(&self, app: AppId, user: &str) {
+        self.note_verb(UserKey { app, user: user.into() }, Verb::Keep, self.clock.now());
     }
 
     fn note_verb(&self, user: UserKey, verb: Verb, since: Duration) {

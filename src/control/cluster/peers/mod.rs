@@ -152,6 +152,11 @@ impl Peers {
         Listing::open(&*self.peer(to)?, app, from, limit).await
     }
 
+    /// Whether that node lives and is not connected at the moment.
+    pub(in crate::control) fn is_out_of_reach(&self, node: &NodeAddr) -> bool {
+        self.peer(node).is_ok_and(|peer| !peer.is_connected())
+    }
+
     /// How it stands with each.
     pub(in crate::control) fn states(&self) -> Vec<PeerState> {
         self.all().into_iter().map(|(addr, peer)| peer.state(addr)).collect()

@@ -120,6 +120,11 @@ impl Peer {
         link.way.clone().ok_or(PeerError::Down)
     }
 
+    /// Whether there is a way to it at the moment.
+    pub(super) fn is_connected(&self) -> bool {
+        self.link.borrow().way.is_some()
+    }
+
     /// Whether the user is there; a node of gowebsocket says whether it is online anywhere.
     pub(super) async fn holds(&self, app: AppId, user: &str) -> Result<bool, PeerError> {
         let asked = tokio::time::timeout(super::CALLER_PATIENCE, self.ask(app, user));

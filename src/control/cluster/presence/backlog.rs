@@ -24,6 +24,8 @@ pub(super) struct Change {
     pub(super) verb: Verb,
     /// Since when Redis is wrong about the user.
     pub(super) since: Duration,
+    /// When this has happened, which was the last that did.
+    pub(super) at: Duration,
 }
 
 /// There was no room.
@@ -36,18 +38,20 @@ impl Backlog {
         Self { entries_max, waiting, order, under_way }
     }
 
-    /// Notes what has happened to a user at the time `since`.
-    pub(super) fn note(&mut self, user: UserKey, verb: Verb, since: Duration) -> Result<(), Full> {
+    /// Notes what has happened to a user at the time `at`.
+    pub(super) fn note(&mut self, user: UserKey, verb: Verb, at: Duration) -> Result<(), Full> {
         if let Some(change) = self.waiting.get_mut(&user) {
-            // It keeps its place and its age.
-            change.verb = verb;
+            // It keeps its place. What is written for somebody who came or went says the rest.
+            if !matches!(verb, Verb::Claim | Verb::Keep) {
+                (change.verb, change.at) = (verb, at);
+            }
             return Ok(());
         }
         if self.waiting.len() >= self.entries_max {
             return Err(Full);
         }
         self.order.push_back(user.clone());
-        self.waiting.insert(user, Change { verb, since });
+        self.waiting.insert(user, Change { verb, since: at, at });
         Ok(())
     }
 

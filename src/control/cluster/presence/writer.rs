@@ -1,11 +1,11 @@
 //! Takes what waits and writes it, a few pipelines at a time.
 
 use super::super::redis::Fault;
-use super::super::redis::script::{self, Verb};
+use super::super::redis::script::{self, Rival, Verb};
 use super::backlog::Change;
 use super::rounds::Round;
 use super::{Conflict, ConflictKind, Presence, State};
-use crate::id::{NodeAddr, UserKey};
+use crate::id::UserKey;
 use crate::limits::{PRESENCE_BATCH, PRESENCE_BATCHES};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -130,7 +130,7 @@ impl Presence {
         let is_here = self.directory.find(user.app, &user.user).is_some();
         match change.verb {
             Verb::Depart if is_here => Verb::Keep,
-            Verb::Arrive(_) | Verb::Keep if !is_here => Verb::Depart,
+            Verb::Arrive(_) | Verb::Claim | Verb::Keep if !is_here => Verb::Depart,
             verb => verb,
         }
     }
@@ -175,12 +175,14 @@ impl Presence {
     async fn write(&self, batch: Batch) -> (Batch, Answers) {
         // In one pipeline the first command brings the script along.
         let is_pipeline = !self.link.is_cluster();
+        let now = self.clock.now();
         let commands: Vec<Cmd> = batch
             .items
             .iter()
             .enumerate()
-            .map(|(at, Item { user, verb, .. })| {
-                self.records.command(user.app, &user.user, *verb, is_pipeline && at > 0)
+            .map(|(at, Item { user, verb, change })| {
+                let age = change.map_or(Duration::ZERO, |change| now.saturating_sub(change.at));
+                self.records.command(user.app, &user.user, *verb, age, is_pipeline && at > 0)
             })
             .collect();
         let answers = self.link.ask_all(&commands).await;
@@ -194,12 +196,12 @@ impl Presence {
         state.under_way.remove(&batch.number);
         let (mut answers, mut all_well, mut is_round_lost) =
             (answers.unwrap_or_default().into_iter(), true, false);
-        for Item { user, verb, change } in batch.items {
+        for Item { user, change, .. } in batch.items {
             match (answers.next(), change) {
                 (Some(Ok(answer)), _) => {
                     state.backlog.finish(&user);
-                    if let Some(holder) = script::holder(&answer) {
-                        conflicts.push((user, verb, holder));
+                    if let Some(rival) = script::rival(&answer) {
+                        conflicts.push((user, rival));
                     }
                     continue;
                 }
@@ -215,14 +217,14 @@ impl Presence {
             state.rounds.sweep();
         }
         drop(state);
-        for (user, verb, holder) in conflicts {
-            self.tell(user, verb, holder);
+        for (user, rival) in conflicts {
+            self.tell(user, rival);
         }
         all_well
     }
 
-    fn tell(&self, user: UserKey, verb: Verb, holder: NodeAddr) {
-        let kind = if verb == Verb::Keep { ConflictKind::Kept } else { ConflictKind::Arrived };
+    fn tell(&self, user: UserKey, Rival { node: holder, is_newer }: Rival) {
+        let kind = if is_newer { ConflictKind::Kept } else { ConflictKind::Arrived };
         if !self.nodes.borrow().contains(&holder) {
             // A record that has outlived its node.
             if kind == ConflictKind::Kept {

@@ -4,12 +4,16 @@ use super::keys;
 use crate::id::{AppId, NodeAddr};
 use redis::{Cmd, Script, Value};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// What is to become of a user's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::control::cluster) enum Verb {
-    /// The user has logged in here, from this address: the record is ours.
+    /// The user has logged in here, from this address: the record is ours, unless that
+    /// was long ago and another node's login is newer.
     Arrive(Option<SocketAddr>),
+    /// The user is here, and the node that the record names does not hold it.
+    Claim,
     /// The user is still here: the record is renewed, unless another node's is live.
     Keep,
     /// The user has left: the record says so, if it is ours.
@@ -17,11 +21,17 @@ pub(in crate::control::cluster) enum Verb {
 }
 
 /// KEYS: the record. ARGV: verb, our address, the first half of our record, the
-/// client's address as JSON. Answers with the node that held the user live: the
-/// one that an arrival has replaced, or the one that a renewal has respected.
-/// Whatever is odd about an old record, it is then nobody's.
+/// client's address as JSON, milliseconds since the arrival. Answers with the node
+/// that held the user live: `older` and the one that was replaced, or `newer` and the
+/// one that was respected. Whatever is odd about an old record, it is then nobody's.
+///
+/// `loginMs`, which nodes of the reference do not know and leave out, is when the
+/// login took place, by the clock of Redis: what could not be written within 100 ms is
+/// compared with it. What is written at once wins, since the clocks of two masters
+/// may differ.
 const RECORD: &str = r#"
-local now = tonumber(redis.call('TIME')[1])
+local clock = redis.call('TIME')
+local now = tonumber(clock[1])
 local read, old = pcall(cjson.decode, redis.pcall('GET', KEYS[1]))
 if not read or type(old) ~= 'table' then old = {} end
 local function time(field)
@@ -35,18 +45,26 @@ end
 local ours = holder == ARGV[2]
 local on = old.isLogoff ~= true
 local held = holder ~= '' and not ours and on and time('heartbeatTime') + 180 >= now
-if verb == 'keep' and held then return holder end
+local theirs, since = tonumber(old.loginMs), nil
+if theirs and not (theirs >= 0 and theirs < 1e15) then theirs = nil end
+if verb == 'arrive' then
+  since = now * 1000 + math.floor(clock[2] / 1000) - ARGV[5]
+  local is_late = tonumber(ARGV[5]) >= 100
+  if held and is_late and theirs and theirs > since then return 'newer ' .. holder end
+end
+if verb == 'keep' and held then return 'newer ' .. holder end
 if verb == 'depart' and not (ours and on) then return '' end
 local client, login, beat, logout = ARGV[4], now, now, 0
 if ours and on and verb ~= 'arrive' then
-  login = time('loginTime')
+  login, since = time('loginTime'), theirs
   if type(old.clientIp) == 'string' then client = cjson.encode(old.clientIp) end
 end
 if verb == 'depart' then beat, logout = time('heartbeatTime'), now end
 redis.call('SET', KEYS[1], ARGV[3] .. client .. ',"clientPort":"","loginTime":' .. login
   .. ',"heartbeatTime":' .. beat .. ',"logOutTime":' .. logout
-  .. ',"qua":"","deviceInfo":"","isLogoff":' .. tostring(verb == 'depart') .. '}', 'EX', 86400)
-return verb == 'arrive' and held and holder or ''
+  .. ',"qua":"","deviceInfo":"","isLogoff":' .. tostring(verb == 'depart')
+  .. (since and ',"loginMs":' .. string.format('%.0f', since) or '') .. '}', 'EX', 86400)
+return held and 'older ' .. holder or ''
 "#;
 
 /// Deletes a field of a hash if it still has this value; KEYS: the hash, ARGV: field, value.
@@ -77,17 +95,19 @@ impl Records {
         Self { here, script: Script::new(RECORD) }
     }
 
-    /// The command for one user; with `is_known` the server gets the script's
+    /// The command for one user, whose arrival was so long ago; with `is_known` the server gets the script's
     /// hash alone. The first command of a pipeline makes the script known.
     pub(in crate::control::cluster) fn command(
         &self,
         app: AppId,
         user: &str,
         verb: Verb,
+        age: Duration,
         is_known: bool,
     ) -> Cmd {
         let (name, client) = match verb {
             Verb::Arrive(client) => ("arrive", client),
+            Verb::Claim => ("claim", None),
             Verb::Keep => ("keep", None),
             Verb::Depart => ("depart", None),
         };
@@ -106,17 +126,25 @@ impl Records {
             command.arg(RECORD)
         };
         command.arg(1).arg(keys::user(app, user)).arg(name).arg(self.here.as_str());
-        command.arg(head).arg(json(&client));
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        command.arg(head).arg(json(&client)).arg(age_ms);
         command
     }
 }
 
-/// The node that a record's command answers with.
-pub(in crate::control::cluster) fn holder(answer: &Value) -> Option<NodeAddr> {
-    match answer {
-        Value::BulkString(text) => NodeAddr::parse(std::str::from_utf8(text).ok()?),
-        _ => None,
-    }
+/// Another live node that claims a user of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::control::cluster) struct Rival {
+    pub(in crate::control::cluster) node: NodeAddr,
+    /// Whether the record is the other node's; otherwise it is ours now.
+    pub(in crate::control::cluster) is_newer: bool,
+}
+
+/// Who else claims the user, as a record's command answers.
+pub(in crate::control::cluster) fn rival(answer: &Value) -> Option<Rival> {
+    let Value::BulkString(text) = answer else { return None };
+    let (kind, node) = std::str::from_utf8(text).ok()?.split_once(' ')?;
+    Some(Rival { node: NodeAddr::parse(node)?, is_newer: kind == "newer" })
 }
 
 /// Deletes `field` of the hash `key` if it is `value`; answers how many fields that were.
