@@ -54,8 +54,7 @@ fn peers_that_answer_nonsense_or_nothing_slow_nobody_down() {
     // The kernel accepts for it, and nobody reads.
     let deaf = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    let stand_ins =
-        [silent, garbage, broken_http2, drop::<TcpStream>].map(|answer| stand_in(answer));
+    let stand_ins = [silent, garbage, broken_http2, drop::<TcpStream>].map(stand_in);
     let odd: Vec<SocketAddr> =
         stand_ins.into_iter().chain([deaf.local_addr().unwrap(), nobody]).collect();
     for (n, addr) in odd.iter().enumerate() {

@@ -67,9 +67,8 @@ async fn attempt(
     hub: &Hub,
 ) -> Option<Conflict> {
     let Conflict { app, user, holder, kind } = &conflict;
-    if hub.directory.find(*app, user).is_none() {
-        return None;
-    }
+    // Who has gone from here is nobody's conflict any more.
+    hub.directory.find(*app, user)?;
     if is_repeated && cluster.peers.is_out_of_reach(holder) {
         return Some(conflict);
     }

@@ -88,6 +88,7 @@ pub(in crate::control) struct Presence {
     nodes: watch::Receiver<Nodes>,
     conflicts: mpsc::Sender<Conflict>,
     clock: Clock,
+    time: Arc<RedisTime>,
     metrics: Arc<Metrics>,
     places: Places,
     state: Mutex<State>,
@@ -122,6 +123,7 @@ impl Presence {
             batches: 0,
             events_lost: 0,
         };
+        let time = Arc::clone(&parts.time);
         let places =
             Places::new(parts.lookups, parts.nodes.clone(), parts.starts, parts.time, parts.clock);
         Arc::new(Self {
@@ -131,6 +133,7 @@ impl Presence {
             nodes: parts.nodes,
             conflicts: parts.conflicts,
             clock: parts.clock,
+            time,
             metrics: parts.metrics,
             places,
             state: Mutex::new(state),

@@ -208,7 +208,7 @@ impl Registry {
             self.be_patient();
         }
         let start = match self.start.load(Ordering::Relaxed) {
-            0 => self.link.ask::<u64>(&script::time(keys::SERVERS)).await?,
+            0 => self.link.ask::<u64>(&script::time_ms(keys::SERVERS)).await? / 1_000,
             start => start,
         };
         self.start.store(start, Ordering::Relaxed);
@@ -242,13 +242,14 @@ impl Registry {
     async fn read(&self) -> Result<bool, Fault> {
         let mut view = self.view.lock().await;
         let (time, servers, nodes) =
-            (script::time(keys::SERVERS), all(keys::SERVERS), all(keys::NODES));
+            (script::time_ms(keys::SERVERS), all(keys::SERVERS), all(keys::NODES));
         let (now, servers, nodes) = tokio::try_join!(
             self.link.ask::<u64>(&time),
             self.link.ask::<Fields>(&servers),
             self.link.ask::<Fields>(&nodes),
         )?;
-        self.time.set(now);
+        self.time.set_ms(now);
+        let now = now / 1_000;
         let is_stamped = value_of(&servers, &self.here).is_some();
         let id_here = value_of(&nodes, &self.here).map(<[u8]>::to_vec);
         let is_here = is_stamped && id_here.is_some();

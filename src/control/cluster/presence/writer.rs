@@ -175,14 +175,13 @@ impl Presence {
     async fn write(&self, batch: Batch) -> (Batch, Answers) {
         // In one pipeline the first command brings the script along.
         let is_pipeline = !self.link.is_cluster();
-        let now = self.clock.now();
         let commands: Vec<Cmd> = batch
             .items
             .iter()
             .enumerate()
             .map(|(at, Item { user, verb, change })| {
-                let age = change.map_or(Duration::ZERO, |change| now.saturating_sub(change.at));
-                self.records.command(user.app, &user.user, *verb, age, is_pipeline && at > 0)
+                let login_ms = change.and_then(|change| self.time.ms_at(change.at));
+                self.records.command(user.app, &user.user, *verb, login_ms, is_pipeline && at > 0)
             })
             .collect();
         let answers = self.link.ask_all(&commands).await;

@@ -4,13 +4,12 @@ use super::keys;
 use crate::id::{AppId, NodeAddr};
 use redis::{Cmd, Script, Value};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// What is to become of a user's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::control::cluster) enum Verb {
-    /// The user has logged in here, from this address: the record is ours, unless that
-    /// was long ago and another node's login is newer.
+    /// The user has logged in here, from this address: the record is ours, unless
+    /// another node's login is newer.
     Arrive(Option<SocketAddr>),
     /// The user is here, and the node that the record names does not hold it.
     Claim,
@@ -21,14 +20,14 @@ pub(in crate::control::cluster) enum Verb {
 }
 
 /// KEYS: the record. ARGV: verb, our address, the first half of our record, the
-/// client's address as JSON, milliseconds since the arrival. Answers with the node
+/// client's address as JSON, the time of the login. Answers with the node
 /// that held the user live: `older` and the one that was replaced, or `newer` and the
 /// one that was respected. Whatever is odd about an old record, it is then nobody's.
 ///
 /// `loginMs`, which nodes of the reference do not know and leave out, is when the
-/// login took place, by the clock of Redis: what could not be written within 100 ms is
-/// compared with it. What is written at once wins, since the clocks of two masters
-/// may differ.
+/// login took place, by the clock of Redis: so it does not matter which of two nodes
+/// is the first to write. A time to come is that of another master, whose clock is
+/// ahead, and says nothing.
 const RECORD: &str = r#"
 local clock = redis.call('TIME')
 local now = tonumber(clock[1])
@@ -48,9 +47,9 @@ local held = holder ~= '' and not ours and on and time('heartbeatTime') + 180 >=
 local theirs, since = tonumber(old.loginMs), nil
 if theirs and not (theirs >= 0 and theirs < 1e15) then theirs = nil end
 if verb == 'arrive' then
-  since = now * 1000 + math.floor(clock[2] / 1000) - ARGV[5]
-  local is_late = tonumber(ARGV[5]) >= 100
-  if held and is_late and theirs and theirs > since then return 'newer ' .. holder end
+  local ms = now * 1000 + math.floor(clock[2] / 1000)
+  since = tonumber(ARGV[5]) or ms
+  if held and theirs and theirs > since and theirs <= ms then return 'newer ' .. holder end
 end
 if verb == 'keep' and held then return 'newer ' .. holder end
 if verb == 'depart' and not (ours and on) then return '' end
@@ -80,7 +79,10 @@ return redis.call('EXPIRE', KEYS[1], 7200)
 "#;
 
 /// The time of the server that has this key: TIME itself would ask any server of a cluster.
-const TIME: &str = "return redis.call('TIME')[1]";
+const TIME_MS: &str = r#"
+local clock = redis.call('TIME')
+return string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
+"#;
 
 /// Makes the commands that change records in the name of one node.
 #[derive(Clone, Debug)]
@@ -95,14 +97,15 @@ impl Records {
         Self { here, script: Script::new(RECORD) }
     }
 
-    /// The command for one user, whose arrival was so long ago; with `is_known` the server gets the script's
+    /// The command for one user, who has logged in at this time in unix milliseconds of
+    /// Redis, if that is known; with `is_known` the server gets the script's
     /// hash alone. The first command of a pipeline makes the script known.
     pub(in crate::control::cluster) fn command(
         &self,
         app: AppId,
         user: &str,
         verb: Verb,
-        age: Duration,
+        login_ms: Option<u64>,
         is_known: bool,
     ) -> Cmd {
         let (name, client) = match verb {
@@ -126,8 +129,8 @@ impl Records {
             command.arg(RECORD)
         };
         command.arg(1).arg(keys::user(app, user)).arg(name).arg(self.here.as_str());
-        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        command.arg(head).arg(json(&client)).arg(age_ms);
+        let login_ms = login_ms.map_or_else(String::new, |ms| ms.to_string());
+        command.arg(head).arg(json(&client)).arg(login_ms);
         command
     }
 }
@@ -161,10 +164,10 @@ pub(in crate::control::cluster) fn stamp(key: &str, field: &str) -> Cmd {
     command
 }
 
-/// Asks for the time, in unix seconds.
-pub(in crate::control::cluster) fn time(key: &str) -> Cmd {
+/// Asks for the time, in unix milliseconds.
+pub(in crate::control::cluster) fn time_ms(key: &str) -> Cmd {
     let mut command = redis::cmd("EVAL");
-    command.arg(TIME).arg(1).arg(key);
+    command.arg(TIME_MS).arg(1).arg(key);
     command
 }
 

@@ -9,7 +9,7 @@ const HERE: &str = "10.0.0.1:9001";
 /// Runs a verb for the user `ua` and says who held it.
 fn run(server: &RedisServer, verb: Verb) -> Option<NodeAddr> {
     let records = Records::new(NodeAddr::parse(HERE).unwrap());
-    let command = records.command(AppId(101), "ua", verb, Duration::ZERO, false);
+    let command = records.command(AppId(101), "ua", verb, None, false);
     rival(&server.try_ask(&command).unwrap()).map(|rival| rival.node)
 }
 
@@ -70,10 +70,12 @@ async fn of_two_late_arrivals_the_newer_one_has_the_record_whoever_writes_first(
     let server = RedisServer::start(&[]).await;
     let [here, there] =
         [HERE, "10.0.0.2:9001"].map(|at| Records::new(NodeAddr::parse(at).unwrap()));
-    let run = |records: &Records, verb, seconds| {
-        let command = records.command(AppId(101), "ua", verb, Duration::from_secs(seconds), false);
-        rival(&server.try_ask(&command).unwrap())
-            .map(|rival| (rival.node.to_string(), rival.is_newer))
+    let start = server.time() * 1_000;
+    let run = |records: &Records, verb, seconds_ago: u64| {
+        let login = start - seconds_ago * 1_000;
+        let command = records.command(AppId(101), "ua", verb, Some(login), false);
+        let answer = server.try_ask(&command).unwrap();
+        rival(&answer).map(|rival| (rival.node.to_string(), rival.is_newer))
     };
     let node = |at: &str, is_newer| Some((at.to_owned(), is_newer));
     assert_eq!(run(&there, arrive(), 10), None);
@@ -82,7 +84,7 @@ async fn of_two_late_arrivals_the_newer_one_has_the_record_whoever_writes_first(
     assert_eq!(run(&here, arrive(), 5), node("10.0.0.2:9001", false));
     assert_eq!(run(&here, Verb::Keep, 0), None);
     assert_eq!(run(&there, arrive(), 10), node(HERE, true), "a renewal keeps the time");
-    // News is news, whatever the clock of an earlier master has said.
+    // The clock of an earlier master was ahead.
     server.ask::<()>(&[
         "SET",
         KEY,
@@ -177,7 +179,7 @@ async fn names_with_quotes_and_line_breaks_stay_what_they_are() {
     let server = RedisServer::start(&[]).await;
     let name = "\"\\\n,💬";
     let records = Records::new(NodeAddr::parse(HERE).unwrap());
-    let command = records.command(AppId(7), name, Verb::Keep, Duration::ZERO, false);
+    let command = records.command(AppId(7), name, Verb::Keep, None, false);
     server.try_ask::<Value>(&command).unwrap();
     let text = server.get(&keys::user(AppId(7), name)).unwrap();
     let record: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(in crate::control::cluster) struct RedisTime {
     clock: Clock,
-    /// Unix seconds at the start of the clock, as Redis counts; `i64::MIN` until it was asked.
+    /// Unix milliseconds at the start of the clock, as Redis counts; `i64::MIN` until it was asked.
     origin: AtomicI64,
 }
 
@@ -22,8 +22,14 @@ impl RedisTime {
     pub(in crate::control::cluster) fn now(&self) -> u64 {
         match self.origin.load(Ordering::Relaxed) {
             i64::MIN => clock::unix_seconds(),
-            origin => u64::try_from(origin.saturating_add(self.seconds())).unwrap_or(0),
+            origin => ms_after(origin, self.clock.now()) / 1_000,
         }
+    }
+
+    /// Unix milliseconds at a time of this node's clock; `None` until Redis was asked.
+    pub(in crate::control::cluster) fn ms_at(&self, time: Duration) -> Option<u64> {
+        let origin = self.origin.load(Ordering::Relaxed);
+        (origin != i64::MIN).then(|| ms_after(origin, time))
     }
 
     /// Whether Redis was asked, and with that for the nodes.
@@ -31,19 +37,24 @@ impl RedisTime {
         self.origin.load(Ordering::Relaxed) != i64::MIN
     }
 
-    pub(in crate::control::cluster) fn set(&self, now: u64) {
+    /// Redis has just said that it is so late, in unix milliseconds.
+    pub(in crate::control::cluster) fn set_ms(&self, now: u64) {
         let now = i64::try_from(now).unwrap_or(0);
-        self.origin.store(now.saturating_sub(self.seconds()), Ordering::Relaxed);
+        self.origin.store(now.saturating_sub(ms(self.clock.now())), Ordering::Relaxed);
     }
 
     /// This node's own time, which goes on whatever becomes of Redis.
     pub(super) fn since_start(&self) -> Duration {
         self.clock.now()
     }
+}
 
-    fn seconds(&self) -> i64 {
-        i64::try_from(self.clock.now().as_secs()).unwrap_or(0)
-    }
+fn ms_after(origin: i64, time: Duration) -> u64 {
+    u64::try_from(origin.saturating_add(ms(time))).unwrap_or(0)
+}
+
+fn ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -55,7 +66,8 @@ mod tests {
         let time = RedisTime::new(Clock::start());
         assert!(!time.is_known());
         assert!(time.now().abs_diff(clock::unix_seconds()) <= 1);
-        time.set(1_000);
+        time.set_ms(1_000_500);
         assert!(time.is_known() && time.now().abs_diff(1_000) <= 1);
+        assert_eq!(time.ms_at(Duration::from_secs(7)).map(|ms| ms / 100), Some(10_075));
     }
 }
