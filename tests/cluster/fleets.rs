@@ -78,11 +78,11 @@ fn a_failover_by_sentinel_harms_nobody() {
     let before = Latencies::of_chat(&nodes[0], "u0", &mut clients[0], 200);
 
     redis.master.kill();
-    let during = Latencies::of_chat(&nodes[0], "u0", &mut clients[0], 200);
-    during.expect_as_before(&before);
     // Who comes meanwhile is known afterwards; who moves is where the newest login is.
     let late = Client::login(&nodes[0], 102, "late");
     let older = Client::login(&nodes[0], 103, "moves");
+    let during = Latencies::of_chat(&nodes[0], "u0", &mut clients[0], 200);
+    during.expect_as_before(&before);
     let mut newer = Client::login(&nodes[1], 103, "moves");
     eventually("the replica is the master", || {
         // It ends its connections when it is promoted.
