@@ -36,9 +36,10 @@ fn node(redis: &redis::Redis) -> Gateway {
     Gateway::start(config, DroppedLines::default()).unwrap()
 }
 
-fn is_ready(gateway: &Gateway) -> bool {
-    let url = format!("http://{}/readyz", gateway.http_addr());
-    ureq::get(url).call().is_ok_and(|answer| answer.status() == 200)
+fn knows_both_others(gateway: &Gateway) -> bool {
+    let url = format!("http://{}/metrics", gateway.http_addr());
+    let mut answer = ureq::get(url).call().unwrap();
+    answer.body_mut().read_to_string().unwrap().contains("millgate_peers{state=\"up\"} 2")
 }
 
 /// Runs a command against all of them.
@@ -63,7 +64,7 @@ fn users_of_all_nodes_get_messages_that_enter_at_others() {
     let redis = redis::Redis::start();
     let gateways = [node(&redis), node(&redis), node(&redis)];
     for gateway in &gateways {
-        nodes::eventually("the cluster is ready", || is_ready(gateway));
+        nodes::eventually("all nodes know each other", || knows_both_others(gateway));
     }
     let doors = gateways.each_ref().map(|gateway| format!("http://{}", gateway.http_addr()));
     let mut chat = vec!["chat", "--across", "--mix", "unicast=1", "-R", "900", "--senders", "3"];

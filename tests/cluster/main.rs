@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod addresses;
-mod authority;
 mod chat;
 mod churn;
 mod claims;
@@ -13,9 +12,9 @@ mod crash;
 mod crowd;
 mod cut;
 mod doors;
+mod failover;
 mod faults;
 mod fleet;
-mod fleets;
 mod go_node;
 mod latency;
 mod network;
@@ -33,3 +32,4 @@ mod support;
 mod testing;
 
 use millgate::config;
+use testing::authority;

@@ -157,6 +157,7 @@ impl Cluster {
             clock: base.clock,
             security,
             anywhere,
+            callers: self.registry.callers(),
         };
         let config = config.clone();
         tokio::spawn(async move {

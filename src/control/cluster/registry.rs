@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 /// Seconds for which a node that says nothing is still believed to live.
 const LEASE_SECONDS: u64 = 10;
@@ -60,6 +60,8 @@ pub(super) struct Registry {
     rounds: AtomicU64,
     /// Time of the clock, in milliseconds, until which nobody is struck off.
     patient_until: AtomicU64,
+    /// Rung when a node calls: who has just joined calls all others first.
+    callers: Arc<Notify>,
 }
 
 /// How the registration stands.
@@ -89,6 +91,7 @@ impl Registry {
             leased_at: AtomicU64::new(0),
             rounds: AtomicU64::new(0),
             patient_until: AtomicU64::new(0),
+            callers: Arc::default(),
         })
     }
 
@@ -100,6 +103,11 @@ impl Registry {
     /// When the live millgate nodes started.
     pub(super) fn starts(&self) -> watch::Receiver<Starts> {
         self.starts.subscribe()
+    }
+
+    /// To be rung when another node calls; the others are then looked for at once.
+    pub(super) fn callers(&self) -> Arc<Notify> {
+        Arc::clone(&self.callers)
     }
 
     /// How often the others were read.
@@ -133,6 +141,7 @@ impl Registry {
                 _ = lease.tick() => self.renew_lease().await,
                 _ = stamp.tick() => self.write().await,
                 _ = read.tick() => self.look().await,
+                () = self.callers.notified() => self.look().await,
                 Ok(()) = live.changed() => {
                     let is_up = live.borrow_and_update().is_some();
                     if is_up { self.look().await } else { Ok(()) }

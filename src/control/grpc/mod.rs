@@ -37,7 +37,7 @@ use local::Local;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
@@ -53,6 +53,8 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) security: Arc<Security>,
     pub(super) anywhere: Anywhere,
+    /// Rung when another node opens a stream: it may be new.
+    pub(super) callers: Arc<Notify>,
 }
 
 /// Serves other nodes until `ended` says so, then finishes what is under way, for
@@ -66,13 +68,13 @@ pub(super) async fn serve(
     parts: Parts,
     mut ended: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let Parts { hub, metrics, clock, security, anywhere } = parts;
+    let Parts { hub, metrics, clock, security, anywhere, callers } = parts;
     let local = Arc::new(Local::new(config, hub, Arc::clone(&metrics)));
     let doorman = Arc::new(Doorman::new(clock, metrics));
     let guard = Guard::new(&security, Arc::clone(&doorman));
     let acc = AccServerServer::new(acc::Calls::new(Arc::clone(&local), anywhere))
         .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
-    let relay = RelayServer::new(relay::Calls::new(local, ended.clone()))
+    let relay = RelayServer::new(relay::Calls::new(local, ended.clone(), callers))
         .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
     let router = bounded()
         .add_service(InterceptedService::new(acc, guard.clone()))

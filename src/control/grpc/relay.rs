@@ -13,18 +13,24 @@ use crate::limits::{RELAY_BATCH_ITEMS_MAX, RELAY_LIST_PAGE_MAX};
 use crate::link::Refused;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tonic::{Request, Response, Status, Streaming};
 
 /// `Relay` over the own connections.
 pub(super) struct Calls {
     local: Arc<Local>,
     ended: watch::Receiver<bool>,
+    callers: Arc<Notify>,
 }
 
 impl Calls {
-    pub(super) fn new(local: Arc<Local>, ended: watch::Receiver<bool>) -> Self {
-        Self { local, ended }
+    /// `callers` is rung for each stream that another node opens.
+    pub(super) fn new(
+        local: Arc<Local>,
+        ended: watch::Receiver<bool>,
+        callers: Arc<Notify>,
+    ) -> Self {
+        Self { local, ended, callers }
     }
 }
 
@@ -37,6 +43,7 @@ impl Relay for Calls {
         &self,
         request: Request<Streaming<Batch>>,
     ) -> Result<Response<Self::CarryStream>, Status> {
+        self.callers.notify_one();
         let (local, ended) = (Arc::clone(&self.local), self.ended.clone());
         let arriving = Arriving { batches: request.into_inner(), local, ended };
         Ok(Response::new(stream::unfold(Some(arriving), Arriving::step).boxed()))

@@ -50,6 +50,7 @@ impl Node {
             clock: Clock::start(),
             security: Arc::new(Security::load(&config.cluster).unwrap()),
             anywhere: anywhere(),
+            callers: Arc::default(),
         };
         let config = config.clone();
         let serving = runtime.spawn(async move {
