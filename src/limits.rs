@@ -48,6 +48,10 @@ pub const FANOUT_TURNS_PER_PERMIT: u32 = 2;
 /// has no more on each of eight reactors, by default.
 pub const FANOUT_WITHOUT_PERMIT: usize = 128;
 
+/// A broadcast to more members than a turn writes to gives way once after so many, some
+/// half a millisecond's work.
+pub const FANOUT_FIRST_STRETCH: usize = 128;
+
 /// Frames that one pass over an app's members carries to each of them.
 /// Stays far below `IOV_MAX` (1,024).
 pub const FRAMES_PER_WAVE: usize = 64;

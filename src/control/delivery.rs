@@ -112,9 +112,15 @@ impl Delivery {
         }
         let except = UserId::from(message.user);
         let fanout = Fanout { app: message.app, except, frame, announcement: None };
+        let elsewhere = self.cluster.as_ref().map(|cluster| cluster.send_all(push));
+        if elsewhere.is_some() {
+            // Let it leave for the other nodes first: once the reactors here write to
+            // everybody, the cores are theirs for a while.
+            tokio::task::yield_now().await;
+        }
         let here = self.hub.router.fan_out(fanout);
-        let missed = match &self.cluster {
-            Some(cluster) => cluster.send_all(push).await,
+        let missed = match elsewhere {
+            Some(told) => told.await,
             None => 0,
         };
         match here {

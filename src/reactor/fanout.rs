@@ -11,8 +11,11 @@
 use super::Reactor;
 use super::conn::{Open, State};
 use super::members::Members;
+use super::permit::Permit;
 use crate::envelope::Frame;
-use crate::limits::{FANOUT_QUEUE_MAX, FANOUT_WITHOUT_PERMIT, FRAMES_PER_WAVE};
+use crate::limits::{
+    FANOUT_FIRST_STRETCH, FANOUT_PER_TURN, FANOUT_QUEUE_MAX, FANOUT_WITHOUT_PERMIT, FRAMES_PER_WAVE,
+};
 use crate::link::Fanout;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -62,6 +65,12 @@ impl Rooms {
 
     pub(super) fn has_large_waves(&self) -> bool {
         !self.large.is_empty()
+    }
+
+    /// Whether the next wave with a permit is to more than a turn can write to.
+    fn have_long_wave(&self) -> bool {
+        let next = self.large.front().map(|room| self.rooms[*room].members.len());
+        next.is_some_and(|members| members > FANOUT_PER_TURN)
     }
 
     /// Queues a broadcast for those who are members when its wave begins,
@@ -125,6 +134,10 @@ impl Reactor {
                 self.rooms.small.push_front(room);
             }
         }
+        let begins_long_work = self.permit == Permit::None && self.rooms.have_long_wave();
+        if begins_long_work {
+            self.fanout_steps = self.fanout_steps.min(FANOUT_FIRST_STRETCH);
+        }
         while self.fanout_steps > 0
             && self.rooms.has_large_waves()
             && self.obtain_permit()
@@ -134,6 +147,11 @@ impl Reactor {
             if !self.continue_wave(room) {
                 self.rooms.large.push_back(room);
             }
+        }
+        if begins_long_work {
+            // Whoever shares the core, other nodes on this host among them, has a moment:
+            // their first receivers need not wait until a slice of the scheduler is over.
+            std::thread::yield_now();
         }
     }
 

@@ -199,9 +199,10 @@ impl Cluster {
     }
 
     /// Sends to everybody of an app on all other nodes; how many nodes did not take it.
-    pub(super) async fn send_all(&self, push: Push) -> usize {
-        let told = self.peers.send_all(push).await;
-        told.iter().filter(|(_, outcome)| !matches!(outcome, Ok(Outcome::Sent))).count()
+    /// It is in their queues when this returns.
+    pub(super) fn send_all(&self, push: Push) -> impl Future<Output = usize> + Send + use<> {
+        let told = self.peers.send_all(push);
+        told.map(|told| told.iter().filter(|(_, told)| !matches!(told, Ok(Outcome::Sent))).count())
     }
 
     /// Whether a msgID is used for the first time; `None` when Redis cannot say.

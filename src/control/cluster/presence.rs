@@ -107,6 +107,8 @@ struct State {
     /// Since when the oldest event of each batch under way waits.
     under_way: HashMap<u64, Duration>,
     batches: u64,
+    /// Whether the server has seen the script of records since it was connected.
+    script_is_known: bool,
     /// Lost events that a sweep was asked for.
     events_lost: u64,
 }
@@ -121,6 +123,7 @@ impl Presence {
             farewell: None,
             under_way: HashMap::new(),
             batches: 0,
+            script_is_known: false,
             events_lost: 0,
         };
         let time = Arc::clone(&parts.time);

@@ -86,16 +86,17 @@ impl Peers {
         self.post(to, letter::deliver(push), SEND_PATIENCE)
     }
 
-    /// Sends to every user of an app but one on every other node, to all at once.
-    pub(in crate::control) async fn send_all(
+    /// Sends to every user of an app but one on every other node, to all at once. It is in
+    /// their queues when this returns.
+    pub(in crate::control) fn send_all(
         &self,
         push: Push,
-    ) -> Vec<(NodeAddr, Result<Outcome, PeerError>)> {
+    ) -> impl Future<Output = Vec<(NodeAddr, Result<Outcome, PeerError>)>> + Send + use<> {
         let sent = self.all().into_iter().map(|(addr, peer)| {
             let answer = peer.send(letter::fan_out(push.clone()), SEND_PATIENCE);
             async move { (addr, answer.await) }
         });
-        join_all(sent.collect::<Vec<_>>()).await
+        join_all(sent.collect::<Vec<_>>())
     }
 
     /// The same, and waits for nobody: what a peer does not take is counted.

@@ -26,6 +26,8 @@ const FAREWELL_CHUNK: usize = 4 * PRESENCE_BATCH;
 /// Commands that travel together.
 struct Batch {
     number: u64,
+    /// Whether the server may not know the script yet.
+    brings_script: bool,
     items: Vec<Item>,
 }
 
@@ -57,6 +59,7 @@ impl Presence {
                 }
                 Ok(()) = live.changed() => {
                     if live.borrow_and_update().is_some() {
+                        self.state().script_is_known = false;
                         self.sweep();
                     }
                 }
@@ -122,7 +125,8 @@ impl Presence {
         if let Some(oldest) = oldest {
             state.under_way.insert(number, oldest);
         }
-        Some(Batch { number, items })
+        let brings_script = !state.script_is_known;
+        Some(Batch { number, brings_script, items })
     }
 
     /// An event may have been lost, or be late: what the directory says now counts.
@@ -173,15 +177,17 @@ impl Presence {
     }
 
     async fn write(&self, batch: Batch) -> (Batch, Answers) {
-        // In one pipeline the first command brings the script along.
+        // In one pipeline the first command brings the script along, if it has to. Servers
+        // of a Redis Cluster have different parts of the batch, and each is told by each command.
         let is_pipeline = !self.link.is_cluster();
+        let is_known = |at: usize| is_pipeline && (at > 0 || !batch.brings_script);
         let commands: Vec<Cmd> = batch
             .items
             .iter()
             .enumerate()
             .map(|(at, Item { user, verb, change })| {
                 let login_ms = change.and_then(|change| self.time.ms_at(change.at));
-                self.records.command(user.app, &user.user, *verb, login_ms, is_pipeline && at > 0)
+                self.records.command(user.app, &user.user, *verb, login_ms, is_known(at))
             })
             .collect();
         let answers = self.link.ask_all(&commands).await;
@@ -212,6 +218,7 @@ impl Presence {
             }
             all_well = false;
         }
+        state.script_is_known = all_well;
         if is_round_lost {
             state.rounds.sweep();
         }

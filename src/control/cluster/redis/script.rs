@@ -31,7 +31,8 @@ pub(in crate::control::cluster) enum Verb {
 const RECORD: &str = r#"
 local clock = redis.call('TIME')
 local now = tonumber(clock[1])
-local read, old = pcall(cjson.decode, redis.pcall('GET', KEYS[1]))
+local found, read, old = redis.pcall('GET', KEYS[1]), false, nil
+if type(found) == 'string' then read, old = pcall(cjson.decode, found) end
 if not read or type(old) ~= 'table' then old = {} end
 local function time(field)
   local seconds = tonumber(old[field])
@@ -99,7 +100,7 @@ impl Records {
 
     /// The command for one user, who has logged in at this time in unix milliseconds of
     /// Redis, if that is known; with `is_known` the server gets the script's
-    /// hash alone. The first command of a pipeline makes the script known.
+    /// hash alone. A command without makes the script known to those that follow it.
     pub(in crate::control::cluster) fn command(
         &self,
         app: AppId,
