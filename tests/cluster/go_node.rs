@@ -16,18 +16,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Response, Status};
 
-#[allow(
-    unreachable_pub,
-    unused_qualifications,
-    missing_docs,
-    clippy::all,
-    clippy::too_many_lines,
-    reason = "generated"
-)]
-pub(crate) mod acc {
-    tonic::include_proto!("protobuf");
-}
-
+pub(super) use super::proto::acc;
 use acc::acc_server_client::AccServerClient;
 use acc::acc_server_server::{AccServer, AccServerServer};
 

@@ -23,6 +23,8 @@ mod odd_peers;
 mod outage;
 #[path = "../stress/process.rs"]
 mod process;
+#[path = "../../src/control/proto.rs"]
+mod proto;
 mod redis;
 mod skew;
 mod stop;

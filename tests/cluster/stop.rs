@@ -1,8 +1,10 @@
 //! What becomes of the calls of other nodes when a node stops.
 
-use crate::go_node::acc::{SendMsgReq, SendMsgRsp};
 use crate::nodes::{PATIENCE, eventually};
 use crate::process::Process;
+use crate::proto::acc::{SendMsgReq, SendMsgRsp};
+use crate::proto::relay::relay_client::RelayClient;
+use crate::proto::relay::{Batch, HoldsRequest};
 use crate::redis::Redis;
 use crate::support::Client;
 use rustix::process::Signal;
@@ -12,21 +14,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
-
-#[allow(
-    unreachable_pub,
-    unused_qualifications,
-    missing_docs,
-    clippy::all,
-    clippy::too_many_lines,
-    reason = "generated"
-)]
-mod relay {
-    tonic::include_proto!("millgate.relay.v1");
-}
-
-use relay::relay_client::RelayClient;
-use relay::{Batch, HoldsRequest};
 
 /// Where the only node of a cluster listens for others.
 fn address(redis: &Redis) -> String {

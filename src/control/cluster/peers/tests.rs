@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::grpc::Security;
 use crate::control::grpc::stage::{APP, Node, until};
+use crate::control::proto;
 use crate::control::push::Push;
 use crate::id::NodeAddr;
 use crate::metrics::Metrics;
