@@ -134,7 +134,9 @@ impl Reactor {
                 self.rooms.small.push_front(room);
             }
         }
-        let begins_long_work = self.permit == Permit::None && self.rooms.have_long_wave();
+        let in_cluster = self.shared.events.is_some();
+        let begins_long_work =
+            in_cluster && self.permit == Permit::None && self.rooms.have_long_wave();
         if begins_long_work {
             self.fanout_steps = self.fanout_steps.min(FANOUT_FIRST_STRETCH);
         }
@@ -149,8 +151,8 @@ impl Reactor {
             }
         }
         if begins_long_work {
-            // Whoever shares the core, other nodes on this host among them, has a moment:
-            // their first receivers need not wait until a slice of the scheduler is over.
+            // Other nodes that share the core have a moment: their first receivers need not
+            // wait until a slice of the scheduler is over.
             std::thread::yield_now();
         }
     }
