@@ -49,43 +49,48 @@ impl Backend {
         self.post("sendMessageAll", app, NOBODY, text)
     }
 
-    /// Sends texts to single users in one request; which of them are nowhere online, as above.
+    /// Sends texts to single users in one request; of each as [`Backend::send`], `None` if it was refused.
     ///
     /// # Errors
-    /// As [`Backend::send`]; also when one of the messages was refused.
-    pub fn send_many(&self, messages: &[ToUser]) -> io::Result<Vec<bool>> {
+    /// When the API cannot be reached, or refuses all of them.
+    pub fn send_many(&self, messages: &[ToUser]) -> io::Result<Vec<Option<bool>>> {
+        let of = |to: &ToUser| json!({"appID": to.app, "userID": to.user, "message": to.text});
+        let body = json!({"messages": messages.iter().map(of).collect::<Vec<_>>()}).to_string();
         let url = format!("{}/user/sendMessages", self.base);
-        let failed = |error: &dyn std::fmt::Display| io::Error::other(format!("{url}: {error}"));
-        let list: Vec<Value> = messages
-            .iter()
-            .map(|to| json!({"appID": to.app, "userID": to.user, "message": to.text}))
-            .collect();
-        let body = json!({ "messages": list }).to_string();
         let request = self.agent.post(&url).content_type("application/json");
-        let mut answer = request.send(body).map_err(|error| failed(&error))?;
-        let body = answer.body_mut().read_to_string().map_err(|error| failed(&error))?;
-        let body: Value = serde_json::from_str(&body).map_err(|error| failed(&error))?;
-        let results = body["data"]["results"].as_array().ok_or_else(|| failed(&body["msg"]))?;
-        let delivered = |result: &Value| match (&result["sendResults"], &result["sendResultsErr"]) {
-            (Value::Bool(delivered), Value::Null) => Ok(*delivered),
-            (_, why) => Err(failed(why)),
+        let answer = read(&url, request.send(body))?;
+        let results = answer["data"]["results"].as_array();
+        let results = results.ok_or_else(|| failed(&url, &answer["msg"]))?;
+        let told = |result: &Value| match (&result["sendResults"], &result["sendResultsErr"]) {
+            (Value::Bool(delivered), Value::Null) => Some(*delivered),
+            _ => None,
         };
-        results.iter().map(delivered).collect()
+        Ok(results.iter().map(told).collect())
     }
 
     fn post(&self, route: &str, app: u32, user: &str, text: &str) -> io::Result<bool> {
         let url = format!("{}/user/{route}", self.base);
         let app = app.to_string();
         let form = [("appID", app.as_str()), ("userID", user), ("message", text)];
-        let failed = |error: &dyn std::fmt::Display| io::Error::other(format!("{url}: {error}"));
-        let mut answer = self.agent.post(&url).send_form(form).map_err(|error| failed(&error))?;
-        let body = answer.body_mut().read_to_string().map_err(|error| failed(&error))?;
-        let body: Value = serde_json::from_str(&body).map_err(|error| failed(&error))?;
-        match &body["data"]["sendResults"] {
+        let answer = read(&url, self.agent.post(&url).send_form(form))?;
+        match &answer["data"]["sendResults"] {
             Value::Bool(delivered) => Ok(*delivered),
-            _ => Err(failed(&body["msg"])),
+            _ => Err(failed(&url, &answer["msg"])),
         }
     }
+}
+
+fn read(
+    url: &str,
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> io::Result<Value> {
+    let mut answer = answer.map_err(|error| failed(url, &error))?;
+    let body = answer.body_mut().read_to_string().map_err(|error| failed(url, &error))?;
+    serde_json::from_str(&body).map_err(|error| failed(url, &error))
+}
+
+fn failed(url: &str, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{url}: {error}"))
 }
 
 /// Who is left out of a message to all.

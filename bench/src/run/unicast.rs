@@ -190,16 +190,17 @@ impl Shared {
         });
         let messages: Vec<ToUser> = messages.collect();
         let sent = match messages.as_slice() {
-            [one] => backend.send(one.app, &one.user, &one.text).map(|sent| vec![sent]),
+            [one] => backend.send(one.app, &one.user, &one.text).map(|sent| vec![Some(sent)]),
             many => backend.send_many(many),
         };
-        let Ok(sent) = sent else {
-            self.failed.fetch_add(messages.len() as u64, Ordering::Relaxed);
-            return;
-        };
-        let delivered = sent.iter().filter(|sent| **sent).count() as u64;
-        self.delivered.fetch_add(delivered, Ordering::Relaxed);
-        self.offline.fetch_add(sent.len() as u64 - delivered, Ordering::Relaxed);
+        for told in sent.unwrap_or_else(|_| vec![None; messages.len()]) {
+            let counter = match told {
+                Some(true) => &self.delivered,
+                Some(false) => &self.offline,
+                None => &self.failed,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

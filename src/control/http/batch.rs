@@ -8,7 +8,7 @@ use crate::control::delivery::Message;
 use crate::id::AppId;
 use crate::limits::BATCH_MESSAGES_MAX;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -35,15 +35,11 @@ struct Item<'a> {
 
 /// Sends each message as `sendMessage` would, and tells of each what that
 /// would, in their order. Those to one user are sent in their order.
-pub(super) async fn send_messages(State(site): State<Arc<Site>>, request: Request) -> Response {
-    match answer(&site, request).await {
-        Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
-    }
-}
-
-async fn answer(site: &Site, request: Request) -> Result<Response, Refusal> {
-    let (parts, body) = whole(request, site).await?;
+pub(super) async fn send_messages(
+    State(site): State<Arc<Site>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, body) = whole(request, &site).await?;
     if !content_type(&parts).eq_ignore_ascii_case("application/json") {
         return Err(Refusal::NotJson);
     }
