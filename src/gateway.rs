@@ -7,7 +7,7 @@ use crate::host::{address, fd_table, kernel};
 use crate::hub::Hub;
 use crate::id::NodeAddr;
 use crate::limits::{EVENTS_MAX, HTTP_CONNECTIONS_MAX, MAIL_DEPTH_MAX, REACTORS_MAX};
-use crate::link::{Budget, Mailbox, News, Permits, Post, mailbox};
+use crate::link::{Budget, Current, Mailbox, News, Permits, Post, mailbox};
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use crate::reactor::{self, Settings, Setup, Shared};
@@ -202,7 +202,7 @@ fn shared(
             cores => Permits::pinned(count, cores),
         },
         connections: AtomicUsize::new(0),
-        settings: Settings::new(config),
+        settings: Current::new(Settings::new(config)),
     })
 }
 

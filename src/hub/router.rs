@@ -93,6 +93,14 @@ impl Router {
         self.posts.iter().filter(|post| post.send(Mail::Canary(number)).is_err()).count()
     }
 
+    /// Tells one reactor that its settings have been replaced.
+    ///
+    /// # Errors
+    /// [`Refused`] when its mailbox is full: try again.
+    pub fn reload(&self, reactor: usize) -> Result<(), Refused> {
+        self.posts[reactor].send(Mail::Reload)
+    }
+
     /// Tells one reactor to close everything within `limit`.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ pub enum Mail {
     Canary(u64),
     /// The output budget is spent and this reactor has the largest backlog: give some back.
     Shed,
+    /// The settings have been replaced: look again.
+    Reload,
     /// Close everything in good order within this time, then end.
     Drain(Duration),
 }

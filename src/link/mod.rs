@@ -3,6 +3,7 @@
 
 mod awake;
 mod budget;
+mod current;
 mod event;
 mod mail;
 mod mailbox;
@@ -14,6 +15,7 @@ mod sync {
 }
 
 pub use budget::Budget;
+pub use current::Current;
 pub use event::{Event, News};
 pub use mail::{Announcement, Change, Fanout, Mail};
 pub use mailbox::{Mailbox, Post, Refused, mailbox};

@@ -196,7 +196,7 @@ impl Reactor {
     fn admit(&mut self, socket: TcpStream) -> io::Result<()> {
         self.stats().accepts.add(1);
         let others = self.shared.connections.fetch_add(1, Ordering::Relaxed);
-        if others >= self.shared.settings.connections_max {
+        if others >= self.settings.connections_max {
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             self.stats().count_close(Cause::Full);
             turn_away(socket);

@@ -151,7 +151,7 @@ impl Reactor {
     /// The tick at which a connection has had its time, in its present state.
     pub(super) fn deadline(&self, slot: u32) -> u32 {
         let conn = &self.conns[slot];
-        let settings = &self.shared.settings;
+        let settings = &self.settings;
         let ticks = match conn.state {
             State::Handshake { .. } => settings.handshake_ticks,
             State::Open(_) => settings.idle_ticks,

@@ -38,6 +38,7 @@ impl Reactor {
                 }
                 Some(Mail::Canary(number)) => self.stats().canary.set(number),
                 Some(Mail::Shed) => self.overdrawn = true,
+                Some(Mail::Reload) => self.settings = self.shared.settings.get(),
                 Some(Mail::Drain(limit)) => self.begin_stop(limit),
             }
         }

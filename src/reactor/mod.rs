@@ -88,6 +88,8 @@ struct Reactor {
     index: u16,
     capacity: usize,
     shared: Arc<Shared>,
+    /// What the configuration says, as of the last look.
+    settings: Arc<Settings>,
 
     poll: Poll,
     events: Events,
@@ -162,6 +164,7 @@ impl Reactor {
             stopping: None,
             now,
             tick,
+            settings: setup.shared.settings.get(),
             shared: setup.shared,
         })
     }

@@ -42,7 +42,7 @@ impl Reactor {
 
     /// One read; true if another one may bring more.
     fn read_once(&mut self, slot: u32, buffer: &mut [u8], ended: bool) -> bool {
-        let congestion = self.shared.settings.outbox_bytes_max / 2;
+        let congestion = self.settings.outbox_bytes_max / 2;
         let conn = &mut self.conns[slot];
         if matches!(conn.state, State::Dead) {
             return false;
@@ -106,7 +106,7 @@ impl Reactor {
         seen: usize,
         replies: &mut Vec<u8>,
     ) -> Option<Ending> {
-        let settings = &self.shared.settings;
+        let settings = &self.settings;
         match handshake::read(bytes, seen, settings.head_bytes_max, &settings.paths()) {
             Ok(None) if self.keep_head(slot, &bytes[seen..]) => None,
             Ok(None) => {
@@ -124,7 +124,7 @@ impl Reactor {
                 conn.state = State::Open(open);
                 conn.since = tick;
                 // It is filed for the end of its handshake, which may come later.
-                if self.shared.settings.idle_ticks < self.shared.settings.handshake_ticks {
+                if self.settings.idle_ticks < self.settings.handshake_ticks {
                     self.file(slot);
                 }
                 match &mut bytes[upgrade.head_len..] {
@@ -160,7 +160,7 @@ impl Reactor {
         bytes: &mut [u8],
         replies: &mut Vec<u8>,
     ) -> Option<Ending> {
-        let rules = self.shared.settings.message;
+        let rules = self.settings.message;
         let mut assembly = self.conns[slot].open()?.assembly.take();
         let held_before = assembly.as_ref().map_or(0, |assembly| assembly.held_bytes());
         let mut messages = Messages::new(&mut assembly, bytes, &rules);
@@ -231,7 +231,7 @@ impl Reactor {
         let conn = self.id(slot);
         let Some(open) = self.conns[slot].open() else { return };
         let session = Session { logged_in: open.user.is_some() };
-        let rules = &self.shared.settings.command;
+        let rules = &self.settings.command;
         let mut outcome = None;
         frame::append_with(replies, Kind::Text, |out| {
             outcome = Some(command::apply(message, session, rules, out));

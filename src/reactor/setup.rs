@@ -5,7 +5,7 @@ use crate::command;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::id::AppId;
-use crate::link::{Budget, Mailbox, News, Permits, Post};
+use crate::link::{Budget, Current, Mailbox, News, Permits, Post};
 use crate::metrics::Metrics;
 use crate::websocket::handshake::Paths;
 use crate::websocket::message;
@@ -35,8 +35,9 @@ pub struct Shared {
     pub fanouts: Permits,
     /// Connections of all reactors.
     pub connections: AtomicUsize,
-    /// What the configuration says.
-    pub settings: Settings,
+    /// What the configuration says; each reactor keeps its copy of the pointer
+    /// and looks again at [`crate::link::Mail::Reload`].
+    pub settings: Current<Settings>,
 }
 
 /// The configuration as a reactor needs it.

@@ -64,7 +64,7 @@ impl Reactor {
             self.stats().bytes_out.add(written as u64);
         }
         let conn = &mut self.conns[slot];
-        let outbox_bytes_max = self.shared.settings.outbox_bytes_max;
+        let outbox_bytes_max = self.settings.outbox_bytes_max;
         if conn.keep_rest(frames, written, outbox_bytes_max) {
             self.recharge(slot, before);
         } else {
@@ -75,7 +75,7 @@ impl Reactor {
 
     /// Writes a backlog, as far as the kernel takes it.
     pub(super) fn flush(&mut self, slot: u32) {
-        let congestion = self.shared.settings.outbox_bytes_max / 2;
+        let congestion = self.settings.outbox_bytes_max / 2;
         let conn = &mut self.conns[slot];
         let Some(outbox) = &mut conn.outbox else { return };
         let before = outbox.charge_bytes();
