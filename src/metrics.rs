@@ -62,11 +62,17 @@ pub enum Cause {
     Shutdown,
     /// Answered 503: `limits.connections` was reached.
     Full,
+    /// Answered 503: memory is short.
+    Memory,
+    /// Close 3013: above `limits.messages_per_second` or `limits.bytes_per_second`.
+    TooFast,
+    /// Close 3502: no login within `limits.login_timeout`.
+    LoginTimeout,
 }
 
 impl Cause {
     /// Every cause with the name it has in the metrics.
-    pub const ALL: [(Self, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str); 17] = [
         (Self::ClientClose, "client_close"),
         (Self::Eof, "eof"),
         (Self::Reset, "reset"),
@@ -81,6 +87,9 @@ impl Cause {
         (Self::AssemblyBudget, "assembly_budget"),
         (Self::Shutdown, "shutdown"),
         (Self::Full, "full"),
+        (Self::Memory, "memory"),
+        (Self::TooFast, "too_fast"),
+        (Self::LoginTimeout, "login_timeout"),
     ];
 }
 
@@ -177,6 +186,8 @@ pub struct ReactorStats {
     pub outbox_bytes: Tally,
     /// Connections that have a backlog.
     pub outbox_connections: Tally,
+    /// Messages of clients thrown away because they send too many.
+    pub dropped: Tally,
     /// Messages for connections that were gone when they arrived.
     pub undeliverable: Tally,
     /// Passes over an app's members.
@@ -205,6 +216,12 @@ pub struct SharedStats {
     pub digests: AtomicU64,
     /// News for the cluster that the control plane was too slow for.
     pub events_lost: AtomicU64,
+    /// Memory that could be had without swapping, as of the last second.
+    pub memory_free_bytes: AtomicU64,
+    /// What TCP has taken of the host's memory.
+    pub tcp_used_bytes: AtomicU64,
+    /// What it may take.
+    pub tcp_limit_bytes: AtomicU64,
 }
 
 /// What a node of a cluster does in Redis; many writers, off the hot paths.

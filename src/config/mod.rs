@@ -5,6 +5,7 @@
 mod cluster;
 mod draft;
 mod known;
+mod limits;
 mod load;
 mod origin;
 mod reference;
@@ -13,6 +14,7 @@ mod validate;
 
 pub use cluster::{Cluster, Redis, RedisMode};
 pub use draft::ConfigError;
+pub use limits::{Excess, Limits};
 pub use load::Loaded;
 pub use secret::Secret;
 
@@ -115,31 +117,6 @@ pub struct Apps {
 pub struct Echo {
     /// Path on the WebSocket listener, not that of the clients; empty means off.
     pub path: String,
-}
-
-/// Bounds on everything a client can make grow.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Largest message a client may send, after reassembly; 1009 above it. At least 125.
-    pub message_bytes: usize,
-    /// Largest request head of a handshake; 431 above it. 512 to 65536.
-    pub handshake_bytes: usize,
-    /// Time from accept to a complete handshake. At least 1 s.
-    #[serde(with = "humantime_serde")]
-    pub handshake_timeout: Duration,
-    /// Longest user id, in bytes; 1 to 255.
-    pub user_id_bytes: usize,
-    /// Backlog of one connection; the peer is closed with 3008 above it. At least 4096.
-    pub outbox_bytes: usize,
-    /// Backlog of all connections; 0 means an eighth of the RAM. The largest go first.
-    pub outbox_total_bytes: usize,
-    /// Half-received messages of all connections; 0 means an eighth of the RAM.
-    pub assembly_total_bytes: usize,
-    /// Connections in all; 0 means no limit but the descriptors.
-    pub connections: usize,
-    /// Largest body of an HTTP request; 413 above it.
-    pub body_bytes: usize,
 }
 
 /// Who hears of arrivals and departures.
@@ -255,22 +232,6 @@ impl Default for Heartbeat {
 impl Default for Apps {
     fn default() -> Self {
         Self { ids: vec![101, 102, 103, 104] }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            message_bytes: 65_536,
-            handshake_bytes: 16_384,
-            handshake_timeout: Duration::from_secs(10),
-            user_id_bytes: 19,
-            outbox_bytes: 262_144,
-            outbox_total_bytes: 0,
-            assembly_total_bytes: 0,
-            connections: 0,
-            body_bytes: 262_144,
-        }
     }
 }
 

@@ -143,6 +143,9 @@ impl Check {
             HANDSHAKE_BYTES_MAX,
         );
         self.duration("limits.handshake_timeout", limits.handshake_timeout, SECOND);
+        if !limits.login_timeout.is_zero() {
+            self.duration("limits.login_timeout", limits.login_timeout, SECOND);
+        }
         self.between("limits.user_id_bytes", limits.user_id_bytes, 1, USER_ID_BYTES_MAX);
         self.at_least("limits.outbox_bytes", limits.outbox_bytes, OUTBOX_BYTES_MIN);
     }

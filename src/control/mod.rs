@@ -7,6 +7,7 @@ mod cluster;
 mod delivery;
 mod grpc;
 mod http;
+mod pressure;
 mod proto;
 mod push;
 mod ready;
@@ -132,6 +133,8 @@ impl Plane {
         let Base { hub, metrics, clock } = self.base.clone();
         let digests = Digests::new(config.announce.digests_per_second);
         self.runtime.spawn(send_digests(Arc::clone(&hub), clock, digests));
+        let reserve = config.limits.memory_reserve_bytes;
+        self.runtime.spawn(pressure::watch(Arc::clone(&hub), Arc::clone(&metrics), reserve));
         let readiness = Arc::new(Readiness::default());
         let watching =
             ready::watch(Arc::clone(&readiness), self.base.clone(), self.cluster.clone());

@@ -8,7 +8,6 @@ mod advice;
 mod ceilings;
 mod facts;
 mod files;
-mod group;
 mod limit;
 pub mod number;
 mod paste;

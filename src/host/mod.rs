@@ -3,5 +3,7 @@
 pub mod address;
 pub mod doctor;
 pub mod fd_table;
+mod group;
 pub mod kernel;
+pub mod pressure;
 pub mod sockets;

@@ -11,7 +11,7 @@ pub use router::{Delivered, Router};
 pub use seen::Seen;
 
 use crate::config::Config;
-use crate::link::Post;
+use crate::link::{Admission, Post};
 use crate::metrics::Metrics;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub struct Hub {
     pub router: Arc<Router>,
     /// The way to tell a room who came and went.
     pub announcer: Announcer,
+    /// Whether new clients are let in.
+    pub admission: Admission,
 }
 
 impl Hub {
@@ -33,6 +35,6 @@ impl Hub {
         let directory = Arc::new(Directory::new(&config.apps.ids));
         let router = Arc::new(Router::new(Arc::clone(&directory), posts, metrics));
         let announcer = Announcer::new(Arc::clone(&router), config.announce.exact_up_to);
-        Arc::new(Self { directory, router, announcer })
+        Arc::new(Self { directory, router, announcer, admission: Admission::default() })
     }
 }

@@ -1,22 +1,30 @@
 //! All that passes between threads: orders to a reactor and its news, the boxes
 //! they wait in, and the budgets and permits that all reactors share.
 
+mod admission;
 mod awake;
 mod budget;
 mod current;
 mod event;
+
 mod mail;
 mod mailbox;
 mod permits;
+mod rate;
+mod subnets;
 
 /// What [`awake`] is made of; the model checker gives it atomics of its own.
 mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, Ordering};
 }
 
+pub use admission::Admission;
 pub use budget::Budget;
 pub use current::Current;
 pub use event::{Event, News};
+
 pub use mail::{Announcement, Change, Fanout, Mail};
 pub use mailbox::{Mailbox, Post, Refused, mailbox};
 pub use permits::Permits;
+pub use rate::{Rate, SharedRate};
+pub use subnets::{Crowded, Subnet, SubnetRules, Subnets};

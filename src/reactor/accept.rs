@@ -196,9 +196,14 @@ impl Reactor {
     fn admit(&mut self, socket: TcpStream) -> io::Result<()> {
         self.stats().accepts.add(1);
         let others = self.shared.connections.fetch_add(1, Ordering::Relaxed);
-        if others >= self.settings.connections_max {
+        let refused = if others >= self.settings.connections_max {
+            Some(Cause::Full)
+        } else {
+            self.shared.hub.admission.is_closed().then_some(Cause::Memory)
+        };
+        if let Some(cause) = refused {
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-            self.stats().count_close(Cause::Full);
+            self.stats().count_close(cause);
             turn_away(socket);
             return Ok(());
         }

@@ -1,11 +1,12 @@
 //! How connections end: said once, removed at the end of a turn.
 
 use super::Reactor;
-use super::conn::{After, LinksOf, State};
+use super::conn::{After, LinksOf, Open, State};
 use crate::limits::{CLOSE_TIMEOUT_SECONDS, CLOSES_PER_TURN, EXPIRIES_PER_TURN};
 use crate::link::Event;
 use crate::metrics::Cause;
 use crate::websocket::close;
+use crate::websocket::handshake::Endpoint;
 use crate::websocket::message::Violation;
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
@@ -154,10 +155,25 @@ impl Reactor {
         let settings = &self.settings;
         let ticks = match conn.state {
             State::Handshake { .. } => settings.handshake_ticks,
-            State::Open(_) => settings.idle_ticks,
+            State::Open(_) => match settings.login_ticks {
+                Some(login_ticks) if self.awaits_login(slot) => {
+                    login_ticks.min(settings.idle_ticks)
+                }
+                _ => settings.idle_ticks,
+            },
             State::Closing(_) | State::Dead => CLOSE_TIMEOUT_SECONDS,
         };
         conn.since.saturating_add(ticks)
+    }
+
+    /// Whether this client has to log in, and in time: until then its time counts
+    /// from the handshake, whatever it sends.
+    pub(super) fn awaits_login(&self, slot: u32) -> bool {
+        self.settings.login_ticks.is_some()
+            && matches!(
+                self.conns[slot].state,
+                State::Open(Open { endpoint: Endpoint::Commands, user: None, .. })
+            )
     }
 
     /// Looks at those whose time may have come.
@@ -173,6 +189,9 @@ impl Reactor {
             }
             match self.conns[slot].state {
                 State::Handshake { .. } => self.lose(slot, Cause::HandshakeTimeout),
+                State::Open(_) if self.awaits_login(slot) => {
+                    self.close(slot, Cause::LoginTimeout, close::NO_LOGIN, "no login in time");
+                }
                 State::Open(_) => {
                     self.close(slot, Cause::Idle, close::NO_HEARTBEAT, "no heartbeat");
                 }

@@ -1,5 +1,6 @@
 //! One connection: a cache line of state, and the slab it lives in.
 
+use super::extra::Extra;
 use super::outbox::Outbox;
 use super::wheel::Links;
 use crate::session::User;
@@ -23,6 +24,7 @@ pub(super) struct Conn {
     pub(super) since: u32,
     pub(super) unread: Unread,
     pub(super) outbox: Option<Box<Outbox>>,
+    pub(super) extra: Option<Box<Extra>>,
     pub(super) state: State,
 }
 
@@ -90,6 +92,7 @@ impl Conn {
             since: now,
             unread: Unread::No,
             outbox: None,
+            extra: None,
             state: State::Handshake { head: None },
         }
     }
@@ -97,6 +100,11 @@ impl Conn {
     /// What its backlog is charged with.
     pub(super) fn backlog_bytes(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.charge_bytes())
+    }
+
+    /// What is uncommon about it, made when it is first needed.
+    pub(super) fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -10,7 +10,9 @@
 mod accept;
 mod close;
 mod conn;
+mod extra;
 mod fanout;
+mod flow;
 mod mail;
 mod members;
 mod outbox;

@@ -3,7 +3,9 @@
 use super::Reactor;
 use super::close::Ending;
 use super::conn::{Open, State, Unread};
+use super::flow::Meter;
 use crate::command::{self, Effect, Session};
+use crate::config::Excess;
 use crate::id::{AppId, ConnId, UserId};
 use crate::limits::{READS_PER_TURN, RETRY_AFTER_SECONDS};
 use crate::link::{Event, News};
@@ -124,7 +126,7 @@ impl Reactor {
                 conn.state = State::Open(open);
                 conn.since = tick;
                 // It is filed for the end of its handshake, which may come later.
-                if self.settings.idle_ticks < self.settings.handshake_ticks {
+                if self.deadline(slot) < tick.saturating_add(self.settings.handshake_ticks) {
                     self.file(slot);
                 }
                 match &mut bytes[upgrade.head_len..] {
@@ -164,10 +166,17 @@ impl Reactor {
         let mut assembly = self.conns[slot].open()?.assembly.take();
         let held_before = assembly.as_ref().map_or(0, |assembly| assembly.held_bytes());
         let mut messages = Messages::new(&mut assembly, bytes, &rules);
+        let mut meter =
+            self.settings.flow.map(|rules| Meter::new(rules, self.now, &mut self.conns[slot]));
         let mut ending = None;
         while ending.is_none() {
             match messages.next() {
-                Ok(Some(incoming)) => ending = self.answer(slot, incoming, replies),
+                Ok(Some(incoming))
+                    if meter.as_mut().is_none_or(|meter| meter.admits(&incoming)) =>
+                {
+                    ending = self.answer(slot, incoming, replies);
+                }
+                Ok(Some(_)) => ending = self.exceed(replies),
                 Ok(None) => break,
                 Err(violation) => {
                     let reason = Some((violation.close_code(), violation.reason()));
@@ -176,7 +185,13 @@ impl Reactor {
                 }
             }
         }
-        if messages.frames() > 0 {
+        let frames = messages.frames();
+        let settled = meter.is_none_or(|meter| meter.settle(frames, &mut self.conns[slot]));
+        if ending.is_none() && !settled {
+            // Fragments cannot be thrown away one by one.
+            ending = Some(too_fast(replies));
+        }
+        if frames > 0 && !self.awaits_login(slot) {
             self.conns[slot].since = self.tick;
         }
         let held = assembly.as_ref().map_or(0, |assembly| assembly.held_bytes());
@@ -189,6 +204,17 @@ impl Reactor {
             open.assembly = assembly;
         }
         ending
+    }
+
+    /// What becomes of a message above the bounds.
+    fn exceed(&self, replies: &mut Vec<u8>) -> Option<Ending> {
+        match self.settings.flow.map(|rules| rules.excess) {
+            Some(Excess::Drop) => {
+                self.stats().dropped.add(1);
+                None
+            }
+            Some(Excess::Close) | None => Some(too_fast(replies)),
+        }
     }
 
     /// What one message causes; replies are collected.
@@ -278,6 +304,12 @@ impl Reactor {
     pub(super) fn id(&self, slot: u32) -> ConnId {
         ConnId { reactor: self.index, slot, serial: self.conns[slot].serial }
     }
+}
+
+/// Tells a client that it sends more than it may.
+fn too_fast(replies: &mut Vec<u8>) -> Ending {
+    close::append(replies, Some((close::TOO_FAST, "too many messages")));
+    Ending::linger(Cause::TooFast)
 }
 
 /// What the reply buffer keeps between reads; an echoed message may have made it larger.

@@ -1,5 +1,6 @@
 //! What a reactor is given at its birth.
 
+use super::flow::FlowRules;
 use crate::clock::Clock;
 use crate::command;
 use crate::config::Config;
@@ -48,11 +49,15 @@ pub struct Settings {
     pub(super) head_bytes_max: usize,
     pub(super) message: message::Rules,
     pub(super) command: command::Rules,
+    /// What a client may send, where that is bounded.
+    pub(super) flow: Option<FlowRules>,
     pub(super) outbox_bytes_max: usize,
     pub(super) connections_max: usize,
     /// In ticks of the wheel, rounded up so that nobody is reaped too early.
     pub(super) idle_ticks: u32,
     pub(super) handshake_ticks: u32,
+    /// `None` leaves a client that does not log in alone.
+    pub(super) login_ticks: Option<u32>,
 }
 
 impl Settings {
@@ -68,6 +73,7 @@ impl Settings {
             head_bytes_max: limits.handshake_bytes,
             message: message::Rules { message_bytes: limits.message_bytes },
             command: command::Rules { apps, user_id_bytes_max: limits.user_id_bytes },
+            flow: FlowRules::new(limits),
             outbox_bytes_max: limits.outbox_bytes,
             connections_max: match limits.connections {
                 0 => usize::MAX,
@@ -75,6 +81,7 @@ impl Settings {
             },
             idle_ticks: ticks(config.heartbeat.idle_timeout),
             handshake_ticks: ticks(limits.handshake_timeout),
+            login_ticks: (!limits.login_timeout.is_zero()).then(|| ticks(limits.login_timeout)),
         }
     }
 

@@ -30,8 +30,12 @@ pub const EXPIRED: u16 = 3005;
 pub const SLOW: u16 = 3008;
 /// No heartbeat came in time: reconnect.
 pub const NO_HEARTBEAT: u16 = 3012;
+/// The peer sends more than it may: reconnect, and send less.
+pub const TOO_FAST: u16 = 3013;
 /// The token is not valid: do not reconnect with it.
 pub const BAD_TOKEN: u16 = 3500;
+/// No login came in time: do not reconnect without one.
+pub const NO_LOGIN: u16 = 3502;
 /// Closed by order: do not reconnect.
 pub const KICKED: u16 = 3503;
 

@@ -36,6 +36,19 @@ pub enum Incoming<'a> {
     Close(Option<(u16, &'a str)>),
 }
 
+impl Incoming<'_> {
+    /// Bytes of its payload, a close code included.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) | Self::Ping(bytes) | Self::Pong(bytes) => bytes.len(),
+            Self::Close(None) => 0,
+            Self::Close(Some((_, reason))) => 2 + reason.len(),
+        }
+    }
+}
+
 /// The messages in the bytes of one read. See [`Messages::next`].
 #[derive(Debug)]
 pub struct Messages<'a> {

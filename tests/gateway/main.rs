@@ -4,6 +4,7 @@
 
 mod conformance;
 mod cors;
+mod hostile;
 mod http;
 mod http_door;
 mod http_site;

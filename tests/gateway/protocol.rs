@@ -1,5 +1,6 @@
 //! What clients see, row by row: commands, pushes, frames, handshakes, ends.
 
+mod allowances;
 mod budgets;
 mod commands;
 mod ends;

@@ -66,6 +66,26 @@ impl Page {
             "1 while messages are delivered, as /readyz says.",
             u64::from(site.readiness.findings().complaints.is_empty()),
         )
+        .gauge(
+            "millgate_admission_closed",
+            "1 while nobody new is let in because memory is short.",
+            u64::from(site.hub.admission.is_closed()),
+        )
+        .gauge(
+            "millgate_host_memory_free_bytes",
+            "Memory of the host, or of the control group, that could be had without swapping.",
+            load(&site.metrics.shared.memory_free_bytes),
+        )
+        .gauge(
+            "millgate_host_tcp_memory_bytes",
+            "Memory that all TCP sockets of the host have taken.",
+            load(&site.metrics.shared.tcp_used_bytes),
+        )
+        .gauge(
+            "millgate_host_tcp_memory_limit_bytes",
+            "What they may take (net.ipv4.tcp_mem, third number).",
+            load(&site.metrics.shared.tcp_limit_bytes),
+        )
         .gauges("millgate_users", "Users logged in, by app.", users)
         .gauge(
             "millgate_dedup_entries",
@@ -168,6 +188,11 @@ impl Page {
             "millgate_outbox_connections",
             "Connections with bytes that wait.",
             total(|b| &b.outbox_connections),
+        )
+        .counter(
+            "millgate_client_messages_dropped_total",
+            "Messages of clients thrown away because they send too many.",
+            total(|b| &b.dropped),
         )
         .counter(
             "millgate_undeliverable_total",

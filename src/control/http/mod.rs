@@ -12,6 +12,7 @@ mod batch;
 mod body;
 mod cors;
 mod cursor;
+mod docs;
 mod form;
 mod list;
 mod log;
@@ -71,6 +72,9 @@ fn routes(site: Arc<Site>) -> Router {
         .route("/system/state", get(state::state))
         .route("/home/index", get(page::index))
         .route("/home/{asset}", get(page::asset))
+        .route("/openapi.json", get(docs::openapi))
+        .route("/docs", get(docs::page))
+        .route("/docs/{asset}", get(docs::asset))
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

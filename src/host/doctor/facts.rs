@@ -1,6 +1,6 @@
 //! What a host says about itself, read once into a plain struct.
 
-use super::group;
+use crate::host::group;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -1,20 +1,20 @@
 //! Control groups around this process, of either version.
 
-use super::facts::Room;
+use super::doctor::Room;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The tightest limits on the way from this process's groups to the top.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(in crate::host) struct Groups {
     /// Memory in bytes.
-    pub(super) memory: Option<Room>,
+    pub(in crate::host) memory: Option<Room>,
     /// Threads.
-    pub(super) threads: Option<Room>,
+    pub(in crate::host) threads: Option<Room>,
 }
 
 /// Reads the groups that `memberships`, the text of /proc/self/cgroup, names.
-pub(super) fn of(root: &Path, memberships: &str) -> Groups {
+pub(in crate::host) fn of(root: &Path, memberships: &str) -> Groups {
     let mut groups = Groups::default();
     for line in memberships.lines() {
         let mut fields = line.splitn(3, ':').skip(1);

@@ -1,0 +1,64 @@
+//! The API described for machines, and a page that shows it to people.
+
+use super::answer::Refusal;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use axum::response::{IntoResponse, Response};
+
+/// `GET /openapi.json`: the routes in OpenAPI 3.0.
+pub(super) async fn openapi() -> Response {
+    let document =
+        include_str!("docs/openapi.json").replacen("{version}", env!("CARGO_PKG_VERSION"), 1);
+    file("application/json", document)
+}
+
+/// `GET /docs`: a page that draws that document, and asks what it describes.
+pub(super) async fn page() -> Response {
+    let headers = [(CONTENT_SECURITY_POLICY, POLICY), (REFERRER_POLICY, "no-referrer")];
+    (headers, file("text/html; charset=utf-8", include_str!("docs/index.html").to_owned()))
+        .into_response()
+}
+
+/// `GET /docs/…`: what the page is made of.
+pub(super) async fn asset(name: Result<Path<String>, PathRejection>) -> Response {
+    match name.as_ref().map_or("", |Path(name)| name.as_str()) {
+        "docs.css" => file("text/css; charset=utf-8", include_str!("docs/docs.css").to_owned()),
+        "docs.js" => {
+            file("text/javascript; charset=utf-8", include_str!("docs/docs.js").to_owned())
+        }
+        _ => Refusal::NotFound.into_response(),
+    }
+}
+
+/// Nothing but what this server sends; nobody else's page may show it in a frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+fn file(kind: &'static str, text: String) -> Response {
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")], text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    /// What stands in the router and what is described are the same.
+    #[test]
+    fn every_route_is_described() {
+        let router = include_str!("mod.rs");
+        let described: Value = serde_json::from_str(include_str!("docs/openapi.json")).unwrap();
+        let paths = described["paths"].as_object().unwrap();
+        // Parts of pages are no API.
+        let routes: Vec<&str> = router
+            .split(".route(\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .filter(|route| !route.contains("{asset}"))
+            .collect();
+        for route in &routes {
+            assert!(paths.contains_key(*route), "{route} is not described");
+        }
+        assert_eq!(routes.len(), paths.len(), "described, but not there: {paths:?} {routes:?}");
+    }
+}
