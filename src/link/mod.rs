@@ -6,7 +6,6 @@ mod awake;
 mod budget;
 mod current;
 mod event;
-
 mod mail;
 mod mailbox;
 mod permits;
@@ -22,7 +21,6 @@ pub use admission::Admission;
 pub use budget::Budget;
 pub use current::Current;
 pub use event::{Event, News};
-
 pub use mail::{Announcement, Change, Fanout, Mail};
 pub use mailbox::{Mailbox, Post, Refused, mailbox};
 pub use permits::Permits;
