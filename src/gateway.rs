@@ -1,7 +1,9 @@
 //! Assembly: everything a node is made of, started and stopped in order.
 
+mod doors;
+
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::control::{Base, Control, Door, Entry, Plane};
 use crate::host::{address, fd_table, kernel};
 use crate::hub::Hub;
@@ -10,8 +12,9 @@ use crate::limits::{EVENTS_MAX, HTTP_CONNECTIONS_MAX, MAIL_DEPTH_MAX, REACTORS_M
 use crate::link::{Budget, Current, Mailbox, News, Permits, Post, mailbox};
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
-use crate::reactor::{self, Settings, Setup, Shared};
+use crate::reactor::{self, OpenError, Settings, Setup, Shared, TlsError};
 use core_affinity::CoreId;
+use doors::Doors;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -24,11 +27,11 @@ use std::time::Duration;
 /// Why a node could not be started, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The WebSocket listener could not be opened.
-    #[error("cannot listen for WebSocket clients on {address} (listen.websocket): {}", reason(.error))]
+    /// A WebSocket listener could not be opened.
+    #[error("cannot listen for WebSocket clients on {listener} (listen.websocket): {}", reason(.error))]
     Listen {
         /// Where.
-        address: SocketAddr,
+        listener: Listener,
         /// Why not.
         error: io::Error,
     },
@@ -48,6 +51,9 @@ pub enum StartError {
         /// Why not.
         error: io::Error,
     },
+    /// A certificate or key of the configuration is of no use.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
     /// The kernel refused something else that a node needs.
     #[error("cannot start: {0}")]
     Kernel(#[from] io::Error),
@@ -58,17 +64,29 @@ fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => "another process listens there already".into(),
         io::ErrorKind::PermissionDenied => {
-            "permission denied (ports below 1024 need CAP_NET_BIND_SERVICE)".into()
+            "permission denied (ports below 1024 need CAP_NET_BIND_SERVICE, sockets a folder \
+             that may be written)"
+                .into()
         }
         io::ErrorKind::AddrNotAvailable => "this host has no such address".into(),
+        io::ErrorKind::AlreadyExists => "there is a file that is no socket".into(),
         _ => error.to_string(),
+    }
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Listen { listener, error } => Self::Listen { listener, error },
+            OpenError::Kernel(error) => Self::Kernel(error),
+        }
     }
 }
 
 /// A node that runs.
 #[derive(Debug)]
 pub struct Gateway {
-    websocket_addr: SocketAddr,
+    doors: Doors,
     grpc_addr: Option<SocketAddr>,
     stop_timeout: Duration,
     hub: Arc<Hub>,
@@ -98,41 +116,46 @@ impl Gateway {
         };
         let mut plane = Plane::start(&config, base)?;
         let grpc = news.map(|news| join(&config, &mut plane, news)).transpose()?;
-        let listen = config.listen.websocket;
-        let not_listening = |error| StartError::Listen { address: listen, error };
-        if listen.port() != 0 {
-            reactor::probe(listen).map_err(not_listening)?;
-        }
+        let mut doors = Doors::open(&config.listen.websocket)?;
+        let kept: Vec<RawFd> = bells.into_iter().chain(doors.descriptors()).collect();
         let private = config.reactor.private_fd_table;
         let mut started = Started { hub: Arc::clone(&hub), reactors: Vec::new() };
-        let mut address = listen;
         for (index, mailbox) in boxes.mailboxes.into_iter().enumerate() {
             let setup = Setup {
                 index: u16::try_from(index).unwrap_or(u16::MAX),
                 core: (!pinned.is_empty()).then(|| pinned[index % pinned.len()]),
-                address,
+                entrances: doors.entrances(),
                 mailbox,
-                private_table_with: private.then(|| bells.clone()),
+                private_table_with: private.then(|| kept.clone()),
                 capacity: fd_table::capacity(open_files_max, count, private),
                 shared: Arc::clone(&shared),
             };
-            address = started.start(setup).map_err(not_listening)?;
+            doors.settle(started.start(setup)?);
         }
-        let control = open(&config, plane, address, dropped)?;
+        let control = open(&config, plane, doors.listeners(), dropped)?;
         tracing::info!(
-            websocket = %address, path = config.listen.path, http = %control.http_addr(),
+            websocket = %doors, path = config.listen.path, http = %control.http_addr(),
             reactors = count, open_files_max, "listening"
         );
         warn_of_open_doors(&config, control.http_addr(), grpc);
         let reactors = std::mem::take(&mut started.reactors);
         let stop_timeout = config.stop.timeout;
-        Ok(Self { websocket_addr: address, grpc_addr: grpc, stop_timeout, hub, reactors, control })
+        Ok(Self { doors, grpc_addr: grpc, stop_timeout, hub, reactors, control })
     }
 
-    /// Where WebSocket clients are listened for; the port is never 0.
+    /// The first address that WebSocket clients are listened for at; the port is
+    /// never 0, unless there is no address at all but unix sockets.
     #[must_use]
     pub fn websocket_addr(&self) -> SocketAddr {
-        self.websocket_addr
+        let first = self.doors.listeners().iter().find_map(Listener::address);
+        first.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// All places where they are listened for, in the order of the configuration;
+    /// no port is 0.
+    #[must_use]
+    pub fn websocket_listeners(&self) -> Vec<Listener> {
+        self.doors.listeners()
     }
 
     /// Where the HTTP API listens; the port is never 0.
@@ -188,7 +211,7 @@ fn shared(
     metrics: Arc<Metrics>,
     events: Option<Post<News>>,
     pinned: usize,
-) -> io::Result<Shared> {
+) -> Result<Shared, StartError> {
     let count = metrics.reactors.len();
     Ok(Shared {
         hub: Arc::clone(hub),
@@ -202,7 +225,7 @@ fn shared(
             cores => Permits::pinned(count, cores),
         },
         connections: AtomicUsize::new(0),
-        settings: Current::new(Settings::new(config)),
+        settings: Current::new(Settings::new(config)?),
     })
 }
 
@@ -232,12 +255,12 @@ fn reachable(bound: SocketAddr) -> IpAddr {
 fn open(
     config: &Config,
     plane: Plane,
-    websocket_addr: SocketAddr,
+    listeners: Vec<Listener>,
     dropped: DroppedLines,
 ) -> Result<Control, StartError> {
     let address = config.listen.http;
     let http = listen_tcp(address).map_err(|error| StartError::Http { address, error })?;
-    Ok(plane.open(config, Door { websocket_addr, dropped, http })?)
+    Ok(plane.open(config, Door { listeners, dropped, http })?)
 }
 
 fn warn_of_open_doors(config: &Config, http: SocketAddr, grpc: Option<SocketAddr>) {
@@ -280,15 +303,15 @@ struct Started {
 
 impl Started {
     /// Starts one and returns where it listens.
-    fn start(&mut self, setup: Setup) -> io::Result<SocketAddr> {
+    fn start(&mut self, setup: Setup) -> Result<Vec<Listener>, StartError> {
         let (tell, told) = crossbeam_channel::bounded(1);
         let thread = reactor::spawn(setup, tell)?;
         match told.recv().map_err(|_| io::Error::other("the reactor died"))? {
-            Ok(address) => {
+            Ok(listeners) => {
                 self.reactors.push(thread);
-                Ok(address)
+                Ok(listeners)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 }

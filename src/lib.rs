@@ -28,7 +28,8 @@ pub mod websocket; //  protocol: RFC 6455 over byte slices, no sockets, no clock
 
 pub mod host; //       host: what this machine allows
 
-pub mod clock; //      words: what time it is
+pub mod address; //    words: where clients come from, networks
+pub mod clock; //             what time it is
 pub mod config; //            everything that can be set
 pub mod envelope; //          a message before and after encoding
 pub mod id; //                apps, users, connections

@@ -66,6 +66,10 @@ pub const EXPIRIES_PER_TURN: usize = 512;
 /// Connections removed in one turn; closing a socket costs the kernel ≈ 10 µs.
 pub const CLOSES_PER_TURN: usize = 512;
 
+/// Time for handshakes of TLS in one turn, in microseconds. One costs 0.1 (ECDSA) to
+/// 1 ms (RSA), as much as some hundred messages: the rest waits for the next turn.
+pub const TLS_HANDSHAKES_US_PER_TURN: u64 = 1_000;
+
 /// Full receive buffers read from one connection before the others get their turn.
 pub const READS_PER_TURN: usize = 4;
 
@@ -108,8 +112,12 @@ pub const HTTP_PIECE_BYTES: usize = 32_768;
 /// one room that is mostly a whole shard, which is then looked through only once.
 pub const LIST_PAGE_MAX: usize = 4_096;
 
-/// Lines of the kernel's socket list read at once.
-pub const SOCKET_LINES_PER_PIECE: usize = 4_096;
+/// Addresses of clients that a reactor tells at once, each a system call of some
+/// 300 ns: half a millisecond at most.
+pub const CLIENTS_PER_PAGE: usize = 1_024;
+
+/// How long a list of addresses waits for a reactor to tell the next ones, in milliseconds.
+pub const CLIENTS_WAIT_MS: u64 = 2_000;
 
 /// Log lines waiting to be written, about 4 MiB; further ones are dropped and counted.
 pub const LOG_LINES_MAX: usize = 16_384;
@@ -125,6 +133,10 @@ pub const LISTEN_BACKLOG: i32 = 65_535;
 
 /// `TCP_NOTSENT_LOWAT`: unsent bytes above this stay in user space, where they can be dropped.
 pub const NOTSENT_LOWAT_BYTES: u32 = 16_384;
+
+/// Bytes that the kernel takes for a client on a unix socket, where the bound above
+/// does not exist; it counts its own bookkeeping as well, and doubles the number.
+pub const UNIX_SEND_BUFFER_BYTES: usize = 32_768;
 
 /// `TCP_USER_TIMEOUT`: a peer that does not acknowledge for so long is gone.
 pub const TCP_USER_TIMEOUT_SECONDS: u64 = 30;

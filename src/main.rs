@@ -1,7 +1,7 @@
 //! The door: arguments, configuration, run.
 
 use clap::{Args, Parser, Subcommand};
-use millgate::config::{Config, ConfigError, Loaded};
+use millgate::config::{Config, ConfigError, Listen, Listener, Loaded};
 use millgate::gateway::{Gateway, StartError};
 use millgate::host::doctor::{Facts, Report, Target, number};
 use millgate::logging::{self, LogError};
@@ -223,15 +223,14 @@ fn summary(Loaded { config, notices }: &Loaded) -> String {
     };
     let mut text = format!(
         "ok\n\
-         websocket  ws://{}{}\n\
+         websocket  {}\n\
          http       http://{}\n\
          reactors   {threads}\n\
          idle after {:?}\n\
          apps       {}\n\
          log        {} to {file}\n\
          cluster    {cluster}\n",
-        listen.websocket,
-        listen.path,
+        places(listen),
         listen.http,
         heartbeat.idle_timeout,
         some_of(&apps.ids),
@@ -241,6 +240,19 @@ fn summary(Loaded { config, notices }: &Loaded) -> String {
         text.push_str(&format!("note       {notice}\n"));
     }
     text
+}
+
+/// Where clients connect to.
+fn places(listen: &Listen) -> String {
+    let place = |listener: &Listener| match listener.address() {
+        Some(address) => {
+            let scheme = if listener.tls { "wss" } else { "ws" };
+            let behind = if listener.proxy { " behind PROXY headers" } else { "" };
+            format!("{scheme}://{address}{}{behind}", listen.path)
+        }
+        None => listener.to_string(),
+    };
+    listen.websocket.iter().map(place).collect::<Vec<_>>().join(", ")
 }
 
 /// The first few of a list that may be long.

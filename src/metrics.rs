@@ -68,11 +68,15 @@ pub enum Cause {
     TooFast,
     /// Close 3502: no login within `limits.login_timeout`.
     LoginTimeout,
+    /// On a `proxy` listener: no PROXY header came first, or from a proxy that is not trusted.
+    ProxyHeader,
+    /// On a `tls` listener: no TLS, or an error of it.
+    Tls,
 }
 
 impl Cause {
     /// Every cause with the name it has in the metrics.
-    pub const ALL: [(Self, &'static str); 17] = [
+    pub const ALL: [(Self, &'static str); 19] = [
         (Self::ClientClose, "client_close"),
         (Self::Eof, "eof"),
         (Self::Reset, "reset"),
@@ -90,6 +94,8 @@ impl Cause {
         (Self::Memory, "memory"),
         (Self::TooFast, "too_fast"),
         (Self::LoginTimeout, "login_timeout"),
+        (Self::ProxyHeader, "proxy_header"),
+        (Self::Tls, "tls"),
     ];
 }
 
@@ -170,6 +176,8 @@ pub struct ReactorStats {
     pub accept_pauses: Tally,
     /// Handshakes answered 101.
     pub handshakes: Tally,
+    /// Handshakes of TLS that have come to their end.
+    pub tls_handshakes: Tally,
     /// Logins accepted.
     pub logins: Tally,
     /// Ends, by [`Cause`].

@@ -27,7 +27,7 @@ const ROWS: [&[&str]; 10] = [
     &["host"],
     &["logging"],
     &["config", "session"],
-    &["clock", "envelope", "id", "limits", "metrics"],
+    &["address", "clock", "envelope", "id", "limits", "metrics"],
 ];
 
 /// Crates that stay in some rooms.

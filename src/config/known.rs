@@ -8,6 +8,10 @@ use std::net::SocketAddr;
 /// Values of these keys are never repeated in a message.
 const SECRET_KEYS: [&str; 3] = ["redis.password", "redis.sentinel_password", "cluster.token"];
 
+/// A text for one, a list of texts for several. What is wrong with them they say
+/// themselves, since it may be a single entry.
+pub(super) const TEXT_OR_LIST: [&str; 1] = ["listen.websocket"];
+
 /// Every key with its default, taken from the configuration itself so that
 /// there is no second list to keep.
 pub(super) struct Known {
@@ -50,6 +54,9 @@ impl Known {
         match (self.samples.get(key), parsed(text)) {
             (Some(Value::String(..)), quoted @ Value::String(..)) if text.starts_with('"') => {
                 quoted
+            }
+            (Some(Value::String(..)), list @ Value::Array(..)) if TEXT_OR_LIST.contains(&key) => {
+                list
             }
             (Some(Value::String(..)), _) => Value::from(text),
             (_, value) => value,
@@ -185,5 +192,9 @@ mod tests {
         assert_eq!(known.value_of_text("log.level", "\"warn\"").as_str(), Some("warn"));
         assert_eq!(known.value_of_text("reactor.pin", "false").to_bool(), Some(false));
         assert_eq!(known.value_of_text("apps.ids", "[1, 2]").as_array().map(<[_]>::len), Some(2));
+        let listeners = known.value_of_text("listen.websocket", "[\"[::]:1\", \"unix:/a\"]");
+        assert_eq!(listeners.as_array().map(<[_]>::len), Some(2));
+        let listener = known.value_of_text("listen.websocket", "[::]:1");
+        assert_eq!(listener.as_str(), Some("[::]:1"));
     }
 }

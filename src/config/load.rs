@@ -5,7 +5,7 @@
 //! are merged in order.
 
 use super::draft::{ConfigError, Draft, Setting, unknown};
-use super::known::{Known, nearest, shown};
+use super::known::{Known, TEXT_OR_LIST, nearest, shown};
 use super::{Config, reference, validate};
 use figment::error::{Actual, Kind};
 use figment::providers::{Format, Toml};
@@ -230,6 +230,9 @@ fn unused_url(config: &Config, settings: &[Setting]) -> Option<String> {
 fn wrong_type(known: &Known, setting: &Setting) -> Option<String> {
     let error = nest(&setting.key, setting.value.clone()).deserialize::<Config>().err()?;
     let Setting { key, value, said, origin } = setting;
+    if let (Kind::Message(complaint), true) = (&error.kind, TEXT_OR_LIST.contains(&key.as_str())) {
+        return Some(format!("{origin}: \"{said}\" {complaint}"));
+    }
     let expected = expectation(known, key, error);
     Some(format!("{origin}: \"{said}\" is {}, expected {expected}", shown(key, value)))
 }

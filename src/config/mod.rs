@@ -6,6 +6,7 @@ mod cluster;
 mod draft;
 mod known;
 mod limits;
+mod listen;
 mod load;
 mod origin;
 mod reference;
@@ -15,11 +16,11 @@ mod validate;
 pub use cluster::{Cluster, Redis, RedisMode};
 pub use draft::ConfigError;
 pub use limits::{Excess, Limits};
+pub use listen::{LISTENERS_MAX, Listen, Listener, Listeners, Place, Trusted};
 pub use load::Loaded;
 pub use secret::Secret;
 
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -58,20 +59,6 @@ pub struct Config {
     /// The cluster's Redis; absent means a node complete by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<Redis>,
-}
-
-/// Addresses that are listened on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Listen {
-    /// WebSocket clients; port 0 lets the kernel choose.
-    pub websocket: SocketAddr,
-    /// The path clients upgrade on; begins with `/`.
-    pub path: String,
-    /// HTTP API, pages and metrics.
-    pub http: SocketAddr,
-    /// gRPC for other nodes, with `[redis]` only; port 0 lets the kernel choose.
-    pub grpc: SocketAddr,
 }
 
 /// Who may use the HTTP API from a browser.
@@ -204,17 +191,6 @@ pub struct Stop {
     /// Time in which all clients are closed after SIGTERM.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
-}
-
-impl Default for Listen {
-    fn default() -> Self {
-        Self {
-            websocket: SocketAddr::from(([0, 0, 0, 0], 8089)),
-            path: "/acc".into(),
-            http: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            grpc: SocketAddr::from(([127, 0, 0, 1], 9001)),
-        }
-    }
 }
 
 impl Default for Reactor {

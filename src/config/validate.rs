@@ -1,7 +1,8 @@
 //! The bounds that types do not express.
 
+use super::listen::TRUSTED_MAX;
 use super::origin::is_origin;
-use super::{Cluster, Config, Redis, RedisMode};
+use super::{Cluster, Config, Listen, Redis, RedisMode, Trusted};
 use crate::limits::{REACTORS_MAX, RECEIVE_BUFFER_BYTES};
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -78,9 +79,36 @@ impl Check {
                 self.say("echo.path", format!("is {echo:?}, must differ from listen.path"));
             }
         }
-        let http = config.listen.http;
-        if http.port() != 0 && http == config.listen.websocket {
+        let Listen { websocket, http, trusted_proxies, tls_cert, tls_key, .. } = &config.listen;
+        if http.port() != 0 && websocket.addresses().any(|address| address == *http) {
             self.say("listen.http", format!("is {http}, must differ from listen.websocket"));
+        }
+        if let Some(twice) = websocket.twice() {
+            self.say("listen.websocket", format!("has {:?} twice", twice.to_string()));
+        }
+        let files = [tls_cert, tls_key].map(|file| !file.as_os_str().is_empty());
+        if files[0] != files[1] {
+            self.say("listen.tls_cert", "needs tls_key, and that needs it");
+        } else if websocket.have_tls() && !files[0] {
+            self.say("listen.websocket", "has tls, which needs listen.tls_cert and listen.tls_key");
+        }
+        self.trusted_proxies(trusted_proxies);
+    }
+
+    fn trusted_proxies(&mut self, entries: &[String]) {
+        let key = "listen.trusted_proxies";
+        if entries.len() > TRUSTED_MAX {
+            let count = entries.len();
+            self.say(key, format!("has {count} entries, must have at most {TRUSTED_MAX}"));
+        }
+        if let Some(wrong) = Trusted::wrong(entries) {
+            self.say(
+                key,
+                format!(
+                    "contains {wrong:?}, must have addresses, networks such as \"10.0.0.0/8\", \
+                     or \"unix\""
+                ),
+            );
         }
     }
 

@@ -1,7 +1,9 @@
 //! The control plane: a small tokio runtime beside the reactors.
 //!
 //! Invariant: nothing here waits for a reactor. It reads the directory and
-//! the counters, and posts orders; a full mailbox is an error, not a wait.
+//! the counters, and posts orders; a full mailbox is an error, not a wait. The list
+//! of clients' addresses alone is told by reactors, as they find time, and is
+//! waited for with a limit.
 
 mod cluster;
 mod delivery;
@@ -13,7 +15,7 @@ mod push;
 mod ready;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::hub::{Digests, Hub};
 use crate::id::NodeAddr;
 use crate::link::{Mailbox, News};
@@ -57,7 +59,7 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Door {
     /// Where clients are listened for.
-    pub websocket_addr: SocketAddr,
+    pub listeners: Vec<Listener>,
     /// The log's lost lines.
     pub dropped: DroppedLines,
     /// An open listener for HTTP.
@@ -147,7 +149,7 @@ impl Plane {
             clock,
             cluster: self.cluster.clone(),
             readiness: Arc::clone(&readiness),
-            websocket_addr: door.websocket_addr,
+            listeners: door.listeners,
             dropped: door.dropped,
         };
         let http = self.runtime.spawn(http::serve(listener, site, self.ending.subscribe()));

@@ -22,7 +22,7 @@ pub use report::{Bound, Host, Report};
 
 use crate::config::Config;
 use crate::limits::REACTORS_MAX;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// What is asked of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Target {
     pub assembly_bytes: u64,
     /// Where clients, or the proxy, connect to.
     pub address: SocketAddr,
+    /// A proxy on this host may connect over a unix socket, which has no ports to run out of.
+    pub unix_socket: bool,
 }
 
 impl Target {
@@ -55,6 +57,7 @@ impl Target {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let Config { limits, reactor, .. } = config;
+        let listeners = &config.listen.websocket;
         Self {
             connections: None,
             both_ends: false,
@@ -65,10 +68,14 @@ impl Target {
             connections_max: limits.connections as u64,
             outbox_bytes: limits.outbox_total_bytes as u64,
             assembly_bytes: limits.assembly_total_bytes as u64,
-            address: config.listen.websocket,
+            address: listeners.addresses().next().unwrap_or(NOWHERE),
+            unix_socket: listeners.have_unix(),
         }
     }
 }
+
+/// Where there are unix sockets only.
+const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 
 impl Default for Target {
     fn default() -> Self {

@@ -5,5 +5,6 @@ pub mod doctor;
 pub mod fd_table;
 mod group;
 pub mod kernel;
+pub mod pem;
 pub mod pressure;
-pub mod sockets;
+pub mod unix;

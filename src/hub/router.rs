@@ -4,8 +4,9 @@
 use super::directory::Directory;
 use crate::envelope::Frame;
 use crate::id::{AppId, ConnId};
-use crate::link::{Fanout, Mail, Post, Refused};
+use crate::link::{ClientPage, Fanout, Mail, Post, Refused};
 use crate::metrics::Metrics;
+use crossbeam_channel::Receiver;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -99,6 +100,27 @@ impl Router {
     /// [`Refused`] when its mailbox is full: try again.
     pub fn reload(&self, reactor: usize) -> Result<(), Refused> {
         self.posts[reactor].send(Mail::Reload)
+    }
+
+    /// Asks one reactor where its clients are, from this slot on. The page comes
+    /// when the reactor finds time; nobody may wait for it without a limit.
+    ///
+    /// # Errors
+    /// [`Refused`] when its mailbox is full.
+    pub fn ask_for_clients(
+        &self,
+        reactor: usize,
+        from: u32,
+    ) -> Result<Receiver<ClientPage>, Refused> {
+        let (to, page) = crossbeam_channel::bounded(1);
+        self.posts[reactor].send(Mail::Clients { from, to })?;
+        Ok(page)
+    }
+
+    /// How many reactors there are.
+    #[must_use]
+    pub fn reactors(&self) -> usize {
+        self.posts.len()
     }
 
     /// Tells one reactor to close everything within `limit`.

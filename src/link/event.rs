@@ -1,7 +1,7 @@
 //! News from a reactor.
 
+use crate::address::ClientAddr;
 use crate::session::User;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ pub enum Event {
     Arrived {
         /// Who, and on which connection.
         user: Arc<User>,
-        /// Where the client connects from; unspecified if it has gone already.
-        client: SocketAddr,
+        /// Where the client is.
+        client: ClientAddr,
         /// False if the user was here before and has only changed the connection.
         is_new: bool,
     },

@@ -1,7 +1,9 @@
 //! Orders to a reactor.
 
+use crate::address::ClientAddr;
 use crate::envelope::Frame;
 use crate::id::{AppId, UserId};
+use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,8 +28,25 @@ pub enum Mail {
     Shed,
     /// The settings have been replaced: look again.
     Reload,
+    /// Tell where the clients are whose connections begin at this slot, as many as
+    /// fit a page.
+    Clients {
+        /// The first slot.
+        from: u32,
+        /// Where the page goes: a box with room for it, or it is lost.
+        to: Sender<ClientPage>,
+    },
     /// Close everything in good order within this time, then end.
     Drain(Duration),
+}
+
+/// Where some clients are.
+#[derive(Clone, Debug)]
+pub struct ClientPage {
+    /// Their addresses.
+    pub clients: Vec<ClientAddr>,
+    /// The slot that the next page begins at; `None` if this was the last.
+    pub next: Option<u32>,
 }
 
 /// One message to a whole app; every reactor gets a pointer to the same one.

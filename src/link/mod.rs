@@ -21,7 +21,7 @@ pub use admission::Admission;
 pub use budget::Budget;
 pub use current::Current;
 pub use event::{Event, News};
-pub use mail::{Announcement, Change, Fanout, Mail};
+pub use mail::{Announcement, Change, ClientPage, Fanout, Mail};
 pub use mailbox::{Mailbox, Post, Refused, mailbox};
 pub use permits::Permits;
 pub use rate::{Rate, SharedRate};

@@ -1,31 +1,37 @@
-//! The listener of one reactor, and what each failure to accept means.
+//! Clients coming in, and what each failure to accept means.
 
-use super::{LISTENER, Reactor};
-use crate::limits::{
-    ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, LISTEN_BACKLOG, NOTSENT_LOWAT_BYTES, RETRY_AFTER_SECONDS,
-    TCP_USER_TIMEOUT_SECONDS,
-};
+use super::extra::Extra;
+use super::listener::{Entrance, Gate};
+use super::socket::Socket;
+use super::{OpenError, Reactor};
+use crate::config::{LISTENERS_MAX, Listener};
+use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, RETRY_AFTER_SECONDS};
 use crate::metrics::Cause;
 use crate::websocket::handshake;
-use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// A listener that can be closed for a while.
+/// The listeners of one reactor.
 #[derive(Debug)]
 pub(super) struct Acceptor {
-    address: SocketAddr,
-    listener: Option<TcpListener>,
-    /// The accept queue may hold more; edge-triggered epoll will not say so again.
-    pub(super) more: bool,
+    gates: Vec<Gate>,
+    /// The gate that is asked first next time: none is served before all others.
+    first: usize,
     /// No accept before this time.
     pub(super) paused_until: Option<Duration>,
     closed_for_good: bool,
 }
+
+/// Tokens from here on are not of connections, which have far smaller slots.
+const RESERVED: usize = usize::MAX - LISTENERS_MAX;
+
+/// What rings when there is mail.
+pub(super) const BELL: Token = Token(usize::MAX);
 
 /// What to do after a failed accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,68 +59,80 @@ fn verdict(error: &io::Error) -> Verdict {
 }
 
 impl Acceptor {
-    /// Opens the listener; other reactors may share its address.
-    pub(super) fn open(address: SocketAddr, registry: &Registry) -> io::Result<Self> {
-        let listener = listen(address)?;
-        let address = listener.local_addr()?;
-        let mut acceptor = Self {
-            address,
-            listener: None,
-            more: false,
-            paused_until: None,
-            closed_for_good: false,
-        };
-        acceptor.watch(listener, registry)?;
-        Ok(acceptor)
+    /// Opens all listeners; other reactors may share their places.
+    pub(super) fn open(entrances: Vec<Entrance>, registry: &Registry) -> Result<Self, OpenError> {
+        let mut gates = Vec::with_capacity(entrances.len());
+        for (index, entrance) in entrances.into_iter().enumerate() {
+            let listener = entrance.listener.clone();
+            let gate = Gate::open(entrance, Token(RESERVED + index), registry);
+            gates.push(gate.map_err(|error| OpenError::Listen { listener, error })?);
+        }
+        Ok(Self { gates, first: 0, paused_until: None, closed_for_good: false })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+    /// Where clients are listened for; no port is 0.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.gates.iter().map(Gate::listener)
     }
 
-    /// Closes the listener so that new clients go to the other reactors.
-    pub(super) fn close(&mut self) {
-        self.listener = None;
-        self.more = false;
+    /// Whether a token is of a connection. If not, somebody may wait at its gate.
+    pub(super) fn takes(&mut self, token: Token) -> bool {
+        if token.0 < RESERVED {
+            return false;
+        }
+        if let Some(gate) = self.gates.get_mut(token.0 - RESERVED) {
+            gate.more = true;
+        }
+        true
     }
 
-    /// Closes the listener for ever.
-    pub(super) fn close_for_good(&mut self) {
-        self.close();
+    /// Whether somebody may wait.
+    fn has_more(&self) -> bool {
+        self.gates.iter().any(|gate| gate.more)
+    }
+
+    /// Closes the listeners so that new clients go to the other reactors.
+    fn close(&mut self, registry: &Registry) {
+        for gate in &mut self.gates {
+            gate.close(registry);
+        }
+    }
+
+    /// Closes the listeners for ever.
+    pub(super) fn close_for_good(&mut self, registry: &Registry) {
+        for gate in &mut self.gates {
+            gate.close_for_good(registry);
+        }
         self.closed_for_good = true;
         self.paused_until = None;
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.listener.is_none() && !self.closed_for_good
+    fn is_closed(&self) -> bool {
+        !self.closed_for_good && self.gates.iter().any(Gate::is_closed)
     }
 
-    /// Opens the listener again.
+    /// Opens those again that are closed.
     fn reopen(&mut self, registry: &Registry) -> io::Result<()> {
-        let listener = listen(self.address)?;
-        self.watch(listener, registry)
-    }
-
-    fn watch(&mut self, mut listener: TcpListener, registry: &Registry) -> io::Result<()> {
-        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
-        self.listener = Some(listener);
-        self.more = true;
-        Ok(())
+        self.gates.iter_mut().try_for_each(|gate| gate.reopen(registry))
     }
 
     fn pause(&mut self, now: Duration) {
         self.paused_until = Some(now + Duration::from_millis(ACCEPT_PAUSE_MS));
     }
 
-    fn next(&self) -> io::Result<Option<TcpStream>> {
-        let Some(listener) = &self.listener else {
-            return Ok(None);
-        };
-        match listener.accept() {
-            Ok((socket, _)) => Ok(Some(socket)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
+    /// The next client, and the gate it has come through.
+    fn next(&mut self, registry: &Registry) -> io::Result<Option<(OwnedFd, usize)>> {
+        for step in 0..self.gates.len() {
+            let index = (self.first + step) % self.gates.len();
+            if !self.gates[index].more {
+                continue;
+            }
+            if let Some(socket) = self.gates[index].accept(registry)? {
+                self.first = index + 1;
+                return Ok(Some((socket, index)));
+            }
         }
+        Ok(None)
     }
 }
 
@@ -127,15 +145,12 @@ impl Reactor {
         for _ in 0..ACCEPTS_PER_TURN {
             if self.conns.len() >= self.capacity {
                 tracing::warn!(reactor = self.index, capacity = self.capacity, "reactor is full");
-                self.acceptor.close();
+                self.acceptor.close(self.poll.registry());
                 return;
             }
-            let admitted = match self.acceptor.next() {
-                Ok(None) => {
-                    self.acceptor.more = false;
-                    return;
-                }
-                Ok(Some(socket)) => self.admit(socket),
+            let admitted = match self.acceptor.next(self.poll.registry()) {
+                Ok(None) => return,
+                Ok(Some((socket, gate))) => self.admit(socket.into(), gate),
                 Err(error) => Err(error),
             };
             if let Err(error) = admitted
@@ -154,7 +169,7 @@ impl Reactor {
 
     /// Whether accepting has work for the next turn that nothing will announce.
     pub(super) fn has_to_accept(&self) -> bool {
-        self.acceptor.paused_until.is_none() && (self.acceptor.more || self.may_reopen())
+        self.acceptor.paused_until.is_none() && (self.acceptor.has_more() || self.may_reopen())
     }
 
     /// Whether it is time to accept: ends a pause, opens a closed listener.
@@ -162,9 +177,7 @@ impl Reactor {
         if self.acceptor.paused_until.is_some_and(|until| self.now < until) {
             return false;
         }
-        if self.acceptor.paused_until.take().is_some() {
-            self.acceptor.more = true;
-        }
+        self.acceptor.paused_until = None;
         if self.may_reopen()
             && let Err(error) = self.acceptor.reopen(self.poll.registry())
         {
@@ -172,7 +185,7 @@ impl Reactor {
             self.acceptor.pause(self.now);
             return false;
         }
-        self.acceptor.more
+        self.acceptor.has_more()
     }
 
     /// Returns true if the next accept may follow at once.
@@ -185,7 +198,7 @@ impl Reactor {
         tracing::warn!(reactor = self.index, %error, ?verdict, "cannot accept");
         self.stats().accept_pauses.add(1);
         if verdict == Verdict::GiveUp {
-            self.acceptor.close();
+            self.acceptor.close(self.poll.registry());
         }
         self.acceptor.pause(self.now);
         false
@@ -193,8 +206,10 @@ impl Reactor {
 
     /// Takes a socket in. The only failure is that it cannot be watched
     /// (ENOSPC: `fs.epoll.max_user_watches`), which closes it.
-    fn admit(&mut self, socket: TcpStream) -> io::Result<()> {
+    fn admit(&mut self, socket: Socket, gate: usize) -> io::Result<()> {
         self.stats().accepts.add(1);
+        let listener = self.acceptor.gates[gate].listener();
+        let (extra, is_plain) = (Extra::at(listener), !listener.tls);
         let others = self.shared.connections.fetch_add(1, Ordering::Relaxed);
         let refused = if others >= self.settings.connections_max {
             Some(Cause::Full)
@@ -204,14 +219,18 @@ impl Reactor {
         if let Some(cause) = refused {
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             self.stats().count_close(cause);
-            turn_away(socket);
+            if is_plain {
+                turn_away(socket);
+            }
             return Ok(());
         }
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut conn = super::conn::Conn::new(socket, self.next_serial, self.tick);
+        conn.extra = extra;
         let token = token(self.conns.vacant_slot(), conn.serial);
         let both = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(&mut conn.socket, token, both) {
+        let mut source = SourceFd(&conn.socket.as_raw_fd());
+        if let Err(error) = self.poll.registry().register(&mut source, token, both) {
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             return Err(error);
         }
@@ -222,7 +241,7 @@ impl Reactor {
 }
 
 /// Tells a client that the node is full. Best effort: the socket does not block.
-fn turn_away(mut socket: TcpStream) {
+fn turn_away(mut socket: Socket) {
     let mut answer = Vec::new();
     handshake::append_unavailable(&mut answer, RETRY_AFTER_SECONDS);
     let mut scratch = [0; 2_048];
@@ -239,34 +258,6 @@ fn token(slot: u32, serial: u32) -> Token {
 pub(super) fn from_token(token: Token) -> (u32, u32) {
     let word = token.0 as u64;
     ((word & u64::from(u32::MAX)) as u32, (word >> u32::BITS) as u32)
-}
-
-/// Opens a listener. Its options are inherited by every socket it accepts
-/// (kernel: `tcp_create_openreq_child` copies the whole `tcp_sock`), which
-/// saves three system calls a connection.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_user_timeout(Some(Duration::from_secs(TCP_USER_TIMEOUT_SECONDS)))?;
-    socket.set_tcp_notsent_lowat(NOTSENT_LOWAT_BYTES)?;
-    socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    Ok(TcpListener::from_std(socket.into()))
-}
-
-/// Makes sure that nobody else listens on `address`: with `SO_REUSEPORT` a
-/// second node on the same port would get half of the clients, silently.
-///
-/// # Errors
-/// `EADDRINUSE`, or whatever else forbids listening there.
-pub fn probe(address: SocketAddr) -> io::Result<()> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    SockRef::from(&socket).listen(1)
 }
 
 #[cfg(test)]
@@ -292,26 +283,5 @@ mod tests {
         for pair in [(0, 0), (7, u32::MAX), ((1 << 22) - 1, 12_345)] {
             assert_eq!(from_token(token(pair.0, pair.1)), pair);
         }
-    }
-
-    #[test]
-    fn accepted_sockets_inherit_the_options() {
-        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (socket, _) = listener.accept().unwrap();
-        let socket = SockRef::from(&socket);
-        assert!(socket.tcp_nodelay().unwrap());
-        assert_eq!(socket.tcp_notsent_lowat().unwrap(), NOTSENT_LOWAT_BYTES);
-        assert_eq!(
-            socket.tcp_user_timeout().unwrap(),
-            Some(Duration::from_secs(TCP_USER_TIMEOUT_SECONDS))
-        );
-    }
-
-    #[test]
-    fn a_port_that_is_shared_is_found_out() {
-        let taken = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let error = probe(taken.local_addr().unwrap()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -99,6 +99,9 @@ impl Reactor {
 
     /// All that was owed to a closing peer has been written.
     pub(super) fn settle(&mut self, slot: u32) {
+        if matches!(self.conns[slot].state, State::Closing(After::Drop | After::Linger)) {
+            self.say_goodbye(slot);
+        }
         let conn = &mut self.conns[slot];
         match conn.state {
             State::Closing(After::Drop) => self.lose(slot, Cause::Eof),
@@ -116,6 +119,7 @@ impl Reactor {
     fn take_leave(&mut self, slot: u32, cause: Cause) {
         self.stats().count_close(cause);
         tracing::debug!(conn = %self.id(slot), ?cause, "closing");
+        self.forget_raw(slot);
         let conns = &mut self.conns;
         match &mut conns[slot].state {
             State::Handshake { .. } => self.forget_head(slot),

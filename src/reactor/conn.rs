@@ -1,21 +1,20 @@
 //! One connection: a cache line of state, and the slab it lives in.
 
-use super::extra::Extra;
+use super::extra::{Extra, Security};
 use super::outbox::Outbox;
+use super::socket::Socket;
 use super::wheel::Links;
 use crate::session::User;
 use crate::websocket::handshake::Endpoint;
 use crate::websocket::message::Assembly;
-use mio::net::TcpStream;
 use slab::Slab;
 use std::ops::{Index, IndexMut};
-use std::os::fd::RawFd;
 use std::sync::Arc;
 
 /// All that is kept of a connection. An idle one owns no buffer.
 #[derive(Debug)]
 pub(super) struct Conn {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     /// Stamp given at accept: tells this connection from earlier ones in its slot.
     pub(super) serial: u32,
     pub(super) links: Links,
@@ -24,16 +23,14 @@ pub(super) struct Conn {
     pub(super) since: u32,
     pub(super) unread: Unread,
     pub(super) outbox: Option<Box<Outbox>>,
+    /// What only some have; most have none of it.
     pub(super) extra: Option<Box<Extra>>,
     pub(super) state: State,
 }
 
-/// A cache line, as the project promises. Where mio is built with debug
-/// assertions (under a fuzzer, say) its socket is more than a descriptor, and
-/// that much is allowed on top; in this project's own profiles it never is.
-const _: () = assert!(size_of::<Conn>() <= CACHE_LINE + MIO_DEBUG_BYTES);
+/// A cache line, as the project promises.
+const _: () = assert!(size_of::<Conn>() <= CACHE_LINE);
 const CACHE_LINE: usize = 64;
-const MIO_DEBUG_BYTES: usize = size_of::<TcpStream>() - size_of::<RawFd>();
 
 /// How far a connection has come.
 #[derive(Debug)]
@@ -84,7 +81,7 @@ pub(super) enum After {
 }
 
 impl Conn {
-    pub(super) fn new(socket: TcpStream, serial: u32, now: u32) -> Self {
+    pub(super) fn new(socket: Socket, serial: u32, now: u32) -> Self {
         Self {
             socket,
             serial,
@@ -105,6 +102,16 @@ impl Conn {
     /// What is uncommon about it, made when it is first needed.
     pub(super) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    /// Whether what comes over the socket is not yet what the client says.
+    pub(super) fn is_wrapped(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.wraps())
+    }
+
+    /// Whether what is written has to be encrypted.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| matches!(extra.security, Security::Tls(_)))
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -210,7 +217,6 @@ mod tests {
 
     #[test]
     fn a_connection_is_one_cache_line() {
-        assert_eq!(MIO_DEBUG_BYTES, 0, "mio is built as it is for users");
         assert!(size_of::<Conn>() <= CACHE_LINE);
         // The slab's mark for an empty slot must not cost another word.
         assert_eq!(size_of::<Option<Conn>>(), size_of::<Conn>());

@@ -1,11 +1,69 @@
 //! What only some connections have.
 
 use super::flow::Flow;
+use super::tls::Tls;
+use crate::address::ClientAddr;
+use crate::config::Listener;
 
-/// The uncommon part of a connection, in a box of its own: an ordinary one
-/// pays a pointer for it.
+/// Kept beside a connection that is more than a socket and its messages; an
+/// ordinary one has none.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
+    /// Whom a trusted proxy has said it speaks for.
+    pub(super) client: Option<ClientAddr>,
+    /// The header of the PROXY protocol has not wholly arrived; nothing else comes before it.
+    pub(super) awaits_proxy: bool,
+    /// What stands between the socket and the client's words.
+    pub(super) security: Security,
+    /// What has arrived and cannot be understood yet: the beginning of a PROXY header, or
+    /// of a TLS record.
+    pub(super) raw: Vec<u8>,
     /// What it has sent lately, where that is bounded.
     pub(super) flow: Flow,
+}
+
+/// Whether a connection is encrypted.
+#[derive(Debug, Default)]
+pub(super) enum Security {
+    /// It is not.
+    #[default]
+    None,
+    /// It has to be, and nothing has come yet: who only connects costs no keys.
+    Due,
+    /// TLS is spoken.
+    Tls(Box<Tls>),
+}
+
+impl Extra {
+    /// What a connection needs that has come in at this listener.
+    pub(super) fn at(listener: &Listener) -> Option<Box<Self>> {
+        if !listener.proxy && !listener.tls {
+            return None;
+        }
+        let security = if listener.tls { Security::Due } else { Security::None };
+        Some(Box::new(Self { awaits_proxy: listener.proxy, security, ..Self::default() }))
+    }
+
+    /// Whether what comes over the socket is not yet what the client says.
+    pub(super) fn wraps(&self) -> bool {
+        self.awaits_proxy || !matches!(self.security, Security::None)
+    }
+
+    /// The TLS side, once there is one.
+    pub(super) fn tls(&mut self) -> Option<&mut Tls> {
+        match &mut self.security {
+            Security::Tls(tls) => Some(tls),
+            Security::None | Security::Due => None,
+        }
+    }
+
+    /// Whether the next bytes may begin or go on with a handshake of TLS, which costs far
+    /// more than anything else that a client can ask for.
+    pub(super) fn may_shake(&self) -> bool {
+        match &self.security {
+            Security::None => false,
+            Security::Due => true,
+            Security::Tls(tls) => tls.is_handshaking(),
+        }
+    }
 }

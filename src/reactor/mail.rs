@@ -39,6 +39,10 @@ impl Reactor {
                 Some(Mail::Canary(number)) => self.stats().canary.set(number),
                 Some(Mail::Shed) => self.overdrawn = true,
                 Some(Mail::Reload) => self.settings = self.shared.settings.get(),
+                Some(Mail::Clients { from, to }) => {
+                    // Whoever asked may have gone; the box has room for one page.
+                    let _told = to.try_send(self.clients(from));
+                }
                 Some(Mail::Drain(limit)) => self.begin_stop(limit),
             }
         }

@@ -8,59 +8,82 @@
 //! Invariant: nothing in this room blocks, and nothing here knows tokio.
 
 mod accept;
+mod client;
 mod close;
 mod conn;
 mod extra;
 mod fanout;
 mod flow;
+mod listener;
 mod mail;
 mod members;
 mod outbox;
 mod permit;
 mod read;
 mod setup;
+mod socket;
 mod stop;
+mod tls;
 pub mod wheel;
+mod wrapped;
 mod write;
 
-pub use accept::probe;
+pub use listener::{Entrance, probe};
 pub use setup::{Settings, Setup, Shared};
+pub use tls::TlsError;
 
+use crate::config::Listener;
 use crate::host::fd_table;
 use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};
 use crate::link::Mailbox;
 use crate::metrics::ReactorStats;
-use accept::Acceptor;
+use accept::{Acceptor, BELL};
 use conn::{Conns, LinksOf, Unread};
 use crossbeam_channel::Sender;
 use fanout::Rooms;
 use mail::Staged;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll};
 use permit::Permit;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use stop::Stopping;
 use wheel::Wheel;
+use wrapped::Scratch;
 
-const LISTENER: Token = Token(usize::MAX);
-const BELL: Token = Token(usize::MAX - 1);
+/// Why a reactor cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// One of its listeners cannot be opened.
+    #[error("cannot listen on {listener}: {error}")]
+    Listen {
+        /// Where.
+        listener: Listener,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The kernel refused something else.
+    #[error(transparent)]
+    Kernel(#[from] io::Error),
+}
+
+/// Where a reactor listens, or why it cannot; no port is 0.
+pub type Opened = Result<Vec<Listener>, OpenError>;
 
 /// Starts a reactor on a thread of its own. It says through `started` where it
 /// listens, or why it cannot, and then runs until it is drained.
 ///
 /// # Errors
 /// When the thread cannot be made.
-pub fn spawn(setup: Setup, started: Sender<io::Result<SocketAddr>>) -> io::Result<JoinHandle<()>> {
+pub fn spawn(setup: Setup, started: Sender<Opened>) -> io::Result<JoinHandle<()>> {
     let name = format!("reactor-{}", setup.index);
     std::thread::Builder::new().name(name).spawn(move || {
         let _abort = AbortOnPanic;
         match Reactor::open(setup) {
             Ok(mut reactor) => {
-                let told = started.send(Ok(reactor.acceptor.address()));
+                let told = started.send(Ok(reactor.acceptor.listeners().cloned().collect()));
                 drop(started);
                 if told.is_ok() {
                     reactor.run();
@@ -107,6 +130,8 @@ struct Reactor {
     receive: Box<[u8]>,
     /// Replies to what one read has brought.
     replies: Vec<u8>,
+    /// What TLS needs.
+    scratch: Scratch,
     /// Messages to single connections that came with this turn's mail.
     staged: Vec<Staged>,
     /// Connections that may have more to read than they were allowed.
@@ -128,7 +153,7 @@ struct Reactor {
 }
 
 impl Reactor {
-    fn open(setup: Setup) -> io::Result<Self> {
+    fn open(setup: Setup) -> Result<Self, OpenError> {
         if let Some(core) = setup.core
             && !core_affinity::set_for_current(core)
         {
@@ -140,7 +165,7 @@ impl Reactor {
         let poll = Poll::new()?;
         let bell = setup.mailbox.bell();
         poll.registry().register(&mut SourceFd(&bell), BELL, Interest::READABLE)?;
-        let acceptor = Acceptor::open(setup.address, poll.registry())?;
+        let acceptor = Acceptor::open(setup.entrances, poll.registry())?;
         let now = setup.shared.clock.now();
         let tick = tick_of(now);
         let rooms = Rooms::new(setup.shared.hub.directory.apps().len());
@@ -157,6 +182,7 @@ impl Reactor {
             next_serial: 0,
             receive: vec![0; RECEIVE_BUFFER_BYTES].into_boxed_slice(),
             replies: Vec::new(),
+            scratch: Scratch::default(),
             staged: Vec::new(),
             unread: Vec::new(),
             dead: Vec::new(),
@@ -188,6 +214,7 @@ impl Reactor {
     /// One pass. Mail comes before sockets: who logs in now must not be told
     /// of those who came before.
     fn turn(&mut self) {
+        self.scratch.begin_turn();
         self.measure();
         self.take_mail();
         self.serve_sockets();
@@ -248,29 +275,39 @@ impl Reactor {
         let before = std::mem::take(&mut self.unread);
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
-            match event.token() {
-                LISTENER => self.acceptor.more = true,
-                BELL => {}
-                token => {
-                    let (slot, serial) = accept::from_token(token);
-                    let Some(conn) = self.conns.get(slot, serial) else { continue };
-                    if event.is_writable() && conn.outbox.is_some() {
-                        self.flush(slot);
-                    }
-                    let news = event.is_readable() || event.is_read_closed() || event.is_error();
-                    // Who waits for a turn already gets it below, and only once.
-                    if news && self.conns[slot].unread != Unread::Queued {
-                        self.drain(slot, event.is_read_closed());
-                    }
+            let token = event.token();
+            if self.acceptor.takes(token) {
+                continue;
+            }
+            let (slot, serial) = accept::from_token(token);
+            let Some(conn) = self.conns.get(slot, serial) else { continue };
+            if event.is_writable() && conn.outbox.is_some() {
+                self.flush(slot);
+            }
+            let news = event.is_readable() || event.is_read_closed() || event.is_error();
+            // Who waits for a turn already gets it below, and only once.
+            if news && self.conns[slot].unread != Unread::Queued {
+                if self.must_wait_to_shake(slot, false) {
+                    self.queue_unread(slot);
+                } else {
+                    self.drain(slot, event.is_read_closed());
                 }
             }
         }
         self.events = events;
+        let latecomers = self.unread.len();
         for (slot, serial) in before {
-            if self.conns.get(slot, serial).is_some() {
+            if self.conns.get(slot, serial).is_none() {
+                continue;
+            }
+            if self.must_wait_to_shake(slot, true) {
+                self.queue_unread(slot);
+            } else {
                 self.drain(slot, true);
             }
         }
+        // Who has waited longer is first again.
+        self.unread.rotate_left(latecomers);
         debug_assert!(self.unread.len() <= self.conns.len(), "each waits for its turn once");
     }
 

@@ -1,5 +1,6 @@
 //! What a peer has been sent but does not take: bounded, and gone when it is empty.
 
+use super::tls::{RECORD_BYTES, Tls};
 use crate::limits::OUTBOX_ENTRY_BYTES;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
@@ -13,6 +14,8 @@ pub(super) struct Outbox {
     /// The first entry has been written in part: it must be finished, or the
     /// peer would lose the frame boundaries.
     started: bool,
+    /// Encrypted already, and not yet taken by the kernel; on plain connections there is none.
+    sealed: Vec<u8>,
 }
 
 /// Slices in one `writev`; 64 frames are enough to fill a socket's buffer.
@@ -35,11 +38,58 @@ impl Outbox {
 
     /// What the backlog is charged with.
     pub(super) fn charge_bytes(&self) -> usize {
-        self.bytes + self.queue.len() * OUTBOX_ENTRY_BYTES
+        self.bytes + self.queue.len() * OUTBOX_ENTRY_BYTES + self.sealed.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.sealed.is_empty()
+    }
+
+    /// Adds what is encrypted already. It goes before all that is not, since whatever is
+    /// encrypted later has a later number.
+    pub(super) fn push_sealed(&mut self, records: &[u8]) {
+        self.sealed.extend_from_slice(records);
+    }
+
+    /// Whether the kernel has yet to take something that is encrypted.
+    pub(super) fn has_sealed(&self) -> bool {
+        !self.sealed.is_empty()
+    }
+
+    /// Writes what is encrypted, as far as the kernel takes it. Returns the bytes written.
+    pub(super) fn flush_sealed(&mut self, socket: &mut impl Write) -> io::Result<usize> {
+        let mut total = 0;
+        while !self.sealed.is_empty() {
+            match socket.write(&self.sealed) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    self.sealed.drain(..written);
+                    total += written;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(total)
+    }
+
+    /// Encrypts the next bytes that fill a record, at most; false when nothing waits.
+    pub(super) fn seal_next(&mut self, tls: &mut Tls) -> io::Result<bool> {
+        let mut record = Vec::with_capacity(self.bytes.min(RECORD_BYTES));
+        for entry in &self.queue {
+            let room = RECORD_BYTES - record.len();
+            record.extend_from_slice(&entry[..entry.len().min(room)]);
+            if record.len() == RECORD_BYTES {
+                break;
+            }
+        }
+        if record.is_empty() {
+            return Ok(false);
+        }
+        tls.seal(&record, &mut self.sealed)?;
+        self.advance(record.len());
+        Ok(true)
     }
 
     /// Forgets all that has not been begun.

@@ -16,7 +16,6 @@ use crate::websocket::frame::{self, Kind};
 use crate::websocket::handshake::{self, Endpoint};
 use crate::websocket::message::{Incoming, Messages};
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -36,10 +35,15 @@ impl Reactor {
         }
         self.receive = buffer;
         if more {
-            let conn = &mut self.conns[slot];
-            conn.unread = Unread::Queued;
-            self.unread.push((slot, conn.serial));
+            self.queue_unread(slot);
         }
+    }
+
+    /// Notes that a connection may have more to read, for the next turn.
+    pub(super) fn queue_unread(&mut self, slot: u32) {
+        let conn = &mut self.conns[slot];
+        conn.unread = Unread::Queued;
+        self.unread.push((slot, conn.serial));
     }
 
     /// One read; true if another one may bring more.
@@ -54,14 +58,16 @@ impl Reactor {
             conn.unread = Unread::Paused;
             return false;
         }
+        let is_wrapped = conn.is_wrapped();
         let kept = match &conn.state {
-            State::Handshake { head: Some(head) } => {
+            State::Handshake { head: Some(head) } if !is_wrapped => {
                 buffer[..head.len()].copy_from_slice(head);
                 head.len()
             }
+            _ if is_wrapped => self.restore_raw(slot, buffer),
             _ => 0,
         };
-        match conn.socket.read(&mut buffer[kept..]) {
+        match self.conns[slot].socket.read(&mut buffer[kept..]) {
             Ok(0) => {
                 self.peer_ended(slot);
                 false
@@ -69,7 +75,11 @@ impl Reactor {
             Ok(n) => {
                 self.stats().bytes_in.add(n as u64);
                 let filled = kept + n;
-                self.ingest(slot, &mut buffer[..filled], kept);
+                if is_wrapped {
+                    self.take_wrapped(slot, &mut buffer[..filled]);
+                } else {
+                    self.ingest(slot, &mut buffer[..filled], kept);
+                }
                 ended || filled == buffer.len()
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
@@ -83,7 +93,7 @@ impl Reactor {
 
     /// Takes in what a read has brought; the first `seen` bytes are a request
     /// head that was looked at before.
-    fn ingest(&mut self, slot: u32, bytes: &mut [u8], seen: usize) {
+    pub(super) fn ingest(&mut self, slot: u32, bytes: &mut [u8], seen: usize) {
         let mut replies = std::mem::take(&mut self.replies);
         let ending = match &self.conns[slot].state {
             State::Handshake { .. } => self.shake_hands(slot, bytes, seen, &mut replies),
@@ -119,6 +129,8 @@ impl Reactor {
                 upgrade.append_response(replies);
                 self.stats().handshakes.add(1);
                 self.forget_head(slot);
+                self.note_forwarded(slot, &bytes[..upgrade.head_len]);
+                self.tell_of_upgrade(slot);
                 let open =
                     Open { endpoint: upgrade.endpoint, member: 0, user: None, assembly: None };
                 let tick = self.tick;
@@ -286,7 +298,7 @@ impl Reactor {
         self.stats().logins.add(1);
         self.shared.hub.announcer.arrived(&user, arrival);
         if self.shared.events.is_some() {
-            let client = self.conns[slot].socket.peer_addr().unwrap_or(NOWHERE);
+            let client = self.client(slot);
             self.report(Event::Arrived { user, client, is_new: arrival.is_new });
         }
     }
@@ -314,6 +326,3 @@ fn too_fast(replies: &mut Vec<u8>) -> Ending {
 
 /// What the reply buffer keeps between reads; an echoed message may have made it larger.
 const REPLIES_KEPT_BYTES: usize = 262_144;
-
-/// The address of a client that has gone before it could be asked.
-const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));

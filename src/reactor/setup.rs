@@ -1,9 +1,11 @@
 //! What a reactor is given at its birth.
 
 use super::flow::FlowRules;
+use super::listener::Entrance;
+use super::tls::{self, TlsError};
 use crate::clock::Clock;
 use crate::command;
-use crate::config::Config;
+use crate::config::{Config, Trusted};
 use crate::hub::Hub;
 use crate::id::AppId;
 use crate::link::{Budget, Current, Mailbox, News, Permits, Post};
@@ -11,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::websocket::handshake::Paths;
 use crate::websocket::message;
 use core_affinity::CoreId;
-use std::net::SocketAddr;
+use rustls::ServerConfig;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -58,16 +60,22 @@ pub struct Settings {
     pub(super) handshake_ticks: u32,
     /// `None` leaves a client that does not log in alone.
     pub(super) login_ticks: Option<u32>,
+    /// Who is believed when it says whom it speaks for.
+    pub(super) trusted: Trusted,
+    /// What TLS is spoken with, by those who come from now on.
+    pub(super) tls: Option<Arc<ServerConfig>>,
 }
 
 impl Settings {
-    /// Takes what it needs.
-    #[must_use]
-    pub fn new(config: &Config) -> Self {
+    /// Takes what it needs, and reads the files of TLS.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn new(config: &Config) -> Result<Self, TlsError> {
         let mut apps: Vec<AppId> = config.apps.ids.iter().copied().map(AppId).collect();
         apps.sort_unstable();
         let limits = &config.limits;
-        Self {
+        Ok(Self {
             path: config.listen.path.clone(),
             echo_path: config.echo.path.clone(),
             head_bytes_max: limits.handshake_bytes,
@@ -82,7 +90,9 @@ impl Settings {
             idle_ticks: ticks(config.heartbeat.idle_timeout),
             handshake_ticks: ticks(limits.handshake_timeout),
             login_ticks: (!limits.login_timeout.is_zero()).then(|| ticks(limits.login_timeout)),
-        }
+            trusted: Trusted::new(&config.listen.trusted_proxies),
+            tls: tls::load(&config.listen)?,
+        })
     }
 
     pub(super) fn paths(&self) -> Paths<'_> {
@@ -103,11 +113,11 @@ pub struct Setup {
     pub index: u16,
     /// Where it runs; `None` leaves that to the scheduler.
     pub core: Option<CoreId>,
-    /// Where it listens, together with the others. Port 0 is for the first one only.
-    pub address: SocketAddr,
+    /// Where it accepts clients, together with the others.
+    pub entrances: Vec<Entrance>,
     /// Its orders.
     pub mailbox: Mailbox,
-    /// The bells of all reactors, which its descriptor table must keep;
+    /// The bells of all reactors and the shared sockets, which its descriptor table must keep;
     /// `None` to stay in the table of the process.
     pub private_table_with: Option<Vec<RawFd>>,
     /// Connections it may own: what its descriptor table allows.

@@ -41,7 +41,7 @@ impl Stopping {
 impl Reactor {
     /// From now on nobody new is let in.
     pub(super) fn begin_stop(&mut self, limit: Duration) {
-        self.acceptor.close_for_good();
+        self.acceptor.close_for_good(self.poll.registry());
         let total = self.conns.len();
         self.stopping.get_or_insert(Stopping { began: self.now, limit, total, told: 0, cursor: 0 });
     }

@@ -22,6 +22,9 @@ impl Reactor {
             self.recharge(slot, before);
             return;
         }
+        if conn.is_sealed() {
+            return self.send_sealing(slot, &[Bytes::copy_from_slice(bytes)]);
+        }
         match offer(&mut conn.socket, &[IoSlice::new(bytes)]) {
             Ok(written) => {
                 if written < bytes.len() {
@@ -52,6 +55,15 @@ impl Reactor {
         let conn = &mut self.conns[slot];
         let before = conn.backlog_bytes();
         let mut written = 0;
+        if conn.outbox.is_none() && conn.is_sealed() {
+            let frames: Vec<Bytes> = frames.iter().map(|frame| frame.to_bytes()).collect();
+            self.send_sealing(slot, &frames);
+            let is_slow = self.conns[slot].backlog_bytes() > self.settings.outbox_bytes_max;
+            if is_slow {
+                self.close_slow(slot, Cause::Slow);
+            }
+            return;
+        }
         if conn.outbox.is_none() {
             let mut slices = [IoSlice::new(&[]); FRAMES_PER_WAVE];
             for (slice, frame) in slices.iter_mut().zip(frames) {
@@ -79,7 +91,10 @@ impl Reactor {
         let conn = &mut self.conns[slot];
         let Some(outbox) = &mut conn.outbox else { return };
         let before = outbox.charge_bytes();
-        let written = outbox.flush(&mut conn.socket);
+        let written = match conn.extra.as_mut().and_then(|extra| extra.tls()) {
+            None => outbox.flush(&mut conn.socket),
+            Some(tls) => outbox.flush_with(tls, &mut conn.socket),
+        };
         let after = outbox.charge_bytes();
         if outbox.is_empty() {
             conn.outbox = None;

@@ -6,14 +6,19 @@
 //! what the gateway says ────── frame::append, close::append ──► bytes
 //! ```
 //!
+//! Before a handshake a proxy may tell whom it speaks for ([`proxy`]), and in
+//! its header lines as well ([`forwarded`]).
+//!
 //! Whoever owns the socket keeps, for each connection, one
 //! `Option<Box<`[`message::Assembly`]`>>` and nothing else; it is `None`
 //! whenever no message is under way.
 
 pub mod close; //     why a connection ends, said on the wire
+pub mod forwarded; // the client behind a proxy, as its header lines tell
 pub mod frame; //     headers: parsed from clients, written to them
 pub mod handshake; // the HTTP request that asks for a WebSocket, and its answers
 pub mod message; //   frames put together to messages
+pub mod proxy; //     the PROXY protocol: the client behind a proxy, told before all else
 
 mod assembly; //      what is kept of a message between two reads
 mod code; //          close codes

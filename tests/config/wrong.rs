@@ -55,7 +55,7 @@ fn wrong_types_name_key_value_and_expectation() {
             "x.toml: \"redis.db\" is 4294967296, expected at most 4294967295",
             "x.toml: \"redis.password\" is a value not shown here, expected a text",
             "environment: \"MILLGATE_STOP__TIMEOUT\" is \"soon\", expected a duration such as 500ms, 10s or 12h",
-            "command line: \"listen.websocket\" is \"localhost\", expected an address and port such as 127.0.0.1:8080",
+            "command line: \"listen.websocket\" has \"localhost\", must be address:port or unix:/path, and behind it what is wanted of tls, proxy and mode=0660",
             "command line: \"limits.connections\" is \"1e6\", expected a whole number, 0 or more",
         ]
     );
@@ -136,6 +136,19 @@ fn bounds_of_numbers_and_paths_are_kept() {
         ("echo.path", "echo", "is \"echo\", must begin with \"/\""),
         ("echo.path", "/acc", "is \"/acc\", must differ from listen.path"),
         ("listen.http", "0.0.0.0:8089", "is 0.0.0.0:8089, must differ from listen.websocket"),
+        ("listen.websocket", "[\"[::]:1\", \"[::]:1 tls\"]", "has \"[::]:1 tls\" twice"),
+        (
+            "listen.websocket",
+            "[::]:1 tls",
+            "has tls, which needs listen.tls_cert and listen.tls_key",
+        ),
+        ("listen.tls_cert", "a.pem", "needs tls_key, and that needs it"),
+        ("listen.websocket", "[]", "has 0 entries, must have 1 to 16"),
+        (
+            "listen.trusted_proxies",
+            "[\"10.0.0.0/8\", \"localhost\"]",
+            "contains \"localhost\", must have addresses, networks such as \"10.0.0.0/8\", or \"unix\"",
+        ),
         ("reactor.threads", "1025", "is 1025, must be from 0 to 1024"),
         ("control.threads", "0", "is 0, must be from 1 to 1024"),
         ("heartbeat.idle_timeout", "999ms", "is 999ms, must be at least 1s"),

@@ -8,6 +8,7 @@ mod hostile;
 mod http;
 mod http_door;
 mod http_site;
+mod listeners;
 mod logs;
 mod protocol;
 mod smoke;

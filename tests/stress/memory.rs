@@ -3,15 +3,20 @@
 
 use crate::crowd::{alone, logged_in, raise_limit, upgraded};
 use crate::process::Process;
-use crate::support::Client;
+use crate::support::{Certificate, Client};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// What the project promises, in bytes a connection.
 const IDLE_MAX: f64 = 72.0;
 const LOGGED_IN_MAX: f64 = 184.0;
 
+/// With TLS 1.3, keys and session included.
+const IDLE_TLS_MAX: f64 = 8_192.0;
+
 const PLATEAUS: usize = 10;
 const STEP: usize = 1_500;
+const TLS_STEP: usize = 200;
 
 /// Nobody is told of others, so that only what a connection keeps is measured.
 const QUIET: [&str; 4] = [
@@ -39,10 +44,38 @@ fn a_user_costs_three_cache_lines() {
     assert!(slope > 96.0, "{slope:.1} bytes cannot be all");
 }
 
+#[test]
+fn an_idle_tls_connection_is_its_keys() {
+    let _alone = alone();
+    let certificate = Certificate::new();
+    let config = certificate.trusting(&[&rustls::version::TLS13], &[]);
+    let files = ["cert", "key"].map(|file| {
+        format!("listen.tls_{file}={}", certificate.file(&format!("{file}.pem")).display())
+    });
+    let settings =
+        [&QUIET[..3], &["listen.websocket=0.0.0.0:0 tls", &files[0], &files[1]]].concat();
+    let slope = slope_with(&settings, |address, _| {
+        let connect = |_| {
+            let mut client = Client::tcp(address).with_tls(Arc::clone(&config));
+            client.upgrade("/acc");
+            client
+        };
+        (0..TLS_STEP).map(connect).collect()
+    });
+    println!("idle over TLS: {slope:.1} bytes a connection");
+    assert!(slope <= IDLE_TLS_MAX, "{slope:.1} bytes a connection, {IDLE_TLS_MAX} promised");
+    assert!(slope > 512.0, "{slope:.1} bytes cannot be all");
+}
+
 /// Bytes a connection over 15,000 of them.
 fn slope(connect: impl Fn(SocketAddr, usize) -> Vec<Client>) -> f64 {
+    slope_with(&QUIET, connect)
+}
+
+/// Bytes a connection over as many as are made.
+fn slope_with(settings: &[&str], connect: impl Fn(SocketAddr, usize) -> Vec<Client>) -> f64 {
     raise_limit();
-    let process = Process::start(&QUIET);
+    let process = Process::start(settings);
     let port = process.websocket().port();
     let mut clients = Vec::new();
     let mut points = Vec::new();

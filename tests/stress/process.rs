@@ -180,7 +180,11 @@ fn fill(pipe: &ChildStderr) {
 /// Where it listens, WebSocket and HTTP, if this line says so.
 fn listening(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let line: Value = serde_json::from_str(line).expect("JSON");
-    let address = |key: &str| line[key].as_str().unwrap().parse().unwrap();
+    // Behind an address may be what comes first there, such as tls.
+    let address = |key: &str| {
+        let place = line[key].as_str().unwrap();
+        place.split(' ').next().unwrap().parse().unwrap()
+    };
     (line["message"] == "listening").then(|| (address("websocket"), address("http")))
 }
 

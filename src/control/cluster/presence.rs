@@ -16,6 +16,7 @@ use super::redis::{
 };
 use super::registry::RedisTime;
 use super::{Nodes, Starts};
+use crate::address::ClientAddr;
 use crate::clock::Clock;
 use crate::hub::Directory;
 use crate::id::{AppId, NodeAddr, UserId, UserKey};
@@ -149,7 +150,7 @@ impl Presence {
     pub(super) fn note(&self, news: &News) {
         let (user, verb) = match &news.event {
             Event::Arrived { user, client, .. } => {
-                (user, Verb::Arrive((!client.ip().is_unspecified()).then_some(*client)))
+                (user, Verb::Arrive((*client != ClientAddr::Unknown).then_some(*client)))
             }
             Event::Departed(user) => (user, Verb::Depart),
         };

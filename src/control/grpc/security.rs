@@ -1,13 +1,11 @@
 //! How nodes prove to each other who they are: both sides of it.
 
 use crate::config::{Cluster, Secret};
-use std::path::Path;
+use crate::host::pem::{PemError, PemFile};
+use std::fmt;
 use std::sync::Arc;
-use std::{fmt, fs};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -28,12 +26,9 @@ struct Pems {
 /// Why the settings are of no use, as one line that names the key.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::control) enum SecurityError {
-    /// A file cannot be read.
-    #[error("{key}: {path}: {error}")]
-    File { key: &'static str, path: String, error: std::io::Error },
-    /// It can be read, but what should be in it is not.
-    #[error("{key}: {path}: there is no {what} in it")]
-    Content { key: &'static str, path: String, what: &'static str },
+    /// A file is of no use.
+    #[error(transparent)]
+    File(#[from] PemError),
     /// They are no certificates and key that belong together.
     #[error("cluster.tls_cert, cluster.tls_key, cluster.tls_ca: {0}")]
     Pem(String),
@@ -83,20 +78,20 @@ impl Security {
 
 impl Pems {
     fn load(cluster: &Cluster) -> Result<Self, SecurityError> {
-        let cert = File::read("cluster.tls_cert", &cluster.tls_cert)?;
-        let key = File::read("cluster.tls_key", &cluster.tls_key)?;
-        let authority = File::read("cluster.tls_ca", &cluster.tls_ca)?;
+        let cert = PemFile::read("cluster.tls_cert", &cluster.tls_cert)?;
+        let key = PemFile::read("cluster.tls_key", &cluster.tls_key)?;
+        let authority = PemFile::read("cluster.tls_ca", &cluster.tls_ca)?;
         let server = Arc::new(server(&cert, &key, &authority)?);
-        let identity = Identity::from_pem(cert.pem, key.pem);
-        Ok(Self { identity, authority: Certificate::from_pem(authority.pem), server })
+        let identity = Identity::from_pem(cert.into_bytes(), key.into_bytes());
+        Ok(Self { identity, authority: Certificate::from_pem(authority.into_bytes()), server })
     }
 }
 
 /// What a server does that asks everybody for a certificate of the authority.
 fn server(
-    cert: &File<'_>,
-    key: &File<'_>,
-    authority: &File<'_>,
+    cert: &PemFile<'_>,
+    key: &PemFile<'_>,
+    authority: &PemFile<'_>,
 ) -> Result<ServerConfig, SecurityError> {
     let unusable = |error: &dyn std::error::Error| SecurityError::Pem(causes(error));
     let provider = Arc::new(ring::default_provider());
@@ -108,41 +103,14 @@ fn server(
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
             .map_err(|error| unusable(&error))?;
-    let private = PrivateKeyDer::from_pem_slice(&key.pem).map_err(|_| key.lacks("private key"))?;
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(&error))?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(cert.certificates()?, private)
+        .with_single_cert(cert.certificates()?, key.private_key()?)
         .map_err(|error| unusable(&error))?;
     server.alpn_protocols.push(b"h2".to_vec());
     Ok(server)
-}
-
-/// A PEM file, and the key of the configuration that names it.
-struct File<'a> {
-    key: &'static str,
-    path: &'a Path,
-    pem: Vec<u8>,
-}
-
-impl<'a> File<'a> {
-    fn read(key: &'static str, path: &'a Path) -> Result<Self, SecurityError> {
-        let unreadable =
-            |error| SecurityError::File { key, path: path.display().to_string(), error };
-        Ok(Self { key, path, pem: fs::read(path).map_err(unreadable)? })
-    }
-
-    /// All that are in it, at least one.
-    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, SecurityError> {
-        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.pem).collect();
-        let some = read.ok().filter(|certificates| !certificates.is_empty());
-        some.ok_or_else(|| self.lacks("certificate"))
-    }
-
-    fn lacks(&self, what: &'static str) -> SecurityError {
-        SecurityError::Content { key: self.key, path: self.path.display().to_string(), what }
-    }
 }
 
 impl fmt::Debug for Security {

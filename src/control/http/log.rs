@@ -69,7 +69,7 @@ mod tests {
         let (config, clock, metrics) = (Config::default(), Clock::start(), Metrics::new(0));
         let hub = Hub::new(&config, Vec::new(), Arc::clone(&metrics));
         let delivery = Delivery::new(&config, Arc::clone(&hub), clock, None);
-        let websocket_addr = SocketAddr::from(([127, 0, 0, 1], 8089));
+        let listeners = vec![SocketAddr::from(([127, 0, 0, 1], 8089)).into()];
         let dropped = DroppedLines::default();
         Arc::new(Site {
             config,
@@ -79,7 +79,7 @@ mod tests {
             clock,
             cluster: None,
             readiness: Arc::default(),
-            websocket_addr,
+            listeners,
             dropped,
         })
     }

@@ -162,6 +162,11 @@ impl Page {
                 "Handshakes answered 101.",
                 total(|b| &b.handshakes),
             )
+            .counter(
+                "millgate_tls_handshakes_total",
+                "TLS handshakes completed.",
+                total(|b| &b.tls_handshakes),
+            )
             .counter("millgate_logins_total", "Logins accepted.", total(|b| &b.logins))
             .counters("millgate_closes_total", "Connections ended, by cause.", closes)
             .counters(

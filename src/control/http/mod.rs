@@ -26,7 +26,7 @@ use super::cluster::Cluster;
 use super::delivery::Delivery;
 use super::ready::{Findings, Readiness};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::hub::Hub;
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
@@ -36,7 +36,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -52,7 +51,7 @@ pub(super) struct Site {
     /// The other nodes, if there may be any.
     pub(super) cluster: Option<Arc<Cluster>>,
     pub(super) readiness: Arc<Readiness>,
-    pub(super) websocket_addr: SocketAddr,
+    pub(super) listeners: Vec<Listener>,
     pub(super) dropped: DroppedLines,
 }
 

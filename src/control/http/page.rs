@@ -3,6 +3,7 @@
 use super::Site;
 use super::answer::Refusal;
 use super::form::Query;
+use crate::config::Listener;
 use crate::id::AppId;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -51,10 +52,11 @@ const REVALIDATE: &str = "no-cache";
 /// here, so without a configured URL every host is allowed on the one port.
 fn policy(site: &Site) -> String {
     let page = &site.config.page;
-    let port = site.websocket_addr.port();
-    let websocket = match origin(&page.websocket_url) {
-        "" => format!("ws://*:{port} wss://*:{port}"),
-        origin => origin.to_owned(),
+    let websocket = match (origin(&page.websocket_url), port(&site.listeners)) {
+        ("", Some(port)) => format!("ws://*:{port} wss://*:{port}"),
+        // Through a proxy that serves both.
+        ("", None) => String::new(),
+        (origin, _) => origin.to_owned(),
     };
     let api = origin(&page.http_url);
     format!(
@@ -71,11 +73,21 @@ fn origin(url: &str) -> &str {
     &url[..end]
 }
 
+/// The port that a browser can open a WebSocket on without TLS and without a
+/// proxy; `None` if there is no port at all.
+fn port(listeners: &[Listener]) -> Option<u16> {
+    let addresses = |is_wanted: fn(&Listener) -> bool| {
+        listeners.iter().filter(move |listener| is_wanted(listener)).find_map(Listener::address)
+    };
+    let plain = addresses(|listener| !listener.proxy && !listener.tls);
+    plain.or_else(|| addresses(|_| true)).map(|address| address.port())
+}
+
 fn render(site: &Site, app: AppId) -> String {
     let page = &site.config.page;
     let fillings = [
         ("{app}", app.to_string()),
-        ("{port}", site.websocket_addr.port().to_string()),
+        ("{port}", port(&site.listeners).map_or(String::new(), |port| port.to_string())),
         ("{path}", escaped(&site.config.listen.path)),
         ("{websocket_url}", escaped(&page.websocket_url)),
         ("{http_url}", escaped(page.http_url.trim_end_matches('/'))),
@@ -133,6 +145,19 @@ mod tests {
     #[test]
     fn what_is_configured_cannot_leave_its_attribute() {
         assert_eq!(escaped("/a\"><b>&'{app}"), "/a&quot;&gt;&lt;b&gt;&amp;&#39;&#123;app&#125;");
+    }
+
+    #[test]
+    fn a_browser_is_sent_to_a_port_that_it_can_speak_with() {
+        let port_of = |texts: &[&str]| {
+            port(&texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            port_of(&["unix:/a", "[::]:1 tls", "[::]:2 proxy", "[::]:3", "[::]:4"]),
+            Some(3)
+        );
+        assert_eq!(port_of(&["unix:/a", "[::]:1 tls"]), Some(1));
+        assert_eq!(port_of(&["unix:/a"]), None);
     }
 
     #[test]

@@ -5,17 +5,17 @@ use super::answer::{SUCCESS, append_string, streamed, success};
 use super::form::Query;
 use super::list::Walk;
 use crate::host::kernel::Process;
-use crate::host::sockets::Peers;
 use crate::id::{AppId, UserKey};
-use crate::limits::{HTTP_PIECE_BYTES, SOCKET_LINES_PER_PIECE};
+use crate::limits::{CLIENTS_WAIT_MS, HTTP_PIECE_BYTES};
+use crate::link::ClientPage;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use futures_util::stream;
 use serde_json::{Value, json};
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Answers with the numbers; with `isDebug=true` also with the address of
 /// every client and the name of every user, made while the caller reads.
@@ -59,8 +59,16 @@ struct Telling {
 
 /// Whose names come next.
 enum Names {
-    Users { walk: Walk, app: AppId, apps: std::vec::IntoIter<AppId> },
-    Clients(Peers),
+    Users {
+        walk: Walk,
+        app: AppId,
+        apps: std::vec::IntoIter<AppId>,
+    },
+    /// Those of a reactor, from a slot on.
+    Clients {
+        reactor: usize,
+        from: u32,
+    },
     Nobody,
 }
 
@@ -88,10 +96,7 @@ impl Telling {
         while out.len() < HTTP_PIECE_BYTES {
             self = match self.names {
                 Names::Users { .. } => self.users(&mut out),
-                Names::Clients(peers) => {
-                    self.names = Names::Nobody;
-                    self.clients(&mut out, peers).await
-                }
+                Names::Clients { reactor, from } => self.clients(&mut out, reactor, from).await,
                 Names::Nobody => {
                     out.extend_from_slice(b"]}}}");
                     return (out, None);
@@ -114,32 +119,33 @@ impl Telling {
         } else {
             out.extend_from_slice(b"],\"clients\":[");
             self.is_first = true;
-            self.names = peers_or_nobody(Peers::of_port(self.site.websocket_addr.port()));
+            self.names = Names::Clients { reactor: 0, from: 0 };
         }
         self
     }
 
-    async fn clients(mut self, out: &mut Vec<u8>, mut peers: Peers) -> Self {
-        let reading = tokio::task::spawn_blocking(move || {
-            let found = peers.next(SOCKET_LINES_PER_PIECE);
-            (found, peers)
+    /// The next clients of a reactor. One that is too busy to tell is passed over.
+    async fn clients(mut self, out: &mut Vec<u8>, reactor: usize, from: u32) -> Self {
+        let router = &self.site.hub.router;
+        if reactor >= router.reactors() {
+            self.names = Names::Nobody;
+            return self;
+        }
+        let asked = router.ask_for_clients(reactor, from).ok();
+        let told = tokio::task::spawn_blocking(move || {
+            asked?.recv_timeout(Duration::from_millis(CLIENTS_WAIT_MS)).ok()
         });
-        // The task is not aborted, and reading does not panic.
-        let Ok((found, peers)) = reading.await else { return self };
-        let found: Vec<SocketAddr> = match found {
-            Ok(Some(found)) => {
-                self.names = Names::Clients(peers);
-                found
-            }
-            Ok(None) => Vec::new(),
-            Err(error) => {
-                tracing::warn!(%error, "the kernel's list of sockets ended early");
-                Vec::new()
-            }
-        };
-        for client in found {
+        let ClientPage { clients, next } = told.await.ok().flatten().unwrap_or_else(|| {
+            tracing::warn!(reactor, "a reactor did not tell its clients in time");
+            ClientPage { clients: Vec::new(), next: None }
+        });
+        for client in clients {
             self.name(out, &client.to_string());
         }
+        self.names = match next {
+            Some(from) => Names::Clients { reactor, from },
+            None => Names::Clients { reactor: reactor + 1, from: 0 },
+        };
         self
     }
 
@@ -150,14 +156,4 @@ impl Telling {
         self.is_first = false;
         append_string(out, name);
     }
-}
-
-fn peers_or_nobody(peers: std::io::Result<Peers>) -> Names {
-    peers.map_or_else(
-        |error| {
-            tracing::warn!(%error, "the kernel's list of sockets cannot be read");
-            Names::Nobody
-        },
-        Names::Clients,
-    )
 }

@@ -2,7 +2,7 @@
 
 use super::limit::{Cure, Grade, Limit, Place, Unit};
 use super::{Load, Standing};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Ports 1024 to 65535.
 const PORTS_WIDE: u64 = 64_512;
@@ -21,6 +21,10 @@ pub(super) fn of_proxy(load: &Load) -> Limit {
     if load.target.proxy_pairs == 0 {
         return limit.standing(Standing::NotInUse);
     }
+    if load.target.unix_socket {
+        // Over the socket in a file; a proxy of another host has the limit of its own.
+        return limit.standing(Standing::Unlimited);
+    }
     let range = match load.facts.sysctl.get("net.ipv4.ip_local_port_range").map(Vec::as_slice) {
         Some([first, last]) => Some(last.saturating_sub(*first) + 1),
         _ => None,
@@ -33,11 +37,13 @@ pub(super) fn of_proxy(load: &Load) -> Limit {
     limit
 }
 
-/// In this order: none at all, wider, several gateway addresses, several of its own.
+/// In this order: no ports, no proxy, wider, several gateway addresses, several of its own.
 fn cures(load: &Load, connections: u64, range: u64) -> Vec<Cure> {
     let layer_4 = "take the proxy out of the way: balance at layer 4 (IPVS, or a rewrite by nftables), \
                    where clients keep their own addresses";
-    let mut cures = vec![Cure::new(Place::Deed, [layer_4.to_owned()])];
+    let socket = Cure::new(Place::Configuration, [socket_entry(load.target.address)])
+        .and(Cure::new(Place::Proxy, [format!("server unix:{SOCKET_PATH};")]));
+    let mut cures = vec![socket, Cure::new(Place::Deed, [layer_4.to_owned()])];
     let wide = Cure::new(Place::Sysctl, widened(load.target.address.port()));
     let with = |cure: Cure| if range < PORTS_WIDE { wide.clone().and(cure) } else { cure };
     let pairs = with_reserve(connections).div_ceil(range.max(PORTS_WIDE));
@@ -51,6 +57,13 @@ fn cures(load: &Load, connections: u64, range: u64) -> Vec<Cure> {
         cures.push(with(Cure::new(Place::Deed, [line])));
     }
     cures
+}
+
+/// Where the socket of the cure is.
+const SOCKET_PATH: &str = "/run/millgate/ws.sock";
+
+fn socket_entry(address: SocketAddr) -> String {
+    format!("listen.websocket = [\"{address}\", \"unix:{SOCKET_PATH}\"]")
 }
 
 fn widened(port: u16) -> [String; 3] {

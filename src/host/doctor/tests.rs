@@ -216,14 +216,19 @@ fn a_proxy_has_ports_for_each_pair_of_addresses() {
     let ports = limit(&host(), &target, name);
     assert_eq!((ports.permits, ports.standing), (Some(28_232), Standing::Short));
     let cures = cures(&ports);
-    assert!(cures[0].contains("layer 4"), "{cures:?}");
-    assert!(cures[1].starts_with("net.ipv4.ip_local_port_range = 1024 65535"), "{cures:?}");
+    let socket = "listen.websocket = [\"0.0.0.0:8089\", \"unix:/run/millgate/ws.sock\"]";
+    assert!(cures[0].starts_with(socket), "{cures:?}");
+    assert!(cures[0].contains("server unix:/run/millgate/ws.sock;"), "{cures:?}");
+    assert!(cures[1].contains("layer 4"), "{cures:?}");
+    assert!(cures[2].starts_with("net.ipv4.ip_local_port_range = 1024 65535"), "{cures:?}");
     // A tenth more than a million over 64,512 ports each are 18 addresses.
-    assert!(cures[1].contains("server 127.0.0.18:8089;"), "{cures:?}");
-    assert!(!cures[1].contains("127.0.0.19"), "{cures:?}");
-    assert!(cures[2].contains("5.55% 127.0.1.17; |     * 127.0.1.18;"), "{cures:?}");
+    assert!(cures[2].contains("server 127.0.0.18:8089;"), "{cures:?}");
+    assert!(!cures[2].contains("127.0.0.19"), "{cures:?}");
+    assert!(cures[3].contains("5.55% 127.0.1.17; |     * 127.0.1.18;"), "{cures:?}");
     let few = Target { connections: Some(50_000), ..target };
-    assert_eq!(limit(&host(), &few, name).cures.len(), 2);
+    assert_eq!(limit(&host(), &few, name).cures.len(), 3);
+    let socket = Target { unix_socket: true, ..few };
+    assert_eq!(limit(&host(), &socket, name).standing, Standing::Unlimited);
     let enough = Target { proxy_pairs: 36, ..million() };
     assert_eq!(limit(&host(), &enough, name).permits, Some(36 * 28_232));
 }

@@ -4,9 +4,15 @@
 //! come is shown by a fence: a ping sent now whose answer comes next.
 
 use super::Node;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Stream};
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the server sent: one frame, which is one message.
@@ -23,7 +29,9 @@ pub enum Message {
 }
 
 pub struct Client {
+    /// Also one in a file: it is read and written like any other.
     socket: TcpStream,
+    tls: Option<Box<ClientConnection>>,
     buffer: Vec<u8>,
 }
 
@@ -35,12 +43,43 @@ impl Client {
         Self::over(TcpStream::connect(address).expect("connects"))
     }
 
+    /// Over a unix socket.
+    pub fn unix(path: &Path) -> Self {
+        Self::try_unix(path).expect("connects")
+    }
+
+    /// The same where nobody may listen.
+    pub fn try_unix(path: &Path) -> Option<Self> {
+        let socket = UnixStream::connect(path).ok()?;
+        Some(Self::over(TcpStream::from(OwnedFd::from(socket))))
+    }
+
     /// Over a socket that somebody has connected in his own way.
     pub fn over(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
         socket.set_write_timeout(Some(PATIENCE)).expect("a deadline");
-        socket.set_nodelay(true).expect("no delay");
-        Self { socket, buffer: Vec::new() }
+        if socket.peer_addr().is_ok() {
+            socket.set_nodelay(true).expect("no delay");
+        }
+        Self { socket, tls: None, buffer: Vec::new() }
+    }
+
+    /// From here on TLS is spoken; the handshake takes place with the first bytes.
+    pub fn with_tls(mut self, config: Arc<ClientConfig>) -> Self {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let tls = ClientConnection::new(config, name).expect("a configuration");
+        self.tls = Some(Box::new(tls));
+        self
+    }
+
+    /// The TLS side of the connection.
+    pub fn tls(&mut self) -> &mut ClientConnection {
+        self.tls.as_mut().expect("TLS is spoken")
+    }
+
+    /// A client that writes to the same socket, in the clear.
+    pub fn another_end(&self) -> Self {
+        Self::over(self.socket.try_clone().expect("a descriptor"))
     }
 
     /// Upgraded on the path of the commands.
@@ -90,7 +129,11 @@ impl Client {
     }
 
     pub fn send_raw(&mut self, bytes: &[u8]) {
-        self.socket.write_all(bytes).expect("the server reads");
+        let sent = match &mut self.tls {
+            None => self.socket.write_all(bytes),
+            Some(tls) => Stream::new(tls.as_mut(), &mut self.socket).write_all(bytes),
+        };
+        sent.expect("the server reads");
     }
 
     /// A masked frame: FIN, reserved bits and opcode in `first`.
@@ -272,7 +315,11 @@ impl Client {
 
     fn fill(&mut self) -> usize {
         let mut chunk = vec![0; 65_536];
-        match self.socket.read(&mut chunk) {
+        let read = match &mut self.tls {
+            None => self.socket.read(&mut chunk),
+            Some(tls) => Stream::new(tls.as_mut(), &mut self.socket).read(&mut chunk),
+        };
+        match read {
             Ok(n) => {
                 self.buffer.extend_from_slice(&chunk[..n]);
                 n

@@ -1,7 +1,7 @@
 //! A whole gateway in this process, on ports of its own.
 
 use super::Answer;
-use millgate::config::Config;
+use millgate::config::{Config, Listener};
 use millgate::gateway::Gateway;
 use millgate::logging::DroppedLines;
 use serde_json::Value;
@@ -26,9 +26,20 @@ impl Node {
         Self::open(|_| {}, dropped)
     }
 
+    /// The same where it may fail: the places that it is to listen at may be taken.
+    pub fn try_with(change: impl FnOnce(&mut Config)) -> Option<Self> {
+        let gateway = Gateway::start(Self::config(change), DroppedLines::default());
+        gateway.ok().map(|gateway| Self(Some(gateway)))
+    }
+
     fn open(change: impl FnOnce(&mut Config), dropped: DroppedLines) -> Self {
+        let gateway = Gateway::start(Self::config(change), dropped);
+        Self(Some(gateway.expect("the gateway starts")))
+    }
+
+    fn config(change: impl FnOnce(&mut Config)) -> Config {
         let mut config = Config::default();
-        config.listen.websocket = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.listen.websocket = SocketAddr::from(([127, 0, 0, 1], 0)).into();
         config.listen.http = SocketAddr::from(([127, 0, 0, 1], 0));
         config.reactor.threads = 2;
         config.reactor.pin = false;
@@ -36,7 +47,7 @@ impl Node {
         // Clients that a test has forgotten do not answer a close.
         config.stop.timeout = Duration::from_millis(300);
         change(&mut config);
-        Self(Some(Gateway::start(config, dropped).expect("the gateway starts")))
+        config
     }
 
     fn gateway(&self) -> &Gateway {
@@ -45,6 +56,11 @@ impl Node {
 
     pub fn websocket(&self) -> SocketAddr {
         self.gateway().websocket_addr()
+    }
+
+    /// All places where clients are listened for.
+    pub fn listeners(&self) -> Vec<Listener> {
+        self.gateway().websocket_listeners()
     }
 
     pub fn http(&self) -> SocketAddr {

@@ -1,16 +1,16 @@
 //! What is decided inside Redis, where nobody comes in between and one clock counts.
 
 use super::keys;
+use crate::address::ClientAddr;
 use crate::id::{AppId, NodeAddr};
 use redis::{Cmd, Script, Value};
-use std::net::SocketAddr;
 
 /// What is to become of a user's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::control::cluster) enum Verb {
     /// The user has logged in here, from this address: the record is ours, unless
     /// another node's login is newer.
-    Arrive(Option<SocketAddr>),
+    Arrive(Option<ClientAddr>),
     /// The user is here, and the node that the record names does not hold it.
     Claim,
     /// The user is still here: the record is renewed, unless another node's is live.

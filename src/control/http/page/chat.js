@@ -38,7 +38,9 @@ link.start(me);
 function websocketAddress() {
   if (websocketUrl) return websocketUrl;
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  return `${scheme}://${location.hostname}:${websocketPort}${websocketPath}`;
+  // Without a port of its own it is where the page came from: a proxy serves both.
+  const place = websocketPort ? `${location.hostname}:${websocketPort}` : location.host;
+  return `${scheme}://${place}${websocketPath}`;
 }
 
 function showState(state, words) {
