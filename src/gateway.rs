@@ -9,7 +9,7 @@ use crate::host::{address, fd_table, kernel};
 use crate::hub::Hub;
 use crate::id::NodeAddr;
 use crate::limits::{EVENTS_MAX, HTTP_CONNECTIONS_MAX, MAIL_DEPTH_MAX, REACTORS_MAX};
-use crate::link::{Budget, Current, Mailbox, News, Permits, Post, mailbox};
+use crate::link::{Budget, Current, Mailbox, News, Permits, Post, SharedRate, Subnets, mailbox};
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use crate::reactor::{self, OpenError, Settings, Setup, Shared, TlsError};
@@ -224,6 +224,8 @@ fn shared(
             0 => Permits::floating(count, cores()),
             cores => Permits::pinned(count, cores),
         },
+        subnets: Subnets::default(),
+        handshakes: SharedRate::default(),
         connections: AtomicUsize::new(0),
         settings: Current::new(Settings::new(config)?),
     })

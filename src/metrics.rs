@@ -64,6 +64,10 @@ pub enum Cause {
     Full,
     /// Answered 503: memory is short.
     Memory,
+    /// Answered 503: `limits.connections_per_address` was reached.
+    Crowded,
+    /// Answered 503 or 429: above `limits.handshakes_per_second`, or that of one address.
+    HandshakeRate,
     /// Close 3013: above `limits.messages_per_second` or `limits.bytes_per_second`.
     TooFast,
     /// Close 3502: no login within `limits.login_timeout`.
@@ -76,7 +80,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause with the name it has in the metrics.
-    pub const ALL: [(Self, &'static str); 19] = [
+    pub const ALL: [(Self, &'static str); 21] = [
         (Self::ClientClose, "client_close"),
         (Self::Eof, "eof"),
         (Self::Reset, "reset"),
@@ -92,6 +96,8 @@ impl Cause {
         (Self::Shutdown, "shutdown"),
         (Self::Full, "full"),
         (Self::Memory, "memory"),
+        (Self::Crowded, "crowded"),
+        (Self::HandshakeRate, "handshake_rate"),
         (Self::TooFast, "too_fast"),
         (Self::LoginTimeout, "login_timeout"),
         (Self::ProxyHeader, "proxy_header"),

@@ -1,19 +1,12 @@
 //! Clients coming in, and what each failure to accept means.
 
-use super::extra::Extra;
 use super::listener::{Entrance, Gate};
-use super::socket::Socket;
 use super::{OpenError, Reactor};
 use crate::config::{LISTENERS_MAX, Listener};
-use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, RETRY_AFTER_SECONDS};
-use crate::metrics::Cause;
-use crate::websocket::handshake;
-use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::Ordering;
+use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN};
+use mio::{Registry, Token};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// The listeners of one reactor.
@@ -73,6 +66,11 @@ impl Acceptor {
     /// Where clients are listened for; no port is 0.
     pub(super) fn listeners(&self) -> impl Iterator<Item = &Listener> {
         self.gates.iter().map(Gate::listener)
+    }
+
+    /// The listener behind a gate.
+    pub(super) fn listener(&self, gate: usize) -> &Listener {
+        self.gates[gate].listener()
     }
 
     /// Whether a token is of a connection. If not, somebody may wait at its gate.
@@ -203,54 +201,10 @@ impl Reactor {
         self.acceptor.pause(self.now);
         false
     }
-
-    /// Takes a socket in. The only failure is that it cannot be watched
-    /// (ENOSPC: `fs.epoll.max_user_watches`), which closes it.
-    fn admit(&mut self, socket: Socket, gate: usize) -> io::Result<()> {
-        self.stats().accepts.add(1);
-        let listener = self.acceptor.gates[gate].listener();
-        let (extra, is_plain) = (Extra::at(listener), !listener.tls);
-        let others = self.shared.connections.fetch_add(1, Ordering::Relaxed);
-        let refused = if others >= self.settings.connections_max {
-            Some(Cause::Full)
-        } else {
-            self.shared.hub.admission.is_closed().then_some(Cause::Memory)
-        };
-        if let Some(cause) = refused {
-            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-            self.stats().count_close(cause);
-            if is_plain {
-                turn_away(socket);
-            }
-            return Ok(());
-        }
-        self.next_serial = self.next_serial.wrapping_add(1);
-        let mut conn = super::conn::Conn::new(socket, self.next_serial, self.tick);
-        conn.extra = extra;
-        let token = token(self.conns.vacant_slot(), conn.serial);
-        let both = Interest::READABLE | Interest::WRITABLE;
-        let mut source = SourceFd(&conn.socket.as_raw_fd());
-        if let Err(error) = self.poll.registry().register(&mut source, token, both) {
-            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-            return Err(error);
-        }
-        let slot = self.conns.insert(conn);
-        self.file(slot);
-        Ok(())
-    }
-}
-
-/// Tells a client that the node is full. Best effort: the socket does not block.
-fn turn_away(mut socket: Socket) {
-    let mut answer = Vec::new();
-    handshake::append_unavailable(&mut answer, RETRY_AFTER_SECONDS);
-    let mut scratch = [0; 2_048];
-    let _request_may_not_be_here = socket.read(&mut scratch);
-    let _nobody_may_listen = socket.write(&answer).and_then(|_| socket.shutdown(Shutdown::Write));
 }
 
 /// Slot and serial in one word: a stale event names a serial that is gone.
-fn token(slot: u32, serial: u32) -> Token {
+pub(super) fn token(slot: u32, serial: u32) -> Token {
     Token(slot as usize | (serial as usize) << u32::BITS)
 }
 

@@ -120,6 +120,7 @@ impl Reactor {
         self.stats().count_close(cause);
         tracing::debug!(conn = %self.id(slot), ?cause, "closing");
         self.forget_raw(slot);
+        self.unbook(slot);
         let conns = &mut self.conns;
         match &mut conns[slot].state {
             State::Handshake { .. } => self.forget_head(slot),

@@ -4,6 +4,7 @@ use super::flow::Flow;
 use super::tls::Tls;
 use crate::address::ClientAddr;
 use crate::config::Listener;
+use crate::link::Subnet;
 
 /// Kept beside a connection that is more than a socket and its messages; an
 /// ordinary one has none.
@@ -18,6 +19,8 @@ pub(super) struct Extra {
     /// What has arrived and cannot be understood yet: the beginning of a PROXY header, or
     /// of a TLS record.
     pub(super) raw: Vec<u8>,
+    /// Where it is counted among the connections of its network.
+    pub(super) subnet: Option<Subnet>,
     /// What it has sent lately, where that is bounded.
     pub(super) flow: Flow,
 }

@@ -8,6 +8,7 @@
 //! Invariant: nothing in this room blocks, and nothing here knows tokio.
 
 mod accept;
+mod admit;
 mod client;
 mod close;
 mod conn;

@@ -126,10 +126,14 @@ impl Reactor {
                 Some(Ending::linger(Cause::AssemblyBudget))
             }
             Ok(Some(upgrade)) => {
-                upgrade.append_response(replies);
-                self.stats().handshakes.add(1);
                 self.forget_head(slot);
                 self.note_forwarded(slot, &bytes[..upgrade.head_len]);
+                if let Err(refused) = self.book_told(slot) {
+                    refused.append_response(replies);
+                    return Some(Ending::linger(refused.cause));
+                }
+                upgrade.append_response(replies);
+                self.stats().handshakes.add(1);
                 self.tell_of_upgrade(slot);
                 let open =
                     Open { endpoint: upgrade.endpoint, member: 0, user: None, assembly: None };

@@ -8,7 +8,9 @@ use crate::command;
 use crate::config::{Config, Trusted};
 use crate::hub::Hub;
 use crate::id::AppId;
-use crate::link::{Budget, Current, Mailbox, News, Permits, Post};
+use crate::link::{
+    Budget, Current, Mailbox, News, Permits, Post, Rate, SharedRate, SubnetRules, Subnets,
+};
 use crate::metrics::Metrics;
 use crate::websocket::handshake::Paths;
 use crate::websocket::message;
@@ -36,6 +38,10 @@ pub struct Shared {
     pub assemblies: Budget,
     /// Who works at a broadcast.
     pub fanouts: Permits,
+    /// Connections by network.
+    pub subnets: Subnets,
+    /// The pace at which new ones come.
+    pub handshakes: SharedRate,
     /// Connections of all reactors.
     pub connections: AtomicUsize,
     /// What the configuration says; each reactor keeps its copy of the pointer
@@ -51,6 +57,10 @@ pub struct Settings {
     pub(super) head_bytes_max: usize,
     pub(super) message: message::Rules,
     pub(super) command: command::Rules,
+    /// How many connections may come in a second.
+    pub(super) handshake_rate: Option<Rate>,
+    /// The same, and how many there may be, of each network.
+    pub(super) subnet: SubnetRules,
     /// What a client may send, where that is bounded.
     pub(super) flow: Option<FlowRules>,
     pub(super) outbox_bytes_max: usize,
@@ -81,6 +91,12 @@ impl Settings {
             head_bytes_max: limits.handshake_bytes,
             message: message::Rules { message_bytes: limits.message_bytes },
             command: command::Rules { apps, user_id_bytes_max: limits.user_id_bytes },
+            handshake_rate: Rate::new(limits.handshakes_per_second, 1),
+            subnet: SubnetRules {
+                connections_max: (limits.connections_per_address > 0)
+                    .then_some(limits.connections_per_address),
+                rate: Rate::new(limits.handshakes_per_second_per_address, 1),
+            },
             flow: FlowRules::new(limits),
             outbox_bytes_max: limits.outbox_bytes,
             connections_max: match limits.connections {

@@ -7,7 +7,7 @@
 use std::mem::MaybeUninit;
 use tungstenite::handshake::derive_accept_key;
 
-pub use super::refusal::{Refusal, append_unavailable};
+pub use super::refusal::{Refusal, append_too_many, append_unavailable};
 
 /// Header lines of a request, at most; browsers send about fifteen.
 const HEADERS_MAX: usize = 64;

@@ -85,6 +85,20 @@ pub fn append_unavailable(out: &mut Vec<u8>, retry_after_seconds: u32) {
     append_plain(out, 503, "Service Unavailable", &headers, "no room for this connection now");
 }
 
+/// Appends a 429 that bids a client come back after so many seconds: for one
+/// that opens connections too fast.
+pub fn append_too_many(out: &mut Vec<u8>, retry_after_seconds: u32) {
+    let retry = format!("Retry-After: {retry_after_seconds}");
+    let headers = [retry.as_str(), "Connection: close"];
+    append_plain(
+        out,
+        429,
+        "Too Many Requests",
+        &headers,
+        "too many connections in too short a time",
+    );
+}
+
 fn append_plain(out: &mut Vec<u8>, status: u16, reason: &str, headers: &[&str], detail: &str) {
     let mut head = format!("HTTP/1.1 {status} {reason}\r\n");
     for header in headers {

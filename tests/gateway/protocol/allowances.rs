@@ -120,3 +120,73 @@ fn nobody_new_comes_while_memory_is_short() {
     assert_eq!(node.metric("millgate_closes_total{cause=\"memory\"}"), 1.0);
     assert_eq!(node.get("/readyz").0, 200, "those who are here are served");
 }
+
+/// A handshake from an address of loopback, with header lines of its own; the status.
+fn status_from(source: [u8; 4], node: &Node, lines: &str) -> (Client, u16) {
+    let mut client = Client::from(source, node.websocket());
+    let request = String::from_utf8(Client::request("/acc")).expect("ASCII");
+    // Whoever is turned away may be so before it could ask.
+    client.try_send_raw(request.replace("Host:", &format!("{lines}Host:")).as_bytes());
+    let head = client.read_head();
+    let status = head.get(9..12).and_then(|word| word.parse().ok()).expect("a status");
+    if status != 101 {
+        assert!(head.contains("Retry-After: "), "{head}");
+    }
+    (client, status)
+}
+
+const ANN: [u8; 4] = [127, 0, 0, 7];
+const BOB: [u8; 4] = [127, 0, 0, 8];
+
+#[test]
+fn an_address_has_so_many_connections_and_no_more() {
+    let node = Node::with(|config| config.limits.connections_per_address = 2);
+    let (first, _) = status_from(ANN, &node, "");
+    let (_second, status) = status_from(ANN, &node, "");
+    assert_eq!(status, 101);
+    let (_third, status) = status_from(ANN, &node, "");
+    assert_eq!(status, 503);
+    assert_eq!(status_from(BOB, &node, "").1, 101);
+    assert_eq!(node.metric("millgate_closes_total{cause=\"crowded\"}"), 1.0);
+    first.close();
+    assert_eq!(status_from(ANN, &node, "").1, 101, "who leaves makes room");
+}
+
+/// What a proxy tells counts, and only where it is believed.
+#[test]
+fn clients_behind_a_proxy_are_told_apart() {
+    let node = Node::with(|config| {
+        config.limits.connections_per_address = 1;
+        config.listen.trusted_proxies = vec!["127.0.0.7".into()];
+    });
+    let told = |ip: &str| format!("X-Forwarded-For: {ip}\r\n");
+    let (_one, status) = status_from(ANN, &node, &told("203.0.113.1"));
+    assert_eq!(status, 101);
+    assert_eq!(status_from(ANN, &node, &told("203.0.113.1")).1, 503);
+    // The first address was made up by the client, the last one was seen by the proxy.
+    assert_eq!(status_from(ANN, &node, &told("198.51.100.1, 203.0.113.1")).1, 503);
+    let (_two, status) = status_from(ANN, &node, &told("2001:db8:1:2::1"));
+    assert_eq!(status, 101);
+    assert_eq!(status_from(ANN, &node, &told("2001:db8:1:2:ffff::2")).1, 503, "one /64");
+    let (_liar, status) = status_from(BOB, &node, &told("203.0.113.9"));
+    assert_eq!(status, 101);
+    assert_eq!(status_from(BOB, &node, &told("203.0.113.10")).1, 503);
+}
+
+#[test]
+fn connections_may_come_too_fast() {
+    let node = Node::with(|config| config.limits.handshakes_per_second_per_address = 5);
+    let came = (0..10).map(|_| status_from(ANN, &node, "").1);
+    let refused = came.filter(|status| *status == 429).count();
+    assert!((1..=5).contains(&refused), "{refused}");
+    assert_eq!(status_from(BOB, &node, "").1, 101);
+
+    let node = Node::with(|config| config.limits.handshakes_per_second = 5);
+    let came = (0..20_u8).map(|last| status_from([127, 0, 1, last], &node, "").1);
+    let refused = came.filter(|status| *status == 503).count();
+    assert!((5..=15).contains(&refused), "{refused}");
+    assert_eq!(
+        node.metric("millgate_closes_total{cause=\"handshake_rate\"}"),
+        f64::from(u32::try_from(refused).expect("few"))
+    );
+}

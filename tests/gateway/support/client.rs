@@ -7,6 +7,7 @@ use super::Node;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Stream};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -52,6 +53,14 @@ impl Client {
     pub fn try_unix(path: &Path) -> Option<Self> {
         let socket = UnixStream::connect(path).ok()?;
         Some(Self::over(TcpStream::from(OwnedFd::from(socket))))
+    }
+
+    /// The same from an address of loopback, of which there are plenty.
+    pub fn from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("loopback has it");
+        socket.connect(&address.into()).expect("connects");
+        Self::over(socket.into())
     }
 
     /// Over a socket that somebody has connected in his own way.

@@ -3,6 +3,7 @@
 mod certificate;
 mod client;
 mod http;
+pub mod nginx;
 mod node;
 
 pub use certificate::Certificate;
