@@ -133,7 +133,7 @@ fn a_stopping_node_leaves_nobody_waiting() {
     });
     let mut member = Client::unix(&place.path);
     member.upgrade("/acc");
-    let path = place.path.clone();
+    let path = place.path;
     let knocking = std::thread::spawn(move || {
         // Comes, and comes again, until nobody opens.
         while let Some(mut client) = Client::try_unix(&path) {
