@@ -136,7 +136,7 @@ fn bounds_of_numbers_and_paths_are_kept() {
         ("echo.path", "echo", "is \"echo\", must begin with \"/\""),
         ("echo.path", "/acc", "is \"/acc\", must differ from listen.path"),
         ("listen.http", "0.0.0.0:8089", "is 0.0.0.0:8089, must differ from listen.websocket"),
-        ("listen.websocket", "[\"[::]:1\", \"[::]:1 tls\"]", "has \"[::]:1 tls\" twice"),
+        ("listen.websocket", "[\"[::]:1\", \"[::]:1 proxy\"]", "has \"[::]:1 proxy\" twice"),
         (
             "listen.websocket",
             "[::]:1 tls",
