@@ -12,7 +12,7 @@ const IDLE_MAX: f64 = 72.0;
 const LOGGED_IN_MAX: f64 = 184.0;
 
 /// With TLS 1.3, keys and session included.
-const IDLE_TLS_MAX: f64 = 8_192.0;
+const IDLE_TLS_MAX: f64 = 4_096.0;
 
 const PLATEAUS: usize = 10;
 const STEP: usize = 1_500;
