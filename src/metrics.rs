@@ -76,11 +76,13 @@ pub enum Cause {
     ProxyHeader,
     /// On a `tls` listener: no TLS, or an error of it.
     Tls,
+    /// Close 3503: by order of an operator.
+    Kicked,
 }
 
 impl Cause {
     /// Every cause with the name it has in the metrics.
-    pub const ALL: [(Self, &'static str); 21] = [
+    pub const ALL: [(Self, &'static str); 22] = [
         (Self::ClientClose, "client_close"),
         (Self::Eof, "eof"),
         (Self::Reset, "reset"),
@@ -102,6 +104,7 @@ impl Cause {
         (Self::LoginTimeout, "login_timeout"),
         (Self::ProxyHeader, "proxy_header"),
         (Self::Tls, "tls"),
+        (Self::Kicked, "kicked"),
     ];
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// the budget spent knows which reactor has to give back first.
 #[derive(Debug)]
 pub struct Budget {
-    limit_bytes: usize,
+    limit_bytes: AtomicUsize,
     used_bytes: CachePadded<AtomicUsize>,
     largest_bytes: Box<[CachePadded<AtomicUsize>]>,
 }
@@ -19,7 +19,11 @@ impl Budget {
     #[must_use]
     pub fn new(limit_bytes: usize, reactors: usize) -> Self {
         let largest_bytes = (0..reactors).map(|_| CachePadded::default()).collect();
-        Self { limit_bytes, used_bytes: CachePadded::default(), largest_bytes }
+        Self {
+            limit_bytes: AtomicUsize::new(limit_bytes),
+            used_bytes: CachePadded::default(),
+            largest_bytes,
+        }
     }
 
     /// Replaces a holding of `before` bytes by one of `after`.
@@ -40,14 +44,27 @@ impl Budget {
     /// True when more is held than allowed.
     #[must_use]
     pub fn is_spent(&self) -> bool {
-        self.used_bytes() > self.limit_bytes
+        self.used_bytes() > self.limit_bytes()
+    }
+
+    /// What may be held.
+    #[must_use]
+    pub fn limit_bytes(&self) -> usize {
+        self.limit_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Allows another amount. Above it nobody has to give back until the next
+    /// holding grows.
+    pub fn set_limit(&self, bytes: usize) {
+        self.limit_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// What shedding aims at: a sixteenth below the limit, so that one look
     /// at all backlogs is paid by many bytes.
     #[must_use]
     pub fn relief_bytes(&self) -> usize {
-        self.limit_bytes - self.limit_bytes / 16
+        let limit = self.limit_bytes();
+        limit - limit / 16
     }
 
     /// Says that the largest backlog of `reactor` is at least this large.
@@ -89,5 +106,7 @@ mod tests {
         assert_eq!(budget.largest(), (2, 1_200));
         budget.set_largest(2, 0);
         assert_eq!(budget.largest(), (1, 400));
+        budget.set_limit(1_599);
+        assert!(budget.is_spent());
     }
 }

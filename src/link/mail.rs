@@ -1,12 +1,12 @@
 //! Orders to a reactor.
 
+use super::whom::{Kick, Trace};
 use crate::address::ClientAddr;
 use crate::envelope::Frame;
 use crate::id::{AppId, UserId};
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// One order to a reactor.
 #[derive(Clone, Debug)]
@@ -36,8 +36,14 @@ pub enum Mail {
         /// Where the page goes: a box with room for it, or it is lost.
         to: Sender<ClientPage>,
     },
-    /// Close everything in good order within this time, then end.
-    Drain(Duration),
+    /// Close some of the connections.
+    Kick(Arc<Kick>),
+    /// Tell of some of the connections from now on.
+    Trace(Arc<Trace>),
+    /// Tell no more for the trace of this number.
+    EndTrace(u64),
+    /// Close everything by the schedule of [`super::Drain`], then end.
+    Drain,
 }
 
 /// Where some clients are.

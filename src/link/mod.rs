@@ -3,14 +3,19 @@
 
 mod admission;
 mod awake;
+mod backlogs;
 mod budget;
 mod current;
+mod drain;
 mod event;
 mod mail;
 mod mailbox;
+mod order;
 mod permits;
 mod rate;
 mod subnets;
+mod tap;
+mod whom;
 
 /// What [`awake`] is made of; the model checker gives it atomics of its own.
 mod sync {
@@ -18,11 +23,16 @@ mod sync {
 }
 
 pub use admission::Admission;
+pub use backlogs::{Backlog, Backlogs};
 pub use budget::Budget;
 pub use current::Current;
+pub use drain::{Drain, Plan, Progress, Slot, Stage};
 pub use event::{Event, News};
 pub use mail::{Announcement, Change, ClientPage, Fanout, Mail};
 pub use mailbox::{Mailbox, Post, Refused, mailbox};
+pub use order::{Order, Reloaded, Wish};
 pub use permits::Permits;
 pub use rate::{Rate, SharedRate};
 pub use subnets::{Crowded, Subnet, SubnetRules, Subnets};
+pub use tap::{Happening, Line, Shown, Tap};
+pub use whom::{Kick, Trace, Whom};

@@ -1,0 +1,48 @@
+//! Orders that are about some of the connections: closing them, watching them.
+
+use super::Tap;
+use crate::address::Network;
+use crate::id::{AppId, UserId};
+
+/// Which connections are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// One, if it is still the one with this serial.
+    Conn {
+        /// Index in the reactor's slab.
+        slot: u32,
+        /// Stamp given at accept.
+        serial: u32,
+    },
+    /// Those on which a user is logged in, also where a newer login has taken over.
+    User {
+        /// On which app; `None` on any.
+        app: Option<AppId>,
+        /// The name.
+        user: UserId,
+    },
+    /// Those of all users of an app.
+    App(AppId),
+    /// Those of clients from a network.
+    Network(Network),
+}
+
+/// Closes connections with 3503.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kick {
+    /// Which.
+    pub whom: Whom,
+    /// What the clients are told.
+    pub reason: String,
+}
+
+/// Watches connections, those that are there and those that come.
+#[derive(Debug)]
+pub struct Trace {
+    /// Its number, by which it is ended.
+    pub id: u64,
+    /// Which.
+    pub whom: Whom,
+    /// Where to tell of them.
+    pub tap: Tap,
+}
