@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// Values of these keys are never repeated in a message.
-const SECRET_KEYS: [&str; 3] = ["redis.password", "redis.sentinel_password", "cluster.token"];
+pub(super) const SECRET_KEYS: [&str; 3] =
+    ["redis.password", "redis.sentinel_password", "cluster.token"];
 
 /// A text for one, a list of texts for several. What is wrong with them they say
 /// themselves, since it may be a single entry.

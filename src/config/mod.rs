@@ -2,6 +2,8 @@
 //!
 //! `config/millgate.toml` is the same list for people; a test holds the two together.
 
+mod admin;
+mod changes;
 mod cluster;
 mod draft;
 mod known;
@@ -11,14 +13,17 @@ mod load;
 mod origin;
 mod reference;
 mod secret;
+mod stop;
 mod validate;
 
+pub use admin::Admin;
 pub use cluster::{Cluster, Redis, RedisMode};
 pub use draft::ConfigError;
 pub use limits::{Excess, Limits};
 pub use listen::{LISTENERS_MAX, Listen, Listener, Listeners, Place, Trusted};
 pub use load::Loaded;
 pub use secret::Secret;
+pub use stop::Stop;
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -54,6 +59,8 @@ pub struct Config {
     pub log: Log,
     /// How the node ends.
     pub stop: Stop,
+    /// What operators may do.
+    pub admin: Admin,
     /// How nodes reach and trust each other.
     pub cluster: Cluster,
     /// The cluster's Redis; absent means a node complete by itself.
@@ -184,15 +191,6 @@ pub enum LogRotation {
     Daily,
 }
 
-/// How the node ends.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Stop {
-    /// Time in which all clients are closed after SIGTERM.
-    #[serde(with = "humantime_serde")]
-    pub timeout: Duration,
-}
-
 impl Default for Reactor {
     fn default() -> Self {
         Self { threads: 0, pin: true, private_fd_table: true }
@@ -238,11 +236,5 @@ impl Default for Log {
             rotation: LogRotation::Daily,
             keep_files: 7,
         }
-    }
-}
-
-impl Default for Stop {
-    fn default() -> Self {
-        Self { timeout: Duration::from_secs(10) }
     }
 }

@@ -2,8 +2,10 @@
 
 use super::listen::TRUSTED_MAX;
 use super::origin::is_origin;
-use super::{Cluster, Config, Listen, Redis, RedisMode, Trusted};
-use crate::limits::{REACTORS_MAX, RECEIVE_BUFFER_BYTES};
+use super::{Cluster, Config, Listen, Redis, RedisMode, Stop, Trusted};
+use crate::limits::{
+    APPS_MAX, OTHER_NODE_BYTES_MAX, OTHER_NODES_MAX, REACTORS_MAX, RECEIVE_BUFFER_BYTES,
+};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -26,6 +28,7 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
     check.apps(&config.apps.ids);
     check.limits(config);
     check.page(config);
+    check.stop(&config.stop);
     check.log_level(&config.log.level);
     check.cluster(config);
     if let Some(redis) = &config.redis {
@@ -143,7 +146,6 @@ impl Check {
         self.between("reactor.threads", config.reactor.threads, 0, REACTORS_MAX);
         self.between("control.threads", config.control.threads, 1, CONTROL_THREADS_MAX);
         self.duration("heartbeat.idle_timeout", config.heartbeat.idle_timeout, SECOND);
-        self.duration("stop.timeout", config.stop.timeout, Duration::ZERO);
         self.duration("dedup.window", config.dedup.window, Duration::ZERO);
         self.at_least("dedup.entries_max", config.dedup.entries_max, 1);
     }
@@ -181,6 +183,30 @@ impl Check {
     fn page(&mut self, config: &Config) {
         self.url("page.websocket_url", &config.page.websocket_url, ["ws://", "wss://"]);
         self.url("page.http_url", &config.page.http_url, ["http://", "https://"]);
+    }
+
+    fn stop(&mut self, stop: &Stop) {
+        self.duration("stop.timeout", stop.timeout, Duration::ZERO);
+        self.duration("stop.grace", stop.grace, Duration::ZERO);
+        let (key, nodes) = ("stop.other_nodes", &stop.other_nodes);
+        if nodes.len() > OTHER_NODES_MAX {
+            let complaint =
+                format!("has {} entries, must have at most {OTHER_NODES_MAX}", nodes.len());
+            self.say(key, complaint);
+        }
+        // Each has to fit into the reason of a close frame, and stands in JSON there.
+        if let Some(long) = nodes.iter().find(|url| url.len() > OTHER_NODE_BYTES_MAX) {
+            let complaint = format!(
+                "contains {long:?}, must have URLs of at most {OTHER_NODE_BYTES_MAX} bytes"
+            );
+            self.say(key, complaint);
+        }
+        for url in nodes {
+            if url.is_empty() || url.contains(char::is_control) {
+                self.say(key, format!("contains {url:?}, must have URLs"));
+            }
+            self.url(key, url, ["ws://", "wss://"]);
+        }
     }
 
     fn url(&mut self, key: &'static str, url: &str, schemes: [&str; 2]) {
@@ -264,9 +290,6 @@ const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 /// Each request from a page of another origin is compared with all of them.
 const ORIGINS_MAX: usize = 256;
-
-/// Apps have small integers inside, and every reactor a list of members for each.
-const APPS_MAX: usize = 4_096;
 
 /// More than any machine has use for beside its reactors.
 const CONTROL_THREADS_MAX: usize = 1_024;

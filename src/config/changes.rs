@@ -1,0 +1,112 @@
+//! What differs between two configurations, and how much of that a running node can follow.
+
+use super::{Config, Listen, Log, Secret};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The secrets of a configuration, which look alike when they are serialised.
+const SECRETS: [(&str, SecretOf); 3] = [
+    ("cluster.token", |config| Some(&config.cluster.token)),
+    ("redis.password", |config| config.redis.as_ref().map(|redis| &redis.password)),
+    ("redis.sentinel_password", |config| {
+        config.redis.as_ref().map(|redis| &redis.sentinel_password)
+    }),
+];
+
+type SecretOf = fn(&Config) -> Option<&Secret>;
+
+impl Config {
+    /// This configuration as far as a node that runs by `running` can follow it: what
+    /// is settled at the start stays as it is there.
+    #[must_use]
+    pub fn for_running(self, running: &Self) -> Self {
+        Self {
+            listen: Listen { path: self.listen.path, ..running.listen.clone() },
+            reactor: running.reactor.clone(),
+            control: running.control.clone(),
+            log: Log { level: self.log.level, ..running.log.clone() },
+            cluster: running.cluster.clone(),
+            redis: running.redis.clone(),
+            ..self
+        }
+    }
+
+    /// The keys whose values differ, as `section.key`, in the order of the alphabet.
+    #[must_use]
+    pub fn differing_keys(&self, other: &Self) -> Vec<String> {
+        let (mine, others) = (self.values(), other.values());
+        let mut keys: BTreeSet<String> =
+            mine.symmetric_difference(&others).map(|(key, _)| key.clone()).collect();
+        let secrets = SECRETS.into_iter().filter(|(_, of)| of(self) != of(other));
+        keys.extend(secrets.map(|(key, _)| key.to_owned()));
+        keys.into_iter().collect()
+    }
+
+    /// Every key with its value as text.
+    fn values(&self) -> BTreeSet<(String, String)> {
+        // Without Redis there is no such section: its keys differ from any that is there.
+        let value = serde_json::to_value(self).unwrap_or(Value::Null);
+        let sections = value.as_object().into_iter().flatten();
+        let keys = sections.flat_map(|(section, keys)| {
+            keys.as_object()
+                .into_iter()
+                .flatten()
+                .map(move |(key, value)| (format!("{section}.{key}"), value.to_string()))
+        });
+        keys.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Redis;
+    use super::super::known::SECRET_KEYS;
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn every_secret_is_compared() {
+        let mut compared: Vec<&str> = SECRETS.iter().map(|(key, _)| *key).collect();
+        let mut secrets = SECRET_KEYS.to_vec();
+        compared.sort_unstable();
+        secrets.sort_unstable();
+        assert_eq!(compared, secrets);
+    }
+
+    #[test]
+    fn keys_that_differ_are_named() {
+        let running = Config { redis: Some(Redis::default()), ..Config::default() };
+        let mut other = running.clone();
+        assert_eq!(running.differing_keys(&other), [""; 0]);
+        other.apps.ids.push(7);
+        other.heartbeat.idle_timeout += Duration::from_millis(1);
+        other.cluster.token = "new".into();
+        other.redis = Some(Redis { password: "new".into(), db: 1, ..Redis::default() });
+        let all =
+            ["apps.ids", "cluster.token", "heartbeat.idle_timeout", "redis.db", "redis.password"];
+        assert_eq!(running.differing_keys(&other), all);
+        let followed = other.clone().for_running(&running);
+        assert_eq!(running.differing_keys(&followed), ["apps.ids", "heartbeat.idle_timeout"]);
+        let left = ["cluster.token", "redis.db", "redis.password"];
+        assert_eq!(followed.differing_keys(&other), left);
+        other.redis = None;
+        assert!(running.differing_keys(&other).contains(&"redis.addr".to_owned()));
+    }
+
+    #[test]
+    fn addresses_and_threads_are_settled_at_the_start() {
+        let running = Config::default();
+        let mut other = running.clone();
+        other.listen.path = "/ws".into();
+        other.listen.http.set_port(1);
+        other.reactor.threads = 3;
+        other.log.level = "debug".into();
+        other.log.keep_files = 1;
+        let followed = other.clone().for_running(&running);
+        assert_eq!(running.differing_keys(&followed), ["listen.path", "log.level"]);
+        assert_eq!(
+            followed.differing_keys(&other),
+            ["listen.http", "log.keep_files", "reactor.threads"]
+        );
+    }
+}
