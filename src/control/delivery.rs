@@ -20,7 +20,6 @@ pub(super) struct Delivery {
     hub: Arc<Hub>,
     seen: Seen,
     clock: Clock,
-    frame_bytes_max: usize,
     cluster: Option<Arc<Cluster>>,
 }
 
@@ -57,8 +56,12 @@ impl Delivery {
         cluster: Option<Arc<Cluster>>,
     ) -> Self {
         let seen = Seen::new(config.dedup.window, config.dedup.entries_max);
-        let frame_bytes_max = config.limits.outbox_bytes;
-        Self { hub, seen, clock, frame_bytes_max, cluster }
+        Self { hub, seen, clock, cluster }
+    }
+
+    /// Remembers message ids as another configuration says.
+    pub(super) fn reload(&self, config: &Config) {
+        self.seen.set_bounds(config.dedup.window, config.dedup.entries_max);
     }
 
     /// Sends to one user of one app.
@@ -68,7 +71,7 @@ impl Delivery {
         }
         let push = message.push();
         let frame = push.encode();
-        let sent = if frame.len() > self.frame_bytes_max {
+        let sent = if frame.len() > self.hub.bounds.frame_bytes() {
             Sent::Failed(TOO_LARGE)
         } else {
             match self.hub.router.deliver(message.app, message.user, frame) {
@@ -107,7 +110,7 @@ impl Delivery {
         }
         let push = message.push();
         let frame = push.encode();
-        if frame.len() > self.frame_bytes_max {
+        if frame.len() > self.hub.bounds.frame_bytes() {
             return self.settle(message.msg_id, Sent::Failed(TOO_LARGE)).await;
         }
         let except = UserId::from(message.user);

@@ -10,7 +10,7 @@ use crate::id::{AppId, UserId};
 use crate::link::{Announcement, Change, Fanout};
 use crate::session::User;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Tells rooms who came and went.
@@ -18,7 +18,7 @@ use std::time::Duration;
 pub struct Announcer {
     router: Arc<Router>,
     ids: FreshId,
-    exact_up_to: usize,
+    exact_up_to: AtomicUsize,
     silent: AtomicBool,
 }
 
@@ -26,7 +26,21 @@ impl Announcer {
     /// Rooms of up to `exact_up_to` users hear of each one; 0 means none does.
     #[must_use]
     pub fn new(router: Arc<Router>, exact_up_to: usize) -> Self {
-        Self { router, ids: FreshId::default(), exact_up_to, silent: AtomicBool::new(false) }
+        Self {
+            router,
+            ids: FreshId::default(),
+            exact_up_to: AtomicUsize::new(exact_up_to),
+            silent: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on rooms of up to so many users hear of each one.
+    pub fn set_exact_up_to(&self, members: usize) {
+        self.exact_up_to.store(members, Ordering::Relaxed);
+    }
+
+    fn exact_up_to(&self) -> usize {
+        self.exact_up_to.load(Ordering::Relaxed)
     }
 
     /// From now on nothing is announced: the node stops, and everybody goes.
@@ -55,7 +69,7 @@ impl Announcer {
     /// then the digest tells of it instead.
     pub fn is_due(&self, fanout: &Fanout) -> bool {
         let Some(announcement) = &fanout.announcement else { return true };
-        if self.router.directory().members(fanout.app) <= self.exact_up_to {
+        if self.router.directory().members(fanout.app) <= self.exact_up_to() {
             return true;
         }
         if announcement.withdraw() {
@@ -67,8 +81,8 @@ impl Announcer {
     /// Whether a room hears of each arrival and departure, as things are now.
     #[must_use]
     pub fn is_exact(&self, app: AppId) -> bool {
-        let members = self.router.directory().members(app);
-        self.exact_up_to > 0 && members <= self.exact_up_to && !self.silent.load(Ordering::Relaxed)
+        let (members, max) = (self.router.directory().members(app), self.exact_up_to());
+        max > 0 && members <= max && !self.silent.load(Ordering::Relaxed)
     }
 
     /// Leaves a change to the next digest.
@@ -86,7 +100,7 @@ impl Announcer {
         if self.silent.load(Ordering::Relaxed) {
             return true;
         }
-        if members > self.exact_up_to {
+        if members > self.exact_up_to() {
             return false;
         }
         if members == 0 {
@@ -154,6 +168,11 @@ impl Digests {
     #[must_use]
     pub fn new(per_second: u64) -> Self {
         Self { per_second, rooms: Vec::new(), spent_until: Duration::ZERO }
+    }
+
+    /// Lets digests cost so many messages a second from now on.
+    pub fn set_rate(&mut self, per_second: u64) {
+        self.per_second = per_second;
     }
 
     /// The digests due at `now`: what has changed since each room's last one.

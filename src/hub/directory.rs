@@ -4,7 +4,9 @@
 //! user, and for one page of a list; never across I/O, and never for a
 //! heartbeat or for a recipient of a broadcast.
 
+use super::rooms::Rooms;
 use crate::id::{AppId, ConnId, UserId};
+use crate::limits::APPS_MAX;
 use crate::session::User;
 use crossbeam_utils::CachePadded;
 use hashbrown::HashTable;
@@ -15,10 +17,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Users by app and name.
 #[derive(Debug)]
 pub struct Directory {
-    rooms: Box<[Room]>,
+    rooms: Rooms<Room>,
     /// SipHash with a random key: names are chosen by strangers.
     hasher: RandomState,
 }
+
+/// There is no place for another app in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than {APPS_MAX} apps since the start")]
+pub struct TooManyApps;
 
 /// One app: its users, in shards by the first bits of their hash.
 #[derive(Debug)]
@@ -58,28 +65,47 @@ impl Directory {
     /// A directory of these apps, nobody in it.
     #[must_use]
     pub fn new(apps: &[u32]) -> Self {
+        let directory = Self { rooms: Rooms::new(), hasher: RandomState::new() };
+        // The configuration has no more than fit.
+        let _all_fit = directory.add_apps(apps);
+        directory
+    }
+
+    /// Adds those of these apps that are not there yet. None ever goes: users
+    /// who are in one that the configuration has no more stay until they leave.
+    ///
+    /// # Errors
+    /// [`TooManyApps`] when they do not all fit; then none is added.
+    pub fn add_apps(&self, apps: &[u32]) -> Result<(), TooManyApps> {
         let mut ids = apps.to_vec();
         ids.sort_unstable();
         ids.dedup();
-        let rooms = ids.into_iter().map(|id| Room::new(AppId(id))).collect();
-        Self { rooms, hasher: RandomState::new() }
+        self.rooms.add(ids.into_iter().map(AppId).map(|app| (app, Room::new(app))).collect())
     }
 
-    /// The apps, ascending.
-    pub fn apps(&self) -> impl ExactSizeIterator<Item = AppId> + '_ {
+    /// The apps in the order of their numbers, those too that the configuration
+    /// had before: ascending as they were at the start, then as they came.
+    pub fn apps(&self) -> impl Iterator<Item = AppId> + '_ {
         self.rooms.iter().map(|room| room.app)
     }
 
-    /// The position of an app in [`Directory::apps`]; `None` if there is no such app.
+    /// How many apps there are.
+    #[must_use]
+    pub fn apps_len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// The number of an app, below [`Directory::apps_len`] and always the same;
+    /// `None` if there is no such app.
     #[must_use]
     pub fn room_of(&self, app: AppId) -> Option<usize> {
-        self.rooms.binary_search_by_key(&app, |room| room.app).ok()
+        self.rooms.position(app)
     }
 
     /// Registers a login, displacing an earlier one of the same user; `None`
     /// if there is no such app.
     pub fn login(&self, user: Arc<User>) -> Option<Arrival> {
-        let room = &self.rooms[self.room_of(user.app)?];
+        let room = self.rooms.get(user.app)?;
         let hash = self.hasher.hash_one(user.id.as_str());
         let mut shard = room.shard(hash);
         let found = shard.find_mut(slot_hash(hash), |other| other.id == user.id);
@@ -96,7 +122,7 @@ impl Directory {
     /// Removes a login if it still holds the registration. Returns how many
     /// users the room has left; `None` if a newer login had displaced it.
     pub fn logout(&self, user: &Arc<User>) -> Option<usize> {
-        let room = &self.rooms[self.room_of(user.app)?];
+        let room = self.rooms.get(user.app)?;
         let hash = self.hasher.hash_one(user.id.as_str());
         let mut shard = room.shard(hash);
         let entry = shard.find_entry(slot_hash(hash), |other| Arc::ptr_eq(other, user)).ok()?;
@@ -107,7 +133,7 @@ impl Directory {
     /// The connection that holds a user's registration.
     #[must_use]
     pub fn find(&self, app: AppId, user: &str) -> Option<ConnId> {
-        let room = &self.rooms[self.room_of(app)?];
+        let room = self.rooms.get(app)?;
         let hash = self.hasher.hash_one(user);
         let shard = room.shard(hash);
         shard.find(slot_hash(hash), |other| other.id == user).map(|user| user.conn())
@@ -116,7 +142,7 @@ impl Directory {
     /// Ends a registration in favour of another node's. The connection stays
     /// open, as one that was displaced on its own node, and receives nothing more.
     pub fn displace(&self, app: AppId, user: &str) -> Option<Arc<User>> {
-        let room = &self.rooms[self.room_of(app)?];
+        let room = self.rooms.get(app)?;
         let hash = self.hasher.hash_one(user);
         let mut shard = room.shard(hash);
         let entry = shard.find_entry(slot_hash(hash), |other| other.id == user).ok()?;
@@ -129,7 +155,7 @@ impl Directory {
     /// Users of one room; 0 for an app that does not exist.
     #[must_use]
     pub fn members(&self, app: AppId) -> usize {
-        self.room_of(app).map_or(0, |room| self.rooms[room].members.load(Ordering::Relaxed))
+        self.rooms.get(app).map_or(0, |room| room.members.load(Ordering::Relaxed))
     }
 
     /// Users of all rooms.
@@ -160,7 +186,7 @@ impl Directory {
         max: usize,
         of: impl Fn(&Arc<User>) -> T,
     ) -> Page<T> {
-        let Some(room) = self.room_of(app).map(|index| &self.rooms[index]) else {
+        let Some(room) = self.rooms.get(app) else {
             return Page { users: Vec::new(), next: None };
         };
         let shard = room.shard(from);
@@ -181,19 +207,19 @@ impl Directory {
 
     /// Notes an arrival that only the next digest tells.
     pub(super) fn note_joined(&self, app: AppId) {
-        if let Some(room) = self.room_of(app) {
-            self.rooms[room].joined.fetch_add(1, Ordering::Relaxed);
+        if let Some(room) = self.rooms.get(app) {
+            room.joined.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Notes a departure that only the next digest tells.
     pub(super) fn note_left(&self, app: AppId) {
-        if let Some(room) = self.room_of(app) {
-            self.rooms[room].left.fetch_add(1, Ordering::Relaxed);
+        if let Some(room) = self.rooms.get(app) {
+            room.left.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Arrivals and departures noted so far, for each room.
+    /// Arrivals and departures noted so far, for each room in the order of their numbers.
     pub(super) fn noted(&self) -> impl Iterator<Item = Noted> + '_ {
         self.rooms.iter().map(|room| Noted {
             app: room.app,
@@ -275,6 +301,27 @@ mod tests {
         let stranger = Arc::new(User::new(AppId(9), "ua".into(), conn(1)));
         assert_eq!(directory.login(stranger), None);
         assert_eq!(directory.users(), 1);
+    }
+
+    #[test]
+    fn an_app_comes_while_others_are_used() {
+        let directory = Directory::new(&[101, 300]);
+        assert_eq!(directory.login(user("ua", 1)).unwrap().members, 1);
+        let (before, none) = (directory.room_of(APP), directory.room_of(AppId(200)));
+        assert_eq!(none, None);
+        directory.add_apps(&[200, 101]).unwrap();
+        assert_eq!(directory.room_of(APP), before, "numbers stay");
+        assert_eq!(directory.room_of(AppId(200)), Some(2));
+        assert_eq!(directory.apps().collect::<Vec<_>>(), [APP, AppId(300), AppId(200)]);
+        assert_eq!(directory.find(APP, "ua"), Some(conn(1)));
+        let many: Vec<u32> = (1_000..1_000 + u32::try_from(APPS_MAX).unwrap()).collect();
+        assert_eq!(directory.add_apps(&many), Err(TooManyApps));
+        assert_eq!(directory.apps_len(), 3, "none of them was added");
+        directory.add_apps(&many[..APPS_MAX - 3]).unwrap();
+        for app in directory.apps().collect::<Vec<_>>() {
+            assert!(directory.room_of(app).is_some());
+        }
+        assert_eq!(directory.room_of(AppId(7)), None);
     }
 
     #[test]

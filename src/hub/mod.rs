@@ -2,18 +2,20 @@
 
 mod announce;
 mod directory;
+mod rooms;
 mod router;
 mod seen;
 
 pub use announce::{Announcer, Digests};
-pub use directory::{Arrival, Directory, Page};
-pub use router::{Delivered, Router};
+pub use directory::{Arrival, Directory, Page, TooManyApps};
+pub use router::{Delivered, Orders, Router};
 pub use seen::Seen;
 
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::link::{Admission, Post};
 use crate::metrics::Metrics;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What reactors and control plane share.
 #[derive(Debug)]
@@ -26,6 +28,39 @@ pub struct Hub {
     pub announcer: Announcer,
     /// Whether new clients are let in.
     pub admission: Admission,
+    /// How large what comes in for them may be.
+    pub bounds: Bounds,
+}
+
+/// Bounds of what is sent to users, wherever it comes from.
+#[derive(Debug)]
+pub struct Bounds {
+    frame_bytes: AtomicUsize,
+    user_id_bytes: AtomicUsize,
+}
+
+impl Bounds {
+    fn new(config: &Config) -> Self {
+        let Limits { outbox_bytes, user_id_bytes, .. } = config.limits;
+        Self { frame_bytes: outbox_bytes.into(), user_id_bytes: user_id_bytes.into() }
+    }
+
+    fn set(&self, config: &Config) {
+        self.frame_bytes.store(config.limits.outbox_bytes, Ordering::Relaxed);
+        self.user_id_bytes.store(config.limits.user_id_bytes, Ordering::Relaxed);
+    }
+
+    /// Largest frame: a larger one fits into no backlog.
+    #[must_use]
+    pub fn frame_bytes(&self) -> usize {
+        self.frame_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Longest name of a user.
+    #[must_use]
+    pub fn user_id_bytes(&self) -> usize {
+        self.user_id_bytes.load(Ordering::Relaxed)
+    }
 }
 
 impl Hub {
@@ -35,6 +70,18 @@ impl Hub {
         let directory = Arc::new(Directory::new(&config.apps.ids));
         let router = Arc::new(Router::new(Arc::clone(&directory), posts, metrics));
         let announcer = Announcer::new(Arc::clone(&router), config.announce.exact_up_to);
-        Arc::new(Self { directory, router, announcer, admission: Admission::default() })
+        let (admission, bounds) = (Admission::default(), Bounds::new(config));
+        Arc::new(Self { directory, router, announcer, admission, bounds })
+    }
+
+    /// Goes by another configuration from now on.
+    ///
+    /// # Errors
+    /// [`TooManyApps`] when its apps do not all fit; then nothing has changed.
+    pub fn reload(&self, config: &Config) -> Result<(), TooManyApps> {
+        self.directory.add_apps(&config.apps.ids)?;
+        self.announcer.set_exact_up_to(config.announce.exact_up_to);
+        self.bounds.set(config);
+        Ok(())
     }
 }

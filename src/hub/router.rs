@@ -9,7 +9,6 @@ use crate::metrics::Metrics;
 use crossbeam_channel::Receiver;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// What became of a message to one user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +19,15 @@ pub enum Delivered {
     Offline,
     /// The user is here, but the reactor's mailbox is full.
     Refused,
+}
+
+/// What became of an order to several reactors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// So many will carry it out.
+    pub taken: usize,
+    /// The mailbox of so many was full.
+    pub refused: usize,
 }
 
 /// Delivers to connections of this node, and only of this node.
@@ -123,12 +131,23 @@ impl Router {
         self.posts.len()
     }
 
-    /// Tells one reactor to close everything within `limit`.
+    /// Gives an order to the reactor that owns a connection, or to all of them;
+    /// how many have taken it, and how many could not.
+    pub fn order(&self, owner: Option<u16>, order: impl Fn() -> Mail) -> Orders {
+        let posts = match owner {
+            Some(owner) => self.posts.get(usize::from(owner)).into_iter().collect(),
+            None => self.posts.iter().collect::<Vec<_>>(),
+        };
+        let taken = posts.iter().filter(|post| post.send(order()).is_ok()).count();
+        Orders { taken, refused: posts.len() - taken }
+    }
+
+    /// Tells one reactor to close everything by the node's schedule.
     ///
     /// # Errors
     /// [`Refused`] when its mailbox is full: try again.
-    pub fn drain(&self, reactor: usize, limit: Duration) -> Result<(), Refused> {
-        self.posts[reactor].send(Mail::Drain(limit))
+    pub fn drain(&self, reactor: usize) -> Result<(), Refused> {
+        self.posts[reactor].send(Mail::Drain)
     }
 
     /// Orders that wait, for each reactor.

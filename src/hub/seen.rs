@@ -12,8 +12,6 @@ use std::time::Duration;
 /// any false match is below 10⁻²⁵.
 #[derive(Debug)]
 pub struct Seen {
-    window: Duration,
-    entries_max: usize,
     hashers: [RandomState; 2],
     entries: Mutex<Entries>,
 }
@@ -22,6 +20,8 @@ type Print = (u64, u64);
 
 #[derive(Debug, Default)]
 struct Entries {
+    window: Duration,
+    entries_max: usize,
     prints: HashSet<Print>,
     by_age: VecDeque<(Duration, Print)>,
 }
@@ -31,7 +31,14 @@ impl Seen {
     #[must_use]
     pub fn new(window: Duration, entries_max: usize) -> Self {
         let hashers = [RandomState::new(), RandomState::new()];
-        Self { window, entries_max, hashers, entries: Mutex::default() }
+        let entries = Entries { window, entries_max, ..Entries::default() };
+        Self { hashers, entries: Mutex::new(entries) }
+    }
+
+    /// Remembers ids from now on for `window`, at most `entries_max` of them.
+    pub fn set_bounds(&self, window: Duration, entries_max: usize) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        (entries.window, entries.entries_max) = (window, entries_max);
     }
 
     /// Notes an id at the time `now`; true if it was not known. The empty id
@@ -42,12 +49,13 @@ impl Seen {
         }
         let print = self.print(id);
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.forget(|age, len| age + self.window <= now || len > self.entries_max);
+        let (window, max) = (entries.window, entries.entries_max);
+        entries.forget(|age, len| age + window <= now || len > max);
         if !entries.prints.insert(print) {
             return false;
         }
         entries.by_age.push_back((now, print));
-        entries.forget(|_, len| len > self.entries_max);
+        entries.forget(|_, len| len > max);
         true
     }
 
@@ -135,5 +143,8 @@ mod tests {
         assert_eq!(seen.len(), 3);
         assert!(!seen.is_new("99", HOUR) && !seen.is_new("97", HOUR));
         assert!(seen.is_new("96", HOUR));
+        seen.set_bounds(HOUR, 2);
+        assert!(seen.is_new("100", HOUR));
+        assert_eq!(seen.len(), 2);
     }
 }

@@ -89,7 +89,7 @@ impl Cluster {
         let security = Arc::new(Security::load(&config.cluster).map_err(io::Error::other)?);
         let (tell, conflicts) = mpsc::channel(CONFLICTS_MAX);
         let cluster = Arc::new(Self::open(config, own, &base, Arc::clone(&security), tell)?);
-        let serving = cluster.serve(config, listener, &base, security, ended);
+        let serving = cluster.serve(listener, &base, security, ended);
         let registry = Arc::clone(&cluster.registry);
         if !registry.register().await {
             tracing::warn!("this node is alone until Redis answers");
@@ -111,7 +111,7 @@ impl Cluster {
         security: Arc<Security>,
         conflicts: mpsc::Sender<presence::Conflict>,
     ) -> io::Result<Self> {
-        let Base { hub, metrics, clock } = base.clone();
+        let Base { hub, metrics, clock, .. } = base.clone();
         let settings: config::Redis = config.redis.clone().unwrap_or_default();
         let link = |purpose| {
             Link::open(&settings, purpose, Arc::clone(&metrics)).map_err(io::Error::other)
@@ -140,7 +140,6 @@ impl Cluster {
     /// Lets other nodes in, by a task of its own.
     fn serve(
         self: &Arc<Self>,
-        config: &Config,
         listener: TcpListener,
         base: &Base,
         security: Arc<Security>,
@@ -159,9 +158,8 @@ impl Cluster {
             anywhere,
             callers: self.registry.callers(),
         };
-        let config = config.clone();
         tokio::spawn(async move {
-            if let Err(error) = grpc::serve(listener, &config, parts, ended).await {
+            if let Err(error) = grpc::serve(listener, parts, ended).await {
                 tracing::error!(%error, "other nodes cannot reach this one any more");
             }
         })

@@ -1,7 +1,6 @@
 //! What a peer's message comes to on this node.
 
 use crate::command::push;
-use crate::config::Config;
 use crate::envelope::{Envelope, Frame};
 use crate::hub::{Delivered, Directory, Hub};
 use crate::id::{AppId, UserId};
@@ -14,8 +13,6 @@ use std::sync::atomic::Ordering;
 pub(super) struct Local {
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
-    frame_bytes_max: usize,
-    user_id_bytes_max: usize,
 }
 
 /// What cannot be done, now or ever.
@@ -30,10 +27,8 @@ pub(super) enum Invalid {
 }
 
 impl Local {
-    pub(super) fn new(config: &Config, hub: Arc<Hub>, metrics: Arc<Metrics>) -> Self {
-        let (frame_bytes_max, user_id_bytes_max) =
-            (config.limits.outbox_bytes, config.limits.user_id_bytes);
-        Self { hub, metrics, frame_bytes_max, user_id_bytes_max }
+    pub(super) fn new(hub: Arc<Hub>, metrics: Arc<Metrics>) -> Self {
+        Self { hub, metrics }
     }
 
     /// Who is here.
@@ -85,17 +80,17 @@ impl Local {
 
     fn check_user(&self, app: AppId, user: &str) -> Result<(), Invalid> {
         self.check_app(app)?;
-        let is_name = (1..=self.user_id_bytes_max).contains(&user.len());
+        let is_name = (1..=self.hub.bounds.user_id_bytes()).contains(&user.len());
         is_name.then_some(()).ok_or(Invalid::User)
     }
 
     /// Nothing is encoded that is too large as it came.
     fn encode(&self, push: &Envelope<'_>) -> Result<Frame, Invalid> {
         let bytes = push.seq.len() + push.cmd.len() + push.msg.len() + push.from.len();
-        if bytes > self.frame_bytes_max {
+        if bytes > self.hub.bounds.frame_bytes() {
             return Err(Invalid::TooLarge);
         }
         let frame = push::envelope(push);
-        if frame.len() > self.frame_bytes_max { Err(Invalid::TooLarge) } else { Ok(frame) }
+        if frame.len() > self.hub.bounds.frame_bytes() { Err(Invalid::TooLarge) } else { Ok(frame) }
     }
 }

@@ -21,7 +21,6 @@ pub(super) use security::{Security, causes};
 use super::proto::acc::acc_server_server::AccServerServer;
 use super::proto::relay::relay_server::RelayServer;
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::hub::Hub;
 use crate::id::AppId;
 use crate::limits::{
@@ -64,12 +63,11 @@ pub(super) struct Parts {
 /// When the listener fails for good.
 pub(super) async fn serve(
     listener: TcpListener,
-    config: &Config,
     parts: Parts,
     mut ended: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
     let Parts { hub, metrics, clock, security, anywhere, callers } = parts;
-    let local = Arc::new(Local::new(config, hub, Arc::clone(&metrics)));
+    let local = Arc::new(Local::new(hub, Arc::clone(&metrics)));
     let doorman = Arc::new(Doorman::new(clock, metrics));
     let guard = Guard::new(&security, Arc::clone(&doorman));
     let acc = AccServerServer::new(acc::Calls::new(Arc::clone(&local), anywhere))

@@ -52,11 +52,10 @@ impl Node {
             anywhere: anywhere(),
             callers: Arc::default(),
         };
-        let config = config.clone();
         let serving = runtime.spawn(async move {
             listener.set_nonblocking(true).unwrap();
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            serve(listener, &config, parts, ended).await.unwrap();
+            serve(listener, parts, ended).await.unwrap();
         });
         Self { addr, hub, metrics, mail, ending, serving, runtime: Some(runtime) }
     }

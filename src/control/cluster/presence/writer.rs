@@ -140,7 +140,7 @@ impl Presence {
     }
 
     fn renew(&self, state: &mut State, items: &mut Vec<Item>) {
-        let apps = self.directory.apps().len();
+        let apps = self.directory.apps_len();
         while let Some((place, max)) = state.rounds.next(PRESENCE_BATCH - items.len()) {
             if max == 0 {
                 return;
