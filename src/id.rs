@@ -3,6 +3,7 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 
 /// A platform of a user (web, iOS, …) and a chat room at once, as in the reference.
 #[derive(
@@ -92,5 +93,42 @@ pub struct ConnId {
 impl fmt::Display for ConnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.reactor, self.slot, self.serial)
+    }
+}
+
+/// What is no address of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the address of a connection")]
+pub struct NotAConnection;
+
+/// Reads what [`fmt::Display`] writes.
+impl FromStr for ConnId {
+    type Err = NotAConnection;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.split('.');
+        let mut part = || parts.next().ok_or(NotAConnection);
+        let (reactor, slot, serial) = (part()?, part()?, part()?);
+        let number = |text: &str| text.parse::<u32>().map_err(|_| NotAConnection);
+        let id = Self {
+            reactor: reactor.parse().map_err(|_| NotAConnection)?,
+            slot: number(slot)?,
+            serial: number(serial)?,
+        };
+        if parts.next().is_some() { Err(NotAConnection) } else { Ok(id) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_read_as_it_is_shown() {
+        let id = ConnId { reactor: 3, slot: 70_000, serial: u32::MAX };
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in ["", "1.2", "1.2.3.4", "1.2.x", "70000.1.1", "-1.2.3"] {
+            assert_eq!(text.parse::<ConnId>(), Err(NotAConnection), "{text}");
+        }
     }
 }

@@ -63,6 +63,47 @@ pub const FANOUT_QUEUE_MAX: usize = 1_024;
 /// Connections looked at by the wheel in one turn.
 pub const EXPIRIES_PER_TURN: usize = 512;
 
+/// Connections told of the end in one turn: a close frame each, some 10 µs.
+pub const TOLD_PER_TURN: usize = 512;
+
+/// Connections filed anew in one turn when time-outs have become shorter, below a millisecond's work.
+pub const REFILED_PER_TURN: usize = 4_096;
+
+/// Longest URL in `stop.other_nodes`: it has to fit into the reason of a close
+/// frame beside a delay of up to eight digits.
+pub const OTHER_NODE_BYTES_MAX: usize = 79;
+
+/// Connections looked at in one turn for an order that is about some of them: below
+/// a millisecond, also where the kernel has to be asked for each address.
+pub const SWEPT_PER_TURN: usize = 2_048;
+
+/// Connections closed by order in one turn.
+pub const KICKED_PER_TURN: usize = 512;
+
+/// Such orders under way in one reactor; with more its mail waits.
+pub const SWEEPS_MAX: usize = 16;
+
+/// Connections of a reactor that a trace watches; it is for looking at a few.
+pub const TRACED_CONNECTIONS_MAX: usize = 64;
+
+/// Traces at once.
+pub const TRACES_MAX: usize = 4;
+
+/// Lines of a trace that wait for its reader, at most 2 MiB with contents.
+pub const TRACE_LINES_WAITING_MAX: usize = 1_024;
+
+/// Bytes of a payload that a trace shows, where it may.
+pub const TRACE_CONTENT_BYTES: usize = 2_048;
+
+/// Largest backlogs that each reactor shows.
+pub const BACKLOGS_SHOWN: usize = 8;
+
+/// Nodes that clients of a node that stops are sent to.
+pub const OTHER_NODES_MAX: usize = 64;
+
+/// Orders to the node that wait; more than that nobody means.
+pub const ORDERS_MAX: usize = 16;
+
 /// Connections removed in one turn; closing a socket costs the kernel ≈ 10 µs.
 pub const CLOSES_PER_TURN: usize = 512;
 
@@ -147,6 +188,10 @@ pub const CLOSE_TIMEOUT_SECONDS: u32 = 5;
 
 /// Bytes charged to a backlog for each queued frame besides its own: the queue's entry.
 pub const OUTBOX_ENTRY_BYTES: usize = 64;
+
+/// Apps of a node, those too that a reload has taken out of the configuration:
+/// they have small numbers inside, and every reactor a list of members for each.
+pub const APPS_MAX: usize = 4_096;
 
 /// Reactors in one process; bounded by the 16 bits in a connection's address.
 pub const REACTORS_MAX: usize = 1_024;

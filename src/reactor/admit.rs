@@ -81,6 +81,9 @@ impl Reactor {
         }
         let slot = self.conns.insert(conn);
         self.file(slot);
+        if !self.watches.is_empty() {
+            self.watch_arrival(slot);
+        }
         Ok(())
     }
 

@@ -119,6 +119,9 @@ impl Reactor {
     fn take_leave(&mut self, slot: u32, cause: Cause) {
         self.stats().count_close(cause);
         tracing::debug!(conn = %self.id(slot), ?cause, "closing");
+        if self.conns[slot].traced {
+            self.trace_close(slot, cause);
+        }
         self.forget_raw(slot);
         self.unbook(slot);
         let conns = &mut self.conns;

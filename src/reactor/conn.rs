@@ -22,6 +22,10 @@ pub(super) struct Conn {
     /// end, whichever its state counts from.
     pub(super) since: u32,
     pub(super) unread: Unread,
+    /// Somebody watches it.
+    pub(super) traced: bool,
+    /// It is in the reactor's list of those with a backlog.
+    pub(super) is_backlogged: bool,
     pub(super) outbox: Option<Box<Outbox>>,
     /// What only some have; most have none of it.
     pub(super) extra: Option<Box<Extra>>,
@@ -88,6 +92,8 @@ impl Conn {
             links: Links::default(),
             since: now,
             unread: Unread::No,
+            traced: false,
+            is_backlogged: false,
             outbox: None,
             extra: None,
             state: State::Handshake { head: None },

@@ -46,7 +46,11 @@ impl Rooms {
         Self { rooms, small: VecDeque::new(), large: VecDeque::new(), queued: 0 }
     }
 
+    /// A room that was added since the start is made when its first member comes.
     pub(super) fn join(&mut self, room: usize, slot: u32) -> u32 {
+        if room >= self.rooms.len() {
+            self.rooms.resize_with(room + 1, Room::default);
+        }
         self.rooms[room].members.push(slot)
     }
 
@@ -81,10 +85,9 @@ impl Rooms {
         fanout: Arc<Fanout>,
         is_due: impl Fn(&Fanout) -> bool,
     ) {
-        let here = &mut self.rooms[room];
-        if here.members.is_empty() {
+        let Some(here) = self.rooms.get_mut(room).filter(|here| !here.members.is_empty()) else {
             return;
-        }
+        };
         let idle = here.wave.is_empty() && here.queue.is_empty();
         here.queue.push_back(fanout);
         self.queued += 1;

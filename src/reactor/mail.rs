@@ -1,6 +1,7 @@
 //! Orders from other threads.
 
 use super::Reactor;
+use super::sweep::Sweep;
 use crate::envelope::Frame;
 use crate::limits::{FANOUT_PER_TURN, MAIL_PER_TURN};
 use crate::link::Mail;
@@ -18,7 +19,7 @@ impl Reactor {
     pub(super) fn take_mail(&mut self) {
         self.fanout_steps = FANOUT_PER_TURN;
         for _ in 0..MAIL_PER_TURN {
-            if self.rooms.are_full() {
+            if self.rooms.are_full() || self.has_enough_sweeps() {
                 break;
             }
             match self.mailbox.take() {
@@ -38,12 +39,15 @@ impl Reactor {
                 }
                 Some(Mail::Canary(number)) => self.stats().canary.set(number),
                 Some(Mail::Shed) => self.overdrawn = true,
-                Some(Mail::Reload) => self.settings = self.shared.settings.get(),
+                Some(Mail::Reload) => self.reload(),
+                Some(Mail::Kick(kick)) => self.begin_sweep(Sweep::Kick(kick)),
+                Some(Mail::Trace(trace)) => self.begin_trace(trace),
+                Some(Mail::EndTrace(id)) => self.end_trace(id),
                 Some(Mail::Clients { from, to }) => {
                     // Whoever asked may have gone; the box has room for one page.
                     let _told = to.try_send(self.clients(from));
                 }
-                Some(Mail::Drain(limit)) => self.begin_stop(limit),
+                Some(Mail::Drain) => self.begin_stop(),
             }
         }
         self.deliver_staged();
@@ -51,7 +55,7 @@ impl Reactor {
 
     /// Whether orders wait that the next turn takes.
     pub(super) fn takes_mail(&self) -> bool {
-        self.mailbox.depth() > 0 && !self.rooms.are_full()
+        self.mailbox.depth() > 0 && !self.rooms.are_full() && !self.has_enough_sweeps()
     }
 
     fn deliver_staged(&mut self) {

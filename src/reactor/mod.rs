@@ -9,6 +9,7 @@
 
 mod accept;
 mod admit;
+mod backlogs;
 mod client;
 mod close;
 mod conn;
@@ -21,10 +22,13 @@ mod members;
 mod outbox;
 mod permit;
 mod read;
+mod reload;
 mod setup;
 mod socket;
 mod stop;
+mod sweep;
 mod tls;
+mod trace;
 pub mod wheel;
 mod wrapped;
 mod write;
@@ -39,6 +43,7 @@ use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};
 use crate::link::Mailbox;
 use crate::metrics::ReactorStats;
 use accept::{Acceptor, BELL};
+use backlogs::Backlogged;
 use conn::{Conns, LinksOf, Unread};
 use crossbeam_channel::Sender;
 use fanout::Rooms;
@@ -46,11 +51,14 @@ use mail::Staged;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use permit::Permit;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use stop::Stopping;
+use sweep::Sweeps;
+use trace::Watch;
 use wheel::Wheel;
 use wrapped::Scratch;
 
@@ -146,6 +154,16 @@ struct Reactor {
     /// The output budget was found spent in this turn.
     overdrawn: bool,
     stopping: Option<Stopping>,
+    /// Time-outs have become shorter: connections from this slot on are still filed for later.
+    refile_from: Option<u32>,
+    /// Orders about some of the connections.
+    sweeps: Sweeps,
+    /// Traces, and the connections that are watched for any of them.
+    watches: Vec<Watch>,
+    traced: Vec<(u32, u32)>,
+    backlogged: Backlogged,
+    /// Dropped with the reactor: others know by it that it has ended.
+    _alive: Sender<Infallible>,
 
     /// The time at the beginning of the turn.
     now: Duration,
@@ -169,7 +187,7 @@ impl Reactor {
         let acceptor = Acceptor::open(setup.entrances, poll.registry())?;
         let now = setup.shared.clock.now();
         let tick = tick_of(now);
-        let rooms = Rooms::new(setup.shared.hub.directory.apps().len());
+        let rooms = Rooms::new(setup.shared.hub.directory.apps_len());
         Ok(Self {
             index: setup.index,
             capacity: setup.capacity,
@@ -191,6 +209,12 @@ impl Reactor {
             permit: Permit::None,
             overdrawn: false,
             stopping: None,
+            refile_from: None,
+            sweeps: Sweeps::new(),
+            watches: Vec::new(),
+            traced: Vec::new(),
+            backlogged: Backlogged::default(),
+            _alive: setup.alive,
             now,
             tick,
             settings: setup.shared.settings.get(),
@@ -222,10 +246,13 @@ impl Reactor {
         self.accept();
         self.fan_out();
         self.hand_permit_on();
+        self.refile();
+        self.sweep();
         self.expire();
         self.stop_step();
         self.relieve();
         self.bury();
+        self.publish_backlogs();
         self.publish();
     }
 
@@ -260,6 +287,8 @@ impl Reactor {
         self.has_to_accept()
             || overdue
             || self.overdrawn
+            || self.refile_from.is_some()
+            || !self.sweeps.is_empty()
             || self.may_fan_out()
             || !self.unread.is_empty()
             || !self.dead.is_empty()
@@ -269,7 +298,9 @@ impl Reactor {
     fn next_deadline(&self) -> Option<Duration> {
         let wheel = self.wheel.next_tick().map(|tick| Duration::from_secs(tick.into()));
         let stop = self.stopping.as_ref().map(|_| self.now + stop::STEP);
-        [wheel, self.acceptor.paused_until, stop].into_iter().flatten().min()
+        let backlogs =
+            self.has_to_publish_backlogs().then(|| Duration::from_secs((self.tick + 1).into()));
+        [wheel, self.acceptor.paused_until, stop, backlogs].into_iter().flatten().min()
     }
 
     fn serve_sockets(&mut self) {

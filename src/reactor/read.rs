@@ -179,6 +179,7 @@ impl Reactor {
         replies: &mut Vec<u8>,
     ) -> Option<Ending> {
         let rules = self.settings.message;
+        let traced = self.conns[slot].traced;
         let mut assembly = self.conns[slot].open()?.assembly.take();
         let held_before = assembly.as_ref().map_or(0, |assembly| assembly.held_bytes());
         let mut messages = Messages::new(&mut assembly, bytes, &rules);
@@ -187,12 +188,16 @@ impl Reactor {
         let mut ending = None;
         while ending.is_none() {
             match messages.next() {
-                Ok(Some(incoming))
-                    if meter.as_mut().is_none_or(|meter| meter.admits(&incoming)) =>
-                {
-                    ending = self.answer(slot, incoming, replies);
+                Ok(Some(incoming)) => {
+                    if traced {
+                        self.trace_in(slot, &incoming);
+                    }
+                    let admitted = meter.as_mut().is_none_or(|meter| meter.admits(&incoming));
+                    ending = match admitted {
+                        true => self.answer(slot, incoming, replies),
+                        false => self.exceed(replies),
+                    };
                 }
-                Ok(Some(_)) => ending = self.exceed(replies),
                 Ok(None) => break,
                 Err(violation) => {
                     let reason = Some((violation.close_code(), violation.reason()));
@@ -300,6 +305,9 @@ impl Reactor {
             open.user = Some(Arc::clone(&user));
         }
         self.stats().logins.add(1);
+        if !self.watches.is_empty() {
+            self.watch_login(slot, &user);
+        }
         self.shared.hub.announcer.arrived(&user, arrival);
         if self.shared.events.is_some() {
             let client = self.client(slot);

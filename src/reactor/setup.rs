@@ -9,13 +9,16 @@ use crate::config::{Config, Trusted};
 use crate::hub::Hub;
 use crate::id::AppId;
 use crate::link::{
-    Budget, Current, Mailbox, News, Permits, Post, Rate, SharedRate, SubnetRules, Subnets,
+    Backlogs, Budget, Current, Drain, Mailbox, News, Permits, Post, Rate, SharedRate, SubnetRules,
+    Subnets,
 };
 use crate::metrics::Metrics;
 use crate::websocket::handshake::Paths;
 use crate::websocket::message;
 use core_affinity::CoreId;
+use crossbeam_channel::Sender;
 use rustls::ServerConfig;
+use std::convert::Infallible;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -33,15 +36,19 @@ pub struct Shared {
     /// Where news go; `None` outside a cluster.
     pub events: Option<Post<News>>,
     /// Bytes that wait for slow peers.
-    pub outboxes: Budget,
+    pub outboxes: Arc<Budget>,
     /// Bytes of half-received requests and messages.
-    pub assemblies: Budget,
+    pub assemblies: Arc<Budget>,
     /// Who works at a broadcast.
     pub fanouts: Permits,
     /// Connections by network.
     pub subnets: Subnets,
     /// The pace at which new ones come.
     pub handshakes: SharedRate,
+    /// How the node ends.
+    pub drain: Arc<Drain>,
+    /// The largest backlogs.
+    pub backlogs: Arc<Backlogs>,
     /// Connections of all reactors.
     pub connections: AtomicUsize,
     /// What the configuration says; each reactor keeps its copy of the pointer
@@ -74,6 +81,8 @@ pub struct Settings {
     pub(super) trusted: Trusted,
     /// What TLS is spoken with, by those who come from now on.
     pub(super) tls: Option<Arc<ServerConfig>>,
+    /// Where clients are sent when the node stops.
+    pub(super) other_nodes: Vec<String>,
 }
 
 impl Settings {
@@ -108,7 +117,16 @@ impl Settings {
             login_ticks: (!limits.login_timeout.is_zero()).then(|| ticks(limits.login_timeout)),
             trusted: Trusted::new(&config.listen.trusted_proxies),
             tls: tls::load(&config.listen)?,
+            other_nodes: config.stop.other_nodes.clone(),
         })
+    }
+
+    /// Whether somebody may have to go earlier than by `before`.
+    pub(super) fn is_stricter_than(&self, before: &Self) -> bool {
+        let login = |settings: &Self| settings.login_ticks.unwrap_or(u32::MAX);
+        self.idle_ticks < before.idle_ticks
+            || self.handshake_ticks < before.handshake_ticks
+            || login(self) < login(before)
     }
 
     pub(super) fn paths(&self) -> Paths<'_> {
@@ -138,6 +156,8 @@ pub struct Setup {
     pub private_table_with: Option<Vec<RawFd>>,
     /// Connections it may own: what its descriptor table allows.
     pub capacity: usize,
+    /// Nothing is ever sent; that it has ended is known from the end of this.
+    pub alive: Sender<Infallible>,
     /// What it shares.
     pub shared: Arc<Shared>,
 }

@@ -1,20 +1,17 @@
-//! The orderly end: everybody is told, at a pace.
+//! The orderly end: everybody is told, at the pace of the node's schedule, and
+//! told when to come back.
 
 use super::Reactor;
 use super::conn::State;
+use crate::limits::TOLD_PER_TURN;
+use crate::link::Slot;
 use crate::metrics::Cause;
 use crate::websocket::close;
 use std::time::Duration;
 
-/// How far the end has come.
+/// How far the end has come in this reactor.
 #[derive(Debug)]
 pub(super) struct Stopping {
-    began: Duration,
-    limit: Duration,
-    /// Connections there were in the beginning.
-    total: usize,
-    /// How many have been told.
-    told: usize,
     /// Slots below this one have been told.
     cursor: u32,
 }
@@ -22,41 +19,24 @@ pub(super) struct Stopping {
 /// How often the next few are told.
 pub(super) const STEP: Duration = Duration::from_millis(10);
 
-/// So many are told at once: a small node needs no pacing.
-const FIRST: usize = 256;
-
-impl Stopping {
-    /// How many should have been told by now: all of them after six tenths of
-    /// the limit, so that the last have time to answer.
-    fn due(&self, now: Duration) -> usize {
-        let pace = self.limit.mul_f64(0.6).max(STEP);
-        let done = (now - self.began).as_secs_f64() / pace.as_secs_f64();
-        // Bounded by the number of connections, so the cast is exact enough.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2²²")]
-        let share = (self.total as f64 * done.min(1.0)) as usize;
-        share + FIRST
-    }
-}
-
 impl Reactor {
     /// From now on nobody new is let in.
-    pub(super) fn begin_stop(&mut self, limit: Duration) {
+    pub(super) fn begin_stop(&mut self) {
         self.acceptor.close_for_good(self.poll.registry());
-        let total = self.conns.len();
-        self.stopping.get_or_insert(Stopping { began: self.now, limit, total, told: 0, cursor: 0 });
+        self.stopping.get_or_insert(Stopping { cursor: 0 });
     }
 
     /// Tells the next few.
     pub(super) fn stop_step(&mut self) {
         let Some(mut stopping) = self.stopping.take() else { return };
-        let quota = stopping.due(self.now).saturating_sub(stopping.told);
-        let next: Vec<u32> = self.conns.slots_from(stopping.cursor).take(quota).collect();
-        for slot in next {
-            stopping.told += 1;
+        let next: Vec<u32> = self.conns.slots_from(stopping.cursor).take(TOLD_PER_TURN).collect();
+        let leave = self.shared.drain.take(self.now, next.len());
+        for (slot, position) in next.into_iter().zip(leave.positions.clone()) {
             stopping.cursor = slot + 1;
             match self.conns[slot].state {
                 State::Open(_) => {
-                    self.close(slot, Cause::Shutdown, close::RESTART, "the server restarts");
+                    let reason = farewell(&leave, position, &self.settings.other_nodes);
+                    self.close(slot, Cause::Shutdown, close::RESTART, &reason);
                 }
                 State::Handshake { .. } => self.lose(slot, Cause::Shutdown),
                 State::Closing(_) | State::Dead => {}
@@ -67,9 +47,49 @@ impl Reactor {
 
     /// True when all have gone, or their time is over.
     pub(super) fn has_stopped(&self) -> bool {
-        let stopping = self.stopping.as_ref();
-        stopping.is_some_and(|stopping| {
-            self.conns.is_empty() || self.now >= stopping.began + stopping.limit
-        })
+        self.stopping.is_some() && (self.conns.is_empty() || self.shared.drain.is_over(self.now))
+    }
+}
+
+/// The reason of the close: when this client should be back, and where. It fits
+/// into a close frame, since `stop.other_nodes` are bounded.
+fn farewell(leave: &Slot, position: usize, other_nodes: &[String]) -> String {
+    let elsewhere = match other_nodes.len() {
+        0 => None,
+        nodes => other_nodes.get(position % nodes),
+    };
+    let after_ms = leave.back_after(position, elsewhere.is_some()).as_millis();
+    match elsewhere {
+        // Validated: no URL there needs escaping.
+        Some(url) => format!(r#"{{"reconnect":{{"after_ms":{after_ms},"url":"{url}"}}}}"#),
+        None => format!(r#"{{"reconnect":{{"after_ms":{after_ms}}}}}"#),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::OTHER_NODE_BYTES_MAX;
+    use crate::link::{Drain, Plan};
+    use serde_json::Value;
+
+    #[test]
+    fn the_longest_reason_fits_and_is_json() {
+        let drain = Drain::default();
+        let year = Duration::from_secs(365 * 24 * 3_600);
+        drain.close(Duration::ZERO, 4_000_000, Plan { grace: year, rate: 0, timeout: year });
+        let leave = drain.take(Duration::ZERO, 2);
+        let url = |letter: &str| format!("wss://{}", letter.repeat(OTHER_NODE_BYTES_MAX - 6));
+        let nodes = [url("a"), url("b")];
+        let told = [farewell(&leave, 0, &nodes), farewell(&leave, 1, &nodes)];
+        for (told, node) in told.iter().zip(&nodes) {
+            let reason: Value = serde_json::from_str(told).unwrap();
+            assert_eq!(reason["reconnect"]["url"], node.as_str(), "in turns");
+        }
+        let alone = farewell(&leave, 0, &[]);
+        assert!(alone.len() <= close::REASON_BYTES_MAX, "{alone}");
+        let reason: Value = serde_json::from_str(&alone).unwrap();
+        assert!(reason["reconnect"]["after_ms"].as_u64().unwrap() > 1_000);
+        assert!(told.iter().all(|told| told.len() <= close::REASON_BYTES_MAX), "{told:?}");
     }
 }

@@ -15,6 +15,13 @@ impl Reactor {
     /// Sends replies to what the client has sent itself. They are bounded by
     /// what one read can bring, and the next read waits until they are taken.
     pub(super) fn send_bytes(&mut self, slot: u32, bytes: &[u8]) {
+        self.offer_bytes(slot, bytes);
+        if self.conns[slot].traced {
+            self.trace_out(slot, bytes);
+        }
+    }
+
+    fn offer_bytes(&mut self, slot: u32, bytes: &[u8]) {
         let before = self.conns[slot].backlog_bytes();
         let conn = &mut self.conns[slot];
         if let Some(outbox) = &mut conn.outbox {
@@ -48,6 +55,9 @@ impl Reactor {
             }
             self.stats().messages_out.add(some.len() as u64);
             self.send_few_frames(slot, some);
+            if self.conns[slot].traced {
+                some.iter().for_each(|frame| self.trace_out(slot, frame.as_bytes()));
+            }
         }
     }
 
@@ -149,6 +159,9 @@ impl Reactor {
         if after > before {
             outboxes.note_largest(self.index, after);
             self.overdrawn |= outboxes.is_spent();
+        }
+        if before == 0 {
+            self.note_backlog(slot);
         }
     }
 

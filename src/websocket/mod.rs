@@ -19,6 +19,7 @@ pub mod frame; //     headers: parsed from clients, written to them
 pub mod handshake; // the HTTP request that asks for a WebSocket, and its answers
 pub mod message; //   frames put together to messages
 pub mod proxy; //     the PROXY protocol: the client behind a proxy, told before all else
+pub mod sent; //      what was sent, read again
 
 mod assembly; //      what is kept of a message between two reads
 mod code; //          close codes

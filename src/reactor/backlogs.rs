@@ -1,0 +1,69 @@
+//! Which connections have the largest backlogs: looked for once a second, and
+//! only among those that have one.
+
+use super::Reactor;
+use super::conn::{Open, State};
+use crate::limits::BACKLOGS_SHOWN;
+use crate::link::Backlog;
+
+/// The connections that have, or had within the last second, a backlog.
+#[derive(Debug, Default)]
+pub(super) struct Backlogged {
+    /// Each of them once: those in it are marked.
+    conns: Vec<(u32, u32)>,
+    /// Tick of the last look.
+    looked: u32,
+    /// Something was published that is not empty.
+    has_published: bool,
+}
+
+impl Reactor {
+    /// A connection has a backlog from here on.
+    pub(super) fn note_backlog(&mut self, slot: u32) {
+        let conn = &mut self.conns[slot];
+        if !conn.is_backlogged {
+            conn.is_backlogged = true;
+            self.backlogged.conns.push((slot, conn.serial));
+        }
+    }
+
+    /// Whether there is something to look at when the second is over.
+    pub(super) fn has_to_publish_backlogs(&self) -> bool {
+        !self.backlogged.conns.is_empty() || self.backlogged.has_published
+    }
+
+    /// Publishes the largest, if a second has passed.
+    pub(super) fn publish_backlogs(&mut self) {
+        if self.backlogged.looked == self.tick || !self.has_to_publish_backlogs() {
+            return;
+        }
+        let mut sizes = Vec::new();
+        let conns = &mut self.conns;
+        self.backlogged.conns.retain(|(slot, serial)| {
+            let Some(conn) = conns.get(*slot, *serial) else { return false };
+            let bytes = conn.backlog_bytes();
+            conn.is_backlogged = bytes > 0;
+            if bytes > 0 {
+                sizes.push((bytes, *slot));
+            }
+            bytes > 0
+        });
+        if sizes.len() > BACKLOGS_SHOWN {
+            sizes.select_nth_unstable_by(BACKLOGS_SHOWN, |a, b| b.cmp(a));
+            sizes.truncate(BACKLOGS_SHOWN);
+        }
+        let largest: Vec<Backlog> =
+            sizes.into_iter().map(|(bytes, slot)| self.backlog(slot, bytes)).collect();
+        self.backlogged.looked = self.tick;
+        self.backlogged.has_published = !largest.is_empty();
+        self.shared.backlogs.publish(self.index, largest);
+    }
+
+    fn backlog(&self, slot: u32, bytes: usize) -> Backlog {
+        let user = match &self.conns[slot].state {
+            State::Open(Open { user, .. }) => user.clone(),
+            _ => None,
+        };
+        Backlog { conn: self.id(slot), user, client: self.client(slot), bytes }
+    }
+}

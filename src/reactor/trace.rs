@@ -1,0 +1,144 @@
+//! The flight recorder: connections that are watched, and what is told of them.
+//!
+//! A connection that nobody watches pays one look at a flag in its own cache line.
+
+use super::Reactor;
+use super::conn::{Open, State};
+use super::sweep::Sweep;
+use crate::limits::TRACED_CONNECTIONS_MAX;
+use crate::link::{Happening, Line, Trace, Whom};
+use crate::metrics::Cause;
+use crate::session::User;
+use crate::websocket::message::Incoming;
+use crate::websocket::sent;
+use std::sync::Arc;
+
+/// A trace and the connections that are watched for it.
+#[derive(Debug)]
+pub(super) struct Watch {
+    trace: Arc<Trace>,
+    conns: Vec<(u32, u32)>,
+}
+
+impl Reactor {
+    /// Begins to watch: those who come from now on, and by a sweep those who are here.
+    pub(super) fn begin_trace(&mut self, trace: Arc<Trace>) {
+        self.forget_closed_traces();
+        self.watches.push(Watch { trace: Arc::clone(&trace), conns: Vec::new() });
+        self.begin_sweep(Sweep::Trace(trace));
+    }
+
+    /// Nobody reads this one any more.
+    pub(super) fn end_trace(&mut self, id: u64) {
+        if let Some(watch) = self.watches.iter().find(|watch| watch.trace.id == id) {
+            watch.trace.tap.close();
+        }
+        self.forget_closed_traces();
+    }
+
+    fn forget_closed_traces(&mut self) {
+        self.watches.retain(|watch| !watch.trace.tap.is_closed());
+        // The flags are set anew: a connection may be watched for several traces.
+        let traced: Vec<(u32, u32)> =
+            self.watches.iter().flat_map(|watch| watch.conns.iter().copied()).collect();
+        for (slot, serial) in std::mem::take(&mut self.traced) {
+            if let Some(conn) = self.conns.get(slot, serial) {
+                conn.traced = traced.contains(&(slot, serial));
+            }
+        }
+        self.traced = traced;
+    }
+
+    /// Watches the connection in `slot` for a trace that has begun.
+    pub(super) fn watch(&mut self, slot: u32, trace: &Arc<Trace>) {
+        let here = (slot, self.conns[slot].serial);
+        let watch = self.watches.iter_mut().find(|watch| Arc::ptr_eq(&watch.trace, trace));
+        let Some(watch) = watch.filter(|watch| !watch.conns.contains(&here)) else { return };
+        if watch.conns.len() >= TRACED_CONNECTIONS_MAX {
+            return;
+        }
+        watch.conns.push(here);
+        self.traced.push(here);
+        self.conns[slot].traced = true;
+        let user = match &self.conns[slot].state {
+            State::Open(Open { user: Some(user), .. }) => Some((user.app, user.id.clone())),
+            _ => None,
+        };
+        let waiting_bytes = self.conns[slot].backlog_bytes();
+        let what = Happening::Begin { client: self.client(slot), user, waiting_bytes };
+        trace.tap.tell(Line { at: self.now, conn: self.id(slot), what });
+    }
+
+    /// A connection has come: it is watched if its network is.
+    pub(super) fn watch_arrival(&mut self, slot: u32) {
+        self.watch_if(slot, |whom| matches!(whom, Whom::Network(_)));
+    }
+
+    /// A user has logged in: the connection is watched if the user is.
+    pub(super) fn watch_login(&mut self, slot: u32, user: &User) {
+        if self.conns[slot].traced {
+            self.tell(slot, |_| Happening::Login(user.app, user.id.clone()));
+        }
+        self.watch_if(slot, |whom| matches!(whom, Whom::User { .. } | Whom::App(_)));
+    }
+
+    fn watch_if(&mut self, slot: u32, of_kind: impl Fn(&Whom) -> bool) {
+        let traces = self.watches.iter().map(|watch| &watch.trace);
+        let meant: Vec<Arc<Trace>> = traces
+            .filter(|trace| of_kind(&trace.whom) && self.is_meant(slot, &trace.whom))
+            .cloned()
+            .collect();
+        for trace in meant {
+            self.watch(slot, &trace);
+        }
+    }
+
+    /// The client has sent something.
+    pub(super) fn trace_in(&self, slot: u32, incoming: &Incoming<'_>) {
+        let reason;
+        let (kind, payload) = match incoming {
+            Incoming::Text(text) => ("text", text.as_bytes()),
+            Incoming::Binary(bytes) => ("binary", *bytes),
+            Incoming::Ping(bytes) => ("ping", *bytes),
+            Incoming::Pong(bytes) => ("pong", *bytes),
+            Incoming::Close(None) => ("close", &[][..]),
+            Incoming::Close(Some((code, text))) => {
+                reason = [&code.to_be_bytes()[..], text.as_bytes()].concat();
+                ("close", &reason[..])
+            }
+        };
+        self.tell(slot, |trace| Happening::In(trace.tap.show(kind, payload)));
+    }
+
+    /// These bytes were sent, or wait to be: whole frames, or the answer to a handshake.
+    pub(super) fn trace_out(&self, slot: u32, bytes: &[u8]) {
+        let waiting_bytes = self.conns[slot].backlog_bytes();
+        for (kind, payload) in sent::frames(bytes) {
+            self.tell(slot, |trace| {
+                let frame = trace.tap.show(kind, payload);
+                Happening::Out { frame, waiting_bytes }
+            });
+        }
+    }
+
+    /// Its end has begun.
+    pub(super) fn trace_close(&mut self, slot: u32, cause: Cause) {
+        let name = Cause::ALL[cause as usize].1;
+        self.tell(slot, |_| Happening::Close(name));
+        let here = (slot, self.conns[slot].serial);
+        self.conns[slot].traced = false;
+        self.traced.retain(|traced| *traced != here);
+        for watch in &mut self.watches {
+            watch.conns.retain(|watched| *watched != here);
+        }
+    }
+
+    /// Tells those who watch the connection in `slot`.
+    fn tell(&self, slot: u32, what: impl Fn(&Trace) -> Happening) {
+        let here = (slot, self.conns[slot].serial);
+        for watch in self.watches.iter().filter(|watch| watch.conns.contains(&here)) {
+            let what = what(&watch.trace);
+            watch.trace.tap.tell(Line { at: self.now, conn: self.id(slot), what });
+        }
+    }
+}
