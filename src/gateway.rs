@@ -1,21 +1,31 @@
 //! Assembly: everything a node is made of, started and stopped in order.
 
 mod doors;
+mod error;
+mod orders;
+
+pub use error::StartError;
+pub use orders::Source;
 
 use crate::clock::Clock;
 use crate::config::{Config, Listener};
-use crate::control::{Base, Control, Door, Entry, Plane};
+use crate::control::{Base, Control, Door, Entry, Holdings, Plane};
 use crate::host::{address, fd_table, kernel};
 use crate::hub::Hub;
 use crate::id::NodeAddr;
-use crate::limits::{EVENTS_MAX, HTTP_CONNECTIONS_MAX, MAIL_DEPTH_MAX, REACTORS_MAX};
-use crate::link::{Budget, Current, Mailbox, News, Permits, Post, SharedRate, Subnets, mailbox};
+use crate::limits::{EVENTS_MAX, HTTP_CONNECTIONS_MAX, MAIL_DEPTH_MAX, ORDERS_MAX, REACTORS_MAX};
+use crate::link::{
+    Backlogs, Budget, Current, Mailbox, News, Order, Permits, Plan, Post, SharedRate, Subnets,
+    mailbox,
+};
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use crate::reactor::{self, OpenError, Settings, Setup, Shared, TlsError};
 use core_affinity::CoreId;
+use crossbeam_channel::{Receiver, Sender};
 use doors::Doors;
 use socket2::{Domain, Protocol, Socket, Type};
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::RawFd;
@@ -24,74 +34,27 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Why a node could not be started, or did not end well.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A WebSocket listener could not be opened.
-    #[error("cannot listen for WebSocket clients on {listener} (listen.websocket): {}", reason(.error))]
-    Listen {
-        /// Where.
-        listener: Listener,
-        /// Why not.
-        error: io::Error,
-    },
-    /// The HTTP listener could not be opened.
-    #[error("cannot listen for HTTP on {address} (listen.http): {}", reason(.error))]
-    Http {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        error: io::Error,
-    },
-    /// The gRPC listener could not be opened.
-    #[error("cannot listen for other nodes on {address} (listen.grpc): {}", reason(.error))]
-    Grpc {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        error: io::Error,
-    },
-    /// A certificate or key of the configuration is of no use.
-    #[error("{0}")]
-    Tls(#[from] TlsError),
-    /// The kernel refused something else that a node needs.
-    #[error("cannot start: {0}")]
-    Kernel(#[from] io::Error),
-}
-
-/// The usual failures in the words of whoever has to mend them.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "another process listens there already".into(),
-        io::ErrorKind::PermissionDenied => {
-            "permission denied (ports below 1024 need CAP_NET_BIND_SERVICE, sockets a folder \
-             that may be written)"
-                .into()
-        }
-        io::ErrorKind::AddrNotAvailable => "this host has no such address".into(),
-        io::ErrorKind::AlreadyExists => "there is a file that is no socket".into(),
-        _ => error.to_string(),
-    }
-}
-
-impl From<OpenError> for StartError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Listen { listener, error } => Self::Listen { listener, error },
-            OpenError::Kernel(error) => Self::Kernel(error),
-        }
-    }
-}
-
 /// A node that runs.
 #[derive(Debug)]
 pub struct Gateway {
+    /// As far as it is followed: what only the next start can change is as it was at this one.
+    config: Config,
     doors: Doors,
     grpc_addr: Option<SocketAddr>,
-    stop_timeout: Duration,
-    hub: Arc<Hub>,
-    reactors: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    reactors: Reactors,
     control: Control,
+    /// Gives orders to itself and to all others who have a copy.
+    order: Sender<Order>,
+    orders: Receiver<Order>,
+}
+
+/// The threads that own the sockets.
+#[derive(Debug)]
+struct Reactors {
+    threads: Vec<JoinHandle<()>>,
+    /// Closed when the last of them has ended.
+    alive: Receiver<Infallible>,
 }
 
 impl Gateway {
@@ -105,21 +68,32 @@ impl Gateway {
         let open_files_max = kernel::raise_open_files()?;
         let boxes = Boxes::new(count, config.redis.is_some())?;
         let (bells, pinned) = (boxes.bells(), pinned_cores(&config));
+        let private = config.reactor.private_fd_table;
+        let capacity = fd_table::capacity(open_files_max, count, private);
         let metrics = Metrics::new(count);
         let hub = Hub::new(&config, boxes.posts, Arc::clone(&metrics));
         let (events, news) = boxes.news.unzip();
         let shared = Arc::new(shared(&config, &hub, metrics, events, pinned.len())?);
+        let (order, orders) = crossbeam_channel::bounded(ORDERS_MAX);
         let base = Base {
-            hub: Arc::clone(&hub),
+            hub,
             metrics: Arc::clone(&shared.metrics),
             clock: shared.clock,
+            drain: Arc::clone(&shared.drain),
+            holdings: Holdings {
+                backlogs: Arc::clone(&shared.backlogs),
+                outboxes: Arc::clone(&shared.outboxes),
+                assemblies: Arc::clone(&shared.assemblies),
+                capacity: capacity.saturating_mul(count),
+            },
+            orders: order.clone(),
         };
         let mut plane = Plane::start(&config, base)?;
         let grpc = news.map(|news| join(&config, &mut plane, news)).transpose()?;
         let mut doors = Doors::open(&config.listen.websocket)?;
         let kept: Vec<RawFd> = bells.into_iter().chain(doors.descriptors()).collect();
-        let private = config.reactor.private_fd_table;
-        let mut started = Started { hub: Arc::clone(&hub), reactors: Vec::new() };
+        let (is_alive, alive) = crossbeam_channel::bounded(0);
+        let mut started = Started { shared: Arc::clone(&shared), threads: Vec::new() };
         for (index, mailbox) in boxes.mailboxes.into_iter().enumerate() {
             let setup = Setup {
                 index: u16::try_from(index).unwrap_or(u16::MAX),
@@ -127,7 +101,8 @@ impl Gateway {
                 entrances: doors.entrances(),
                 mailbox,
                 private_table_with: private.then(|| kept.clone()),
-                capacity: fd_table::capacity(open_files_max, count, private),
+                capacity,
+                alive: is_alive.clone(),
                 shared: Arc::clone(&shared),
             };
             doors.settle(started.start(setup)?);
@@ -138,9 +113,9 @@ impl Gateway {
             reactors = count, open_files_max, "listening"
         );
         warn_of_open_doors(&config, control.http_addr(), grpc);
-        let reactors = std::mem::take(&mut started.reactors);
-        let stop_timeout = config.stop.timeout;
-        Ok(Self { doors, grpc_addr: grpc, stop_timeout, hub, reactors, control })
+        let threads = std::mem::take(&mut started.threads);
+        let (reactors, grpc_addr) = (Reactors { threads, alive }, grpc);
+        Ok(Self { config, doors, grpc_addr, shared, reactors, control, order, orders })
     }
 
     /// The first address that WebSocket clients are listened for at; the port is
@@ -168,17 +143,6 @@ impl Gateway {
     #[must_use]
     pub fn grpc_addr(&self) -> Option<SocketAddr> {
         self.grpc_addr
-    }
-
-    /// Ends in good order: no new clients, close 1012 to everybody at a pace
-    /// that fits into `stop.timeout`, then the control plane.
-    pub fn stop(mut self) {
-        tracing::info!(users = self.hub.directory.users(), "stopping");
-        self.hub.announcer.silence();
-        self.control.leave(self.stop_timeout);
-        drain(&self.hub, self.reactors, self.stop_timeout);
-        self.control.stop();
-        tracing::info!("stopped");
     }
 }
 
@@ -212,14 +176,14 @@ fn shared(
     events: Option<Post<News>>,
     pinned: usize,
 ) -> Result<Shared, StartError> {
-    let count = metrics.reactors.len();
+    let (count, limits) = (metrics.reactors.len(), &config.limits);
     Ok(Shared {
         hub: Arc::clone(hub),
         metrics,
         clock: Clock::start(),
         events,
-        outboxes: Budget::new(share_of_memory(config.limits.outbox_total_bytes)?, count),
-        assemblies: Budget::new(share_of_memory(config.limits.assembly_total_bytes)?, count),
+        outboxes: Arc::new(Budget::new(share_of_memory(limits.outbox_total_bytes)?, count)),
+        assemblies: Arc::new(Budget::new(share_of_memory(limits.assembly_total_bytes)?, count)),
         fanouts: match pinned {
             0 => Permits::floating(count, cores()),
             cores => Permits::pinned(count, cores),
@@ -228,6 +192,8 @@ fn shared(
         handshakes: SharedRate::default(),
         connections: AtomicUsize::new(0),
         settings: Current::new(Settings::new(config)?),
+        drain: Arc::default(),
+        backlogs: Arc::new(Backlogs::new(count)),
     })
 }
 
@@ -299,8 +265,8 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Reactors that have been started; ends them again if the start fails half-way.
 struct Started {
-    hub: Arc<Hub>,
-    reactors: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Started {
@@ -310,7 +276,7 @@ impl Started {
         let thread = reactor::spawn(setup, tell)?;
         match told.recv().map_err(|_| io::Error::other("the reactor died"))? {
             Ok(listeners) => {
-                self.reactors.push(thread);
+                self.threads.push(thread);
                 Ok(listeners)
             }
             Err(error) => Err(error.into()),
@@ -320,19 +286,29 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        drain(&self.hub, std::mem::take(&mut self.reactors), Duration::ZERO);
+        if self.threads.is_empty() {
+            return;
+        }
+        let at_once = Plan { grace: Duration::ZERO, rate: 0, timeout: Duration::ZERO };
+        self.shared.drain.close(self.shared.clock.now(), 0, at_once);
+        bid_drain(&self.shared.hub, &self.threads);
+        join_all(std::mem::take(&mut self.threads));
     }
 }
 
-/// Closes all connections of these reactors and waits for their end.
-fn drain(hub: &Hub, reactors: Vec<JoinHandle<()>>, limit: Duration) {
-    for (index, thread) in reactors.iter().enumerate() {
+/// Bids all these reactors close their connections.
+fn bid_drain(hub: &Hub, threads: &[JoinHandle<()>]) {
+    for (index, thread) in threads.iter().enumerate() {
         // A full mailbox is being emptied by its owner: it has room in a moment.
-        while !thread.is_finished() && hub.router.drain(index, limit).is_err() {
+        while !thread.is_finished() && hub.router.drain(index).is_err() {
             std::thread::yield_now();
         }
     }
-    for thread in reactors {
+}
+
+/// Waits for their end.
+fn join_all(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
         // A reactor that panics ends the process; there is nothing to learn here.
         let _ended = thread.join();
     }

@@ -8,6 +8,7 @@ use crate::clock;
 use crate::config::{Log, LogFormat, LogRotation};
 use crate::limits::LOG_LINES_MAX;
 use std::ffi::OsStr;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,12 +17,14 @@ use tracing::Dispatch;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::reload::Handle;
 
 /// Keeps the writing thread; when it is dropped, what is in the queue is written first.
 #[derive(Debug)]
 #[must_use = "without it, nothing is written"]
 pub struct LogGuard {
     dropped: DroppedLines,
+    level: Level,
     _worker: WorkerGuard,
 }
 
@@ -31,6 +34,42 @@ impl LogGuard {
     pub fn dropped_lines(&self) -> DroppedLines {
         self.dropped.clone()
     }
+
+    /// The level, to be changed while the log is written.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level.clone()
+    }
+}
+
+/// The level of a log; by default that of no log, which may be anything.
+#[derive(Clone, Default)]
+pub struct Level(Option<Arc<Exchange>>);
+
+type Exchange = dyn Fn(EnvFilter) + Send + Sync;
+
+impl Level {
+    /// Logs from now on what `level` lets through.
+    ///
+    /// # Errors
+    /// When it cannot be understood; then everything is as it was.
+    pub fn set(&self, level: &str) -> Result<(), LogError> {
+        let filter = filter(level)?;
+        if let Some(exchange) = &self.0 {
+            exchange(filter);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Level")
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(level).map_err(|source| LogError::Level { level: level.to_owned(), source })
 }
 
 /// The lines that a log has lost, counted as it loses them; by default those of no log.
@@ -101,20 +140,34 @@ pub fn start(config: &Log) -> Result<LogGuard, LogError> {
 /// # Errors
 /// When the level cannot be understood or the file cannot be written.
 pub fn dispatch(config: &Log) -> Result<(Dispatch, LogGuard), LogError> {
-    let filter = EnvFilter::try_new(&config.level)
-        .map_err(|source| LogError::Level { level: config.level.clone(), source })?;
+    let filter = filter(&config.level)?;
     let to_stderr = config.file.as_os_str().is_empty();
-    let (writer, guard) =
+    let (writer, mut guard) =
         if to_stderr { queue(io::stderr()) } else { queue(LogFile::open(config)?) };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let lines = tracing_subscriber::fmt().with_writer(writer);
     let dispatch = match config.format {
-        LogFormat::Human => Dispatch::new(lines.with_ansi(to_stderr && colours_welcome()).finish()),
+        LogFormat::Human => {
+            let lines = lines.with_ansi(to_stderr && colours_welcome());
+            let lines = lines.with_env_filter(filter).with_filter_reloading();
+            guard.level = level_of(lines.reload_handle());
+            Dispatch::new(lines.finish())
+        }
         LogFormat::Json => {
             let lines = lines.json().flatten_event(true);
-            Dispatch::new(lines.with_current_span(false).with_span_list(false).finish())
+            let lines = lines.with_current_span(false).with_span_list(false);
+            let lines = lines.with_env_filter(filter).with_filter_reloading();
+            guard.level = level_of(lines.reload_handle());
+            Dispatch::new(lines.finish())
         }
     };
     Ok((dispatch, guard))
+}
+
+fn level_of<S: 'static>(handle: Handle<EnvFilter, S>) -> Level {
+    Level(Some(Arc::new(move |filter| {
+        // It fails when the log has ended; then nobody writes any more.
+        let _replaced = handle.reload(filter);
+    })))
 }
 
 /// People who set `NO_COLOR` to anything want none; see <https://no-color.org>.
@@ -132,7 +185,7 @@ fn queue(destination: impl Write + Send + 'static) -> (NonBlocking, LogGuard) {
         .thread_name("millgate-log")
         .finish(counted);
     let dropped = DroppedLines { overflow: Some(writer.error_counter()), failed };
-    (writer, LogGuard { dropped, _worker: worker })
+    (writer, LogGuard { dropped, level: Level::default(), _worker: worker })
 }
 
 /// Counts the lines that could not be written; the writing thread has nobody to tell.

@@ -1,11 +1,13 @@
 //! The door: arguments, configuration, run.
 
 use clap::{Args, Parser, Subcommand};
+use crossbeam_channel::Sender;
 use millgate::config::{Config, ConfigError, Listen, Listener, Loaded};
-use millgate::gateway::{Gateway, StartError};
+use millgate::gateway::{Gateway, Source, StartError};
 use millgate::host::doctor::{Facts, Report, Target, number};
+use millgate::link::{Order, Wish};
 use millgate::logging::{self, LogError};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -111,7 +113,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Serve(settings) => serve(settings.load()?)?,
+        Command::Serve(settings) => serve(&settings)?,
         Command::CheckConfig(settings) => print(&summary(&settings.load()?))?,
         Command::DefaultConfig => print(include_str!("../config/millgate.toml"))?,
         Command::Doctor { question, settings } => {
@@ -121,7 +123,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(Loaded { config, notices }: Loaded) -> Result<(), Failure> {
+fn serve(settings: &Settings) -> Result<(), Failure> {
+    let Loaded { config, notices } = settings.load()?;
     let log = logging::start(&config.log)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "millgate starts");
     for notice in notices {
@@ -129,12 +132,12 @@ fn serve(Loaded { config, notices }: Loaded) -> Result<(), Failure> {
     }
     let to_file = !config.log.file.as_os_str().is_empty();
     // Caught before anybody can know that the server is there.
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::Signals)?;
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::Signals)?;
     match Gateway::start(config, log.dropped_lines()) {
         Ok(gateway) => {
-            signals.forever().next();
-            std::thread::spawn(move || end_at_once(&mut signals));
-            gateway.stop();
+            let orders = gateway.orders();
+            std::thread::spawn(move || hear(signals, &orders));
+            gateway.run(Source { read: || settings.load(), level: log.level() });
             Ok(())
         }
         Err(error) => {
@@ -167,10 +170,27 @@ fn examine(question: &Question, config: &Config) -> Result<ExitCode, Failure> {
     Ok(if report.refuses() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// Makes orders of signals: SIGHUP reloads, the first of the others begins the
+/// end in good order, and the second ends at once.
+fn hear(mut signals: Signals, orders: &Sender<Order>) {
+    let mut is_ending = false;
+    for signal in signals.forever() {
+        match signal {
+            // Where one is waiting to be carried out already, it does for this one too.
+            SIGHUP => drop(orders.try_send(Order::Reload { answer: None })),
+            _ if is_ending => end_at_once(),
+            _ => {
+                is_ending = true;
+                // Refused only by a node that has ended.
+                let _ended = orders.send(Order::Drain { wish: Wish::default(), answer: None });
+            }
+        }
+    }
+}
+
 /// A second signal waits neither for clients nor for whoever should read
 /// stderr: the last words are said by a thread of their own.
-fn end_at_once(signals: &mut Signals) {
-    signals.forever().next();
+fn end_at_once() {
     let (tell, told) = mpsc::channel();
     // Without a thread they are not said, and there is nothing to wait for.
     let _speaker = std::thread::Builder::new().spawn(move || {
@@ -185,16 +205,16 @@ fn end_at_once(signals: &mut Signals) {
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
 impl Settings {
-    fn load(self) -> Result<Loaded, ConfigError> {
+    fn load(&self) -> Result<Loaded, ConfigError> {
         let named = [
-            ("listen.websocket", self.websocket),
-            ("listen.http", self.http),
-            ("reactor.threads", self.threads),
-            ("log.level", self.log_level),
+            ("listen.websocket", &self.websocket),
+            ("listen.http", &self.http),
+            ("reactor.threads", &self.threads),
+            ("log.level", &self.log_level),
         ];
-        let mut overrides = self.assignments;
+        let mut overrides = self.assignments.clone();
         for (key, value) in named {
-            overrides.extend(value.map(|value| (key.to_owned(), value)));
+            overrides.extend(value.clone().map(|value| (key.to_owned(), value)));
         }
         Config::load(self.config.as_deref(), &overrides)
     }

@@ -21,7 +21,12 @@ impl Config {
     #[must_use]
     pub fn for_running(self, running: &Self) -> Self {
         Self {
-            listen: Listen { path: self.listen.path, ..running.listen.clone() },
+            listen: Listen {
+                websocket: running.listen.websocket.clone(),
+                http: running.listen.http,
+                grpc: running.listen.grpc,
+                ..self.listen
+            },
             reactor: running.reactor.clone(),
             control: running.control.clone(),
             log: Log { level: self.log.level, ..running.log.clone() },

@@ -8,6 +8,7 @@ mod advice;
 mod ceilings;
 mod facts;
 mod files;
+mod headroom;
 mod limit;
 pub mod number;
 mod paste;
@@ -16,7 +17,9 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+pub use ceilings::KERNEL_BYTES_EACH;
 pub use facts::{Facts, KEYS, Room};
+pub use headroom::{Headroom, Usage};
 pub use limit::{Cure, Grade, Limit, Need, Part, Place, Standing, Unit};
 pub use report::{Bound, Host, Report};
 

@@ -61,9 +61,75 @@ impl Process {
     }
 }
 
+/// What the kernel keeps in memory for sockets and the like, of the whole host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelMemory {
+    /// TCP sockets in use in this network namespace.
+    pub tcp_in_use: u64,
+    /// Those in TIME-WAIT.
+    pub tcp_time_wait: u64,
+    /// Bytes of all buffers of TCP.
+    pub tcp_buffer_bytes: u64,
+    /// Bytes of all its objects: sockets, files, directory entries …
+    pub slab_bytes: u64,
+    /// What could be had of the RAM.
+    pub available_bytes: u64,
+    /// The RAM.
+    pub total_bytes: u64,
+}
+
+impl KernelMemory {
+    /// As it is now; zero where the kernel does not tell.
+    #[must_use]
+    pub fn now() -> Self {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let page = rustix::param::page_size() as u64;
+        Self::of(&read("/proc/net/sockstat"), &read("/proc/meminfo"), page)
+    }
+
+    fn of(sockstat: &str, meminfo: &str, page_bytes: u64) -> Self {
+        let tcp = |name: &str| {
+            let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"));
+            let mut words = line.unwrap_or_default().split_ascii_whitespace();
+            words.find(|word| *word == name)?;
+            words.next()?.parse::<u64>().ok()
+        };
+        let memory = |name: &str| {
+            let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_ascii_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+        };
+        Self {
+            tcp_in_use: tcp("inuse").unwrap_or(0),
+            tcp_time_wait: tcp("tw").unwrap_or(0),
+            tcp_buffer_bytes: tcp("mem").unwrap_or(0) * page_bytes,
+            slab_bytes: memory("Slab:").unwrap_or(0),
+            available_bytes: memory("MemAvailable:").unwrap_or(0),
+            total_bytes: memory("MemTotal:").unwrap_or(0),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_tells_what_it_keeps() {
+        let sockstat =
+            "sockets: used 13\nTCP: inuse 3 orphan 0 tw 7 alloc 9 mem 32\nUDP: inuse 1 mem 5\n";
+        let meminfo = "MemTotal: 8 kB\nMemAvailable: 4 kB\nSlab:  2 kB\n";
+        let told = KernelMemory {
+            tcp_in_use: 3,
+            tcp_time_wait: 7,
+            tcp_buffer_bytes: 32 * 4_096,
+            slab_bytes: 2_048,
+            available_bytes: 4_096,
+            total_bytes: 8_192,
+        };
+        assert_eq!(KernelMemory::of(sockstat, meminfo, 4_096), told);
+        assert_eq!(KernelMemory::of("", "x", 4_096), KernelMemory::default());
+        assert!(KernelMemory::now().total_bytes > 1 << 27);
+    }
 
     #[test]
     fn the_process_is_read_from_its_status() {

@@ -42,14 +42,14 @@ fn configured(load: &Load) -> Limit {
 /// Kernel memory of an accepted socket: 2,521 TCP socket + 862 socket inode +
 /// 195 dentry + 195 file + 56 security + 128 epoll item + 64 wait entry.
 /// Measured as a slope over plateaus on Linux 6.18, x86-64.
-const ACCEPTED_BYTES: u64 = 4_021;
+pub const KERNEL_BYTES_EACH: u64 = 4_021;
 
 /// The same at the client's end, which has a bind bucket of 128 bytes more.
-const CONNECTED_BYTES: u64 = ACCEPTED_BYTES + 128;
+const CONNECTED_BYTES: u64 = KERNEL_BYTES_EACH + 128;
 
 /// Own memory of a user who is logged in: see the table in [`crate::limits`], with the
 /// slack of a hash table that has just grown.
-const USER_BYTES: u64 = 184;
+pub(super) const USER_BYTES: u64 = 184;
 
 /// What the load generator may spend on a connection.
 const GENERATOR_BYTES: u64 = 64;
@@ -114,7 +114,7 @@ fn budgets(load: &Load) -> [u64; 2] {
 }
 
 fn bytes_each(load: &Load) -> u64 {
-    let server = ACCEPTED_BYTES + USER_BYTES;
+    let server = KERNEL_BYTES_EACH + USER_BYTES;
     if load.target.both_ends { server + CONNECTED_BYTES + GENERATOR_BYTES } else { server }
 }
 
