@@ -18,12 +18,14 @@ use crate::clock::Clock;
 use crate::config::{Config, Listener};
 use crate::hub::{Digests, Hub};
 use crate::id::NodeAddr;
-use crate::link::{Mailbox, News};
+use crate::link::{Backlogs, Budget, Current, Drain, Mailbox, News, Order};
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use cluster::{Cluster, Joining};
+use crossbeam_channel::Sender;
 use delivery::Delivery;
 use futures_util::future::OptionFuture;
+use http::{Policy, Site, Traces};
 use ready::Readiness;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -42,6 +44,25 @@ pub struct Base {
     pub metrics: Arc<Metrics>,
     /// The node's time.
     pub clock: Clock,
+    /// How the node ends.
+    pub drain: Arc<Drain>,
+    /// What the reactors hold.
+    pub holdings: Holdings,
+    /// Takes orders to the whole node.
+    pub orders: Sender<Order>,
+}
+
+/// What the reactors hold for their clients, and may hold.
+#[derive(Clone, Debug)]
+pub struct Holdings {
+    /// The largest backlogs.
+    pub backlogs: Arc<Backlogs>,
+    /// Bytes that wait for slow peers.
+    pub outboxes: Arc<Budget>,
+    /// Bytes of half-received requests and messages.
+    pub assemblies: Arc<Budget>,
+    /// Connections that the descriptor tables of all reactors hold.
+    pub capacity: usize,
 }
 
 /// What a node needs to join a cluster.
@@ -82,7 +103,7 @@ pub struct Plane {
 pub struct Control {
     plane: Plane,
     http_addr: SocketAddr,
-    readiness: Arc<Readiness>,
+    site: Arc<Site>,
     http: JoinHandle<()>,
     /// Writes off the users of this node, once it has left.
     farewell: Option<JoinHandle<()>>,
@@ -132,28 +153,33 @@ impl Plane {
         let http_addr = door.http.local_addr()?;
         door.http.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(door.http)?;
-        let Base { hub, metrics, clock } = self.base.clone();
-        let digests = Digests::new(config.announce.digests_per_second);
-        self.runtime.spawn(send_digests(Arc::clone(&hub), clock, digests));
-        let reserve = config.limits.memory_reserve_bytes;
-        self.runtime.spawn(pressure::watch(Arc::clone(&hub), Arc::clone(&metrics), reserve));
-        let readiness = Arc::new(Readiness::default());
+        let Base { hub, metrics, clock, drain, holdings, orders } = self.base.clone();
+        let readiness = Arc::new(Readiness::new(Arc::clone(&drain)));
         let watching =
             ready::watch(Arc::clone(&readiness), self.base.clone(), self.cluster.clone());
         self.runtime.spawn(watching);
-        let site = http::Site {
-            config: config.clone(),
+        let site = Arc::new(Site {
+            policy: Current::new(Policy::new(config)),
             delivery: Delivery::new(config, Arc::clone(&hub), clock, self.cluster.clone()),
             hub,
             metrics,
             clock,
             cluster: self.cluster.clone(),
-            readiness: Arc::clone(&readiness),
+            readiness,
             listeners: door.listeners,
+            http_addr,
+            traces: Traces::default(),
             dropped: door.dropped,
-        };
-        let http = self.runtime.spawn(http::serve(listener, site, self.ending.subscribe()));
-        Ok(Control { plane: self, http_addr, readiness, http, farewell: None })
+            drain,
+            holdings,
+            orders,
+            ended: self.ending.subscribe(),
+        });
+        self.runtime.spawn(send_digests(Arc::clone(&site)));
+        self.runtime.spawn(pressure::watch(Arc::clone(&site)));
+        let serving = http::serve(listener, Arc::clone(&site), self.ending.subscribe());
+        let http = self.runtime.spawn(serving);
+        Ok(Control { plane: self, http_addr, site, http, farewell: None })
     }
 }
 
@@ -164,10 +190,14 @@ impl Control {
         self.http_addr
     }
 
+    /// Goes by another configuration, as far as it can be changed.
+    pub fn reload(&self, config: &Config) {
+        self.site.reload(config);
+    }
+
     /// From here on no messages come from elsewhere, and who is here is written
     /// off, while the reactors close them within `limit`.
     pub fn leave(&mut self, limit: Duration) {
-        self.readiness.stop();
         let Some(cluster) = self.plane.cluster.clone() else { return };
         self.plane.runtime.block_on(cluster.leave());
         let farewell = async move { cluster.write_off_all(limit + FAREWELL_GRACE).await };
@@ -203,10 +233,12 @@ const HTTP_GRACE: Duration = Duration::from_secs(2);
 /// How often it is looked whether a digest is due.
 const DIGEST_TICK: Duration = Duration::from_millis(250);
 
-async fn send_digests(hub: Arc<Hub>, clock: Clock, mut digests: Digests) {
+async fn send_digests(site: Arc<Site>) {
     let mut ticks = tokio::time::interval(DIGEST_TICK);
+    let mut digests = Digests::new(0);
     loop {
         ticks.tick().await;
-        hub.announcer.send_digests(&mut digests, clock.now());
+        digests.set_rate(site.policy.get().config.announce.digests_per_second);
+        site.hub.announcer.send_digests(&mut digests, site.clock.now());
     }
 }

@@ -1,9 +1,9 @@
 //! Closes the doors to new clients before memory runs out.
 
+use super::http::Site;
+use crate::config::Config;
 use crate::host::kernel;
 use crate::host::pressure::{Memory, Pressure};
-use crate::hub::Hub;
-use crate::metrics::Metrics;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,25 +17,21 @@ const EVERY: Duration = Duration::from_secs(1);
 /// The part of the RAM that is kept free by default.
 const RESERVE_SHARE: usize = 32;
 
-/// Watches the memory of the host as long as the node runs; `reserve_bytes` are
-/// to be left, 0 for the default.
-pub(super) async fn watch(hub: Arc<Hub>, metrics: Arc<Metrics>, reserve_bytes: usize) {
-    let reserve = match reserve_bytes {
-        // Who cannot be asked has no reserve; the start has read it already.
-        0 => kernel::memory_bytes().unwrap_or(0) / RESERVE_SHARE,
-        bytes => bytes,
-    };
-    let mut pressure = Pressure::new(reserve as u64);
+/// Watches the memory of the host as long as the node runs.
+pub(super) async fn watch(site: Arc<Site>) {
+    let mut pressure = Pressure::new(0);
     let mut ticks = tokio::time::interval(EVERY);
     let mut before = None;
     loop {
         ticks.tick().await;
         let memory = Memory::read(Path::new("/"));
+        pressure.set_reserve(reserve_bytes(&site.policy.get().config));
         let short = pressure.judge(&memory);
-        hub.admission.close(short.is_some());
-        metrics.shared.memory_free_bytes.store(memory.free_bytes, Ordering::Relaxed);
-        metrics.shared.tcp_used_bytes.store(memory.tcp_used_bytes, Ordering::Relaxed);
-        metrics.shared.tcp_limit_bytes.store(memory.tcp_limit_bytes, Ordering::Relaxed);
+        site.hub.admission.close(short.is_some());
+        let stats = &site.metrics.shared;
+        stats.memory_free_bytes.store(memory.free_bytes, Ordering::Relaxed);
+        stats.tcp_used_bytes.store(memory.tcp_used_bytes, Ordering::Relaxed);
+        stats.tcp_limit_bytes.store(memory.tcp_limit_bytes, Ordering::Relaxed);
         if short != before {
             match short {
                 Some(what) => tracing::warn!(?memory, "no new clients: {what} is short"),
@@ -43,5 +39,14 @@ pub(super) async fn watch(hub: Arc<Hub>, metrics: Arc<Metrics>, reserve_bytes: u
             }
             before = short;
         }
+    }
+}
+
+/// Bytes that are to be left. Where the RAM cannot be asked for these are none; the
+/// start has read it already.
+pub(super) fn reserve_bytes(config: &Config) -> u64 {
+    match config.limits.memory_reserve_bytes {
+        0 => (kernel::memory_bytes().unwrap_or(0) / RESERVE_SHARE) as u64,
+        bytes => bytes as u64,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Base;
 use super::cluster::Cluster;
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::link::{Drain, Stage};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,22 +19,25 @@ pub(super) struct Findings {
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
     found: Mutex<Findings>,
-    is_stopping: AtomicBool,
+    drain: Arc<Drain>,
 }
 
 impl Readiness {
-    /// Without complaints the node is ready.
-    pub(super) fn findings(&self) -> Findings {
-        if self.is_stopping.load(Ordering::Relaxed) {
-            let complaints = vec!["this node is stopping".to_owned()];
-            return Findings { complaints, remarks: Vec::new() };
-        }
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Of a node that ends by this drain.
+    pub(super) fn new(drain: Arc<Drain>) -> Self {
+        Self { found: Mutex::default(), drain }
     }
 
-    /// From now on this node is not ready, for good.
-    pub(super) fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
+    /// Without complaints the node is ready.
+    pub(super) fn findings(&self) -> Findings {
+        let complaint = match self.drain.stage() {
+            Stage::Serving => {
+                return self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            }
+            Stage::Grace => "this node is about to stop",
+            Stage::Closing => "this node is stopping",
+        };
+        Findings { complaints: vec![complaint.to_owned()], remarks: Vec::new() }
     }
 
     fn enter(&self, found: Findings) {
@@ -67,7 +70,7 @@ pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option
     for number in 1_u64.. {
         ticks.tick().await;
         // What stops then is meant to.
-        if readiness.is_stopping.load(Ordering::Relaxed) {
+        if readiness.drain.stage() == Stage::Closing {
             return;
         }
         let mut complaints = silent_reactors(&base, number);
@@ -91,6 +94,7 @@ fn silent_reactors(base: &Base, number: u64) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::Plan;
 
     #[test]
     fn complaints_come_and_go() {
@@ -102,7 +106,12 @@ mod tests {
         assert_eq!(readiness.findings(), found);
         readiness.enter(Findings::default());
         assert_eq!(readiness.findings(), Findings::default());
-        readiness.stop();
+        let plan = Plan { grace: EVERY, rate: 0, timeout: EVERY };
+        readiness.drain.begin_grace(EVERY, plan);
+        assert_eq!(readiness.findings().complaints, ["this node is about to stop"]);
+        readiness.drain.cancel();
+        assert_eq!(readiness.findings(), Findings::default());
+        readiness.drain.close(EVERY, 1, plan);
         assert_eq!(readiness.findings().complaints, ["this node is stopping"]);
     }
 }

@@ -69,6 +69,11 @@ impl Pressure {
         Self { reserve_bytes, is_on: false }
     }
 
+    /// So much memory is to be left from now on.
+    pub fn set_reserve(&mut self, bytes: u64) {
+        self.reserve_bytes = bytes;
+    }
+
     /// What is short now, in words, or nothing.
     pub fn judge(&mut self, memory: &Memory) -> Option<&'static str> {
         let factor = if self.is_on { RELIEF } else { 1.0 };

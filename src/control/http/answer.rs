@@ -50,8 +50,13 @@ fn respond(status: StatusCode, body: Body) -> Response {
 
 /// 400: the body is not what the route takes; says why.
 pub(super) fn not_taken(why: &str) -> Response {
-    let answer = json!({"code": 400, "msg": why, "data": null});
-    respond(StatusCode::BAD_REQUEST, Body::from(answer.to_string()))
+    refused(StatusCode::BAD_REQUEST, why)
+}
+
+/// Any other refusal; says why.
+pub(super) fn refused(status: StatusCode, why: &str) -> Response {
+    let answer = json!({"code": status.as_u16(), "msg": why, "data": null});
+    respond(status, Body::from(answer.to_string()))
 }
 
 /// A request that is not answered.

@@ -39,7 +39,7 @@ pub(super) async fn send_messages(
     State(site): State<Arc<Site>>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let (parts, body) = whole(request, &site).await?;
+    let (parts, body) = whole(request).await?;
     if !content_type(&parts).eq_ignore_ascii_case("application/json") {
         return Err(Refusal::NotJson);
     }

@@ -1,6 +1,6 @@
 //! The body of a request: whole, in time, and no larger than allowed.
 
-use super::Site;
+use super::Policy;
 use super::answer::Refusal;
 use crate::limits::{HTTP_BODY_SECONDS, HTTP_DISCARD_BYTES_MAX};
 use axum::body::{Body, Bytes, HttpBody};
@@ -8,15 +8,18 @@ use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
 use futures_util::StreamExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Head and body of a request, of at most `limits.body_bytes`.
-pub(super) async fn whole(request: Request, site: &Site) -> Result<(Parts, Bytes), Refusal> {
+pub(super) async fn whole(request: Request) -> Result<(Parts, Bytes), Refusal> {
     let (parts, body) = request.into_parts();
+    let policy = parts.extensions.get::<Arc<Policy>>().ok_or(Refusal::Broken)?;
+    let bytes_max = policy.config.limits.body_bytes;
     // Who waits for a "100 Continue" has sent nothing yet, so nothing need be discarded.
     let waits = parts.headers.contains_key(EXPECT);
     let discard_max = if waits { 0 } else { HTTP_DISCARD_BYTES_MAX };
-    let reading = read(body, site.config.limits.body_bytes, discard_max);
+    let reading = read(body, bytes_max, discard_max);
     let body = tokio::time::timeout(Duration::from_secs(HTTP_BODY_SECONDS), reading)
         .await
         .unwrap_or(Err(Refusal::TooSlow))?;

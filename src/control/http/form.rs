@@ -57,8 +57,8 @@ pub(super) struct Form(pub(super) Fields);
 impl FromRequest<Arc<Site>> for Form {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, site: &Arc<Site>) -> Result<Self, Refusal> {
-        let (parts, body) = whole(request, site).await?;
+    async fn from_request(request: Request, _: &Arc<Site>) -> Result<Self, Refusal> {
+        let (parts, body) = whole(request).await?;
         match Kind::of(&parts) {
             Kind::Pairs if has_whole_escapes(&body) => Ok(Self(Fields::of_pairs(&body))),
             Kind::Pairs => Err(Refusal::Malformed),

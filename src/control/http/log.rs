@@ -16,9 +16,11 @@ use std::sync::Arc;
 /// is that until the head of the answer; a long list is read after it.
 pub(super) async fn observe(
     State(site): State<Arc<Site>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
+    // All who have a part in the answer go by the same configuration.
+    request.extensions_mut().insert(site.policy.get());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let begun = site.clock.now();
     // Nothing that a handler shares with others is left half-done by a panic:
@@ -50,11 +52,14 @@ fn shown(uri: &Uri) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Policy;
     use super::*;
     use crate::clock::Clock;
     use crate::config::Config;
+    use crate::control::Holdings;
     use crate::control::delivery::Delivery;
     use crate::hub::Hub;
+    use crate::link::{Backlogs, Budget, Current};
     use crate::logging::DroppedLines;
     use crate::metrics::Metrics;
     use axum::Router;
@@ -71,8 +76,14 @@ mod tests {
         let delivery = Delivery::new(&config, Arc::clone(&hub), clock, None);
         let listeners = vec![SocketAddr::from(([127, 0, 0, 1], 8089)).into()];
         let dropped = DroppedLines::default();
+        let holdings = Holdings {
+            backlogs: Arc::new(Backlogs::new(0)),
+            outboxes: Arc::new(Budget::new(0, 0)),
+            assemblies: Arc::new(Budget::new(0, 0)),
+            capacity: 0,
+        };
         Arc::new(Site {
-            config,
+            policy: Current::new(Policy::new(&config)),
             hub,
             metrics,
             delivery,
@@ -80,7 +91,13 @@ mod tests {
             cluster: None,
             readiness: Arc::default(),
             listeners,
+            http_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            traces: super::super::Traces::default(),
             dropped,
+            drain: Arc::default(),
+            holdings,
+            orders: crossbeam_channel::bounded(1).0,
+            ended: tokio::sync::watch::channel(false).1,
         })
     }
 

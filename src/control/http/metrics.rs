@@ -4,10 +4,10 @@
 //! 64 of them the page has some 3,100 lines.
 
 mod cluster;
+mod node;
 
 use super::Site;
 use super::answer::Refusal;
-use crate::host::kernel::Process;
 use crate::metrics::{self, Cause, Metrics, Pace, ReactorStats, Tally};
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -23,6 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
     let page = Page(Vec::new())
         .of_node(&site)
+        .of_room(&site)
+        .of_drain(&site)
         .of_reactors(&site)
         .of_traffic(&site.metrics)
         .of_queues(&site.metrics)
@@ -43,62 +45,6 @@ struct Page(Vec<MetricFamily>);
 type Labels = Vec<(&'static str, String)>;
 
 impl Page {
-    fn of_node(self, site: &Site) -> Self {
-        let directory = &site.hub.directory;
-        let users = directory
-            .apps()
-            .map(|app| (vec![("app", app.to_string())], as_f64(directory.members(app) as u64)));
-        let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-        let Process { threads, resident_bytes } = Process::now();
-        self.gauges(
-            "millgate_build_info",
-            "Always 1; the label says which version runs.",
-            [(version, 1.0)],
-        )
-        .gauge(
-            "process_resident_memory_bytes",
-            "Memory of the process that is in RAM.",
-            resident_bytes,
-        )
-        .gauge("process_threads", "Threads of the process.", threads)
-        .gauge(
-            "millgate_ready",
-            "1 while messages are delivered, as /readyz says.",
-            u64::from(site.readiness.findings().complaints.is_empty()),
-        )
-        .gauge(
-            "millgate_admission_closed",
-            "1 while nobody new is let in because memory is short.",
-            u64::from(site.hub.admission.is_closed()),
-        )
-        .gauge(
-            "millgate_host_memory_free_bytes",
-            "Memory of the host, or of the control group, that could be had without swapping.",
-            load(&site.metrics.shared.memory_free_bytes),
-        )
-        .gauge(
-            "millgate_host_tcp_memory_bytes",
-            "Memory that all TCP sockets of the host have taken.",
-            load(&site.metrics.shared.tcp_used_bytes),
-        )
-        .gauge(
-            "millgate_host_tcp_memory_limit_bytes",
-            "What they may take (net.ipv4.tcp_mem, third number).",
-            load(&site.metrics.shared.tcp_limit_bytes),
-        )
-        .gauges("millgate_users", "Users logged in, by app.", users)
-        .gauge(
-            "millgate_dedup_entries",
-            "Message ids remembered so that none is sent twice.",
-            site.delivery.remembered() as u64,
-        )
-        .counter(
-            "millgate_log_lines_dropped_total",
-            "Log lines lost because the queue was full or could not be written out.",
-            site.dropped.count() as u64,
-        )
-    }
-
     fn of_reactors(self, site: &Site) -> Self {
         let blocks = || site.metrics.reactors.iter().enumerate();
         let label = |index: usize| vec![("reactor", index.to_string())];

@@ -6,6 +6,7 @@
 //! Invariant: a page of another origin cannot read an answer, unless
 //! `http.allowed_origins` lists it.
 
+mod admin;
 mod answer;
 mod api;
 mod batch;
@@ -19,31 +20,39 @@ mod log;
 mod metrics;
 mod others;
 mod page;
+mod room;
 mod server;
 mod state;
 
+use super::Holdings;
 use super::cluster::Cluster;
 use super::delivery::Delivery;
 use super::ready::{Findings, Readiness};
 use crate::clock::Clock;
 use crate::config::{Config, Listener};
 use crate::hub::Hub;
+use crate::link::{Current, Drain, Order};
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
+pub(super) use admin::Traces;
 use answer::Refusal;
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
+use crossbeam_channel::Sender;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tower_http::cors::CorsLayer;
 
 /// What the routes answer from.
 #[derive(Debug)]
 pub(super) struct Site {
-    pub(super) config: Config,
+    /// What a reload may change; each request goes by the one that it met.
+    pub(super) policy: Current<Policy>,
     pub(super) hub: Arc<Hub>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) delivery: Delivery,
@@ -52,17 +61,54 @@ pub(super) struct Site {
     pub(super) cluster: Option<Arc<Cluster>>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) listeners: Vec<Listener>,
+    /// Where this is served.
+    pub(super) http_addr: SocketAddr,
     pub(super) dropped: DroppedLines,
+    /// How the node ends.
+    pub(super) drain: Arc<Drain>,
+    /// What the reactors hold.
+    pub(super) holdings: Holdings,
+    /// Takes orders to the whole node.
+    pub(super) orders: Sender<Order>,
+    /// The places for traces.
+    pub(super) traces: Traces,
+    /// Whether the server ends: answers without an end of their own have to.
+    pub(super) ended: watch::Receiver<bool>,
+}
+
+/// The configuration as the routes need it.
+#[derive(Debug)]
+pub(super) struct Policy {
+    pub(super) config: Config,
+    /// Which pages may read answers; `None` if no other origin's.
+    cors: Option<CorsLayer>,
+}
+
+impl Policy {
+    pub(super) fn new(config: &Config) -> Self {
+        Self { config: config.clone(), cors: cors::layer(&config.http.allowed_origins) }
+    }
+}
+
+/// The policy of a request.
+pub(super) type Ruled = Extension<Arc<Policy>>;
+
+impl Site {
+    /// Goes by another configuration from the next request on.
+    pub(super) fn reload(&self, config: &Config) {
+        self.delivery.reload(config);
+        self.policy.replace(Policy::new(config));
+    }
 }
 
 /// Serves until `ended` says so, then finishes what is under way.
-pub(super) async fn serve(listener: TcpListener, site: Site, ended: watch::Receiver<bool>) {
-    server::run(listener, routes(Arc::new(site)), ended).await;
+pub(super) async fn serve(listener: TcpListener, site: Arc<Site>, ended: watch::Receiver<bool>) {
+    server::run(listener, routes(site), ended).await;
 }
 
 /// Every route; the verbs are those of the reference, HEAD goes with GET.
 fn routes(site: Arc<Site>) -> Router {
-    let routes = Router::new()
+    Router::new()
         .route("/user/list", get(list::users))
         .route("/user/online", get(api::online))
         .route("/user/sendMessage", post(api::send_message))
@@ -77,13 +123,12 @@ fn routes(site: Arc<Site>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .merge(admin::routes(&site))
         .fallback(|| async { Refusal::NotFound })
-        .method_not_allowed_fallback(|| async { Refusal::WrongVerb });
-    let routes = match cors::layer(&site.config.http.allowed_origins) {
-        Some(cors) => routes.layer(cors),
-        None => routes,
-    };
-    routes.layer(from_fn_with_state(Arc::clone(&site), log::observe)).with_state(site)
+        .method_not_allowed_fallback(|| async { Refusal::WrongVerb })
+        .layer(from_fn(cors::apply))
+        .layer(from_fn_with_state(Arc::clone(&site), log::observe))
+        .with_state(site)
 }
 
 /// `GET /readyz`: whether messages arrive, and what keeps them from it.

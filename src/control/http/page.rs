@@ -1,10 +1,11 @@
 //! The chat page of a room, and what belongs to it.
 
-use super::Site;
 use super::answer::Refusal;
 use super::form::Query;
-use crate::config::Listener;
+use super::{Ruled, Site};
+use crate::config::{Config, Listener};
 use crate::id::AppId;
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
@@ -14,18 +15,22 @@ use std::sync::Arc;
 
 /// `GET /home/index`: the page of a room; that of the first app for a room
 /// that does not exist, as in the reference.
-pub(super) async fn index(State(site): State<Arc<Site>>, Query(fields): Query) -> Response {
-    let asked = fields.app();
-    let exists = site.hub.directory.room_of(asked).is_some();
-    let default = site.config.apps.ids.first().copied().map_or(asked, AppId);
+pub(super) async fn index(
+    State(site): State<Arc<Site>>,
+    Extension(policy): Ruled,
+    Query(fields): Query,
+) -> Response {
+    let (asked, config) = (fields.app(), &policy.config);
+    let exists = config.apps.ids.contains(&asked.0);
+    let default = config.apps.ids.first().copied().map_or(asked, AppId);
     let app = if exists { asked } else { default };
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
-        (CONTENT_SECURITY_POLICY, policy(&site)),
+        (CONTENT_SECURITY_POLICY, content_policy(&site, config)),
         (REFERRER_POLICY, "no-referrer".to_owned()),
         (CACHE_CONTROL, REVALIDATE.to_owned()),
     ];
-    (headers, render(&site, app)).into_response()
+    (headers, render(&site, config, app)).into_response()
 }
 
 /// `GET /home/…`: what the page is made of.
@@ -50,8 +55,8 @@ const REVALIDATE: &str = "no-cache";
 /// Nothing but what this server sends, and connections only where the page is
 /// told to go. Behind a proxy the browser's name for this host is not known
 /// here, so without a configured URL every host is allowed on the one port.
-fn policy(site: &Site) -> String {
-    let page = &site.config.page;
+fn content_policy(site: &Site, config: &Config) -> String {
+    let page = &config.page;
     let websocket = match (origin(&page.websocket_url), port(&site.listeners)) {
         ("", Some(port)) => format!("ws://*:{port} wss://*:{port}"),
         // Through a proxy that serves both.
@@ -59,9 +64,14 @@ fn policy(site: &Site) -> String {
         (origin, _) => origin.to_owned(),
     };
     let api = origin(&page.http_url);
+    // Where a page is sent when this node stops.
+    let others = config.stop.other_nodes.iter().map(|url| origin(url));
+    let sources = ["'self'", &websocket, api].into_iter().chain(others);
+    let sources: Vec<&str> = sources.filter(|source| !source.is_empty()).collect();
+    let sources = sources.join(" ");
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-         connect-src 'self' {websocket} {api}; base-uri 'none'; form-action 'none'; \
+         connect-src {sources}; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'"
     )
 }
@@ -83,18 +93,18 @@ fn port(listeners: &[Listener]) -> Option<u16> {
     plain.or_else(|| addresses(|_| true)).map(|address| address.port())
 }
 
-fn render(site: &Site, app: AppId) -> String {
-    let page = &site.config.page;
+fn render(site: &Site, config: &Config, app: AppId) -> String {
+    let page = &config.page;
     let fillings = [
         ("{app}", app.to_string()),
         ("{port}", port(&site.listeners).map_or(String::new(), |port| port.to_string())),
-        ("{path}", escaped(&site.config.listen.path)),
+        ("{path}", escaped(&config.listen.path)),
         ("{websocket_url}", escaped(&page.websocket_url)),
         ("{http_url}", escaped(page.http_url.trim_end_matches('/'))),
         // Validated: no origin holds a space.
-        ("{allowed_origins}", escaped(&site.config.http.allowed_origins.join(" "))),
-        ("{name_bytes}", site.config.limits.user_id_bytes.to_string()),
-        ("{rooms}", rooms(&site.config.apps.ids, app)),
+        ("{allowed_origins}", escaped(&config.http.allowed_origins.join(" "))),
+        ("{name_bytes}", config.limits.user_id_bytes.to_string()),
+        ("{rooms}", rooms(&config.apps.ids, app)),
     ];
     let mut html = include_str!("page/index.html").to_owned();
     for (place, text) in fillings {

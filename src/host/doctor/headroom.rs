@@ -17,6 +17,8 @@ pub struct Usage {
     pub connections_max: u64,
     /// Bytes of the budgets for backlogs and half-received messages that are not used yet.
     pub budget_left_bytes: u64,
+    /// Bytes of the RAM that are to be left free: with less nobody new is let in.
+    pub reserve_bytes: u64,
 }
 
 /// What is left.
@@ -31,7 +33,8 @@ impl Headroom {
     #[must_use]
     pub fn of(facts: &Facts, usage: &Usage) -> Self {
         let each = KERNEL_BYTES_EACH + USER_BYTES;
-        let of_memory = |bytes: u64| bytes.saturating_sub(usage.budget_left_bytes) / each;
+        let kept = usage.budget_left_bytes.saturating_add(usage.reserve_bytes);
+        let of_memory = |bytes: u64| bytes.saturating_sub(kept) / each;
         let left = |limit: Option<u64>, used: u64| limit.map(|limit| limit.saturating_sub(used));
         let configured = Some(usage.connections_max).filter(|max| *max > 0);
         let files = facts.number("fs.file-nr").unwrap_or(0);
@@ -91,7 +94,12 @@ mod tests {
 
     #[test]
     fn budgets_that_may_still_be_used_are_no_room_for_connections() {
-        let usage = Usage { capacity: u64::MAX, budget_left_bytes: 7 << 30, ..Usage::default() };
+        let usage = Usage {
+            capacity: u64::MAX,
+            budget_left_bytes: 6 << 30,
+            reserve_bytes: 1 << 30,
+            ..Usage::default()
+        };
         let room = Headroom::of(&facts(), &usage);
         assert_eq!(room.binds(), ("RAM", (1 << 30) / (KERNEL_BYTES_EACH + USER_BYTES)));
         let group_memory = Some(Room { limit: 8 << 30, used: (1 << 30) + 1 });

@@ -8,9 +8,25 @@ const RETRY_MAX_MS = 30_000;
 const STABLE_MS = 10_000;
 const CODE_OK = 200;
 const CODE_NOT_LOGGED_IN = 1000;
+const CLOSE_RESTART = 1012;
+// No server restarts for longer than this; whoever says so is not obeyed.
+const BIDDEN_MAX_MS = 600_000;
+
+// What a server that stops bids this client: to come back after so long, perhaps elsewhere.
+function bidding(code, reason) {
+  if (code !== CLOSE_RESTART) return null;
+  try {
+    const { after_ms: delay, url = "" } = JSON.parse(reason).reconnect;
+    return delay >= 0 ? { delay: Math.min(delay, BIDDEN_MAX_MS), url } : null;
+  } catch {
+    return null; // Another server, or an older one.
+  }
+}
 
 export class Link {
   #url; #app; #on;
+  // Where the next connection goes instead, if the last server has said so.
+  #elsewhere = "";
   #name = "";
   #socket = null;
   #isOnline = false;
@@ -64,7 +80,7 @@ export class Link {
     this.#on.state("connecting", "Connecting…");
     let socket;
     try {
-      socket = new WebSocket(this.#url);
+      socket = new WebSocket(this.#elsewhere || this.#url);
     } catch (error) {
       this.#stop(`Cannot connect: ${error.message}`);
       return;
@@ -130,11 +146,14 @@ export class Link {
       this.#stop(`Closed by the server: ${reason || code}`);
       return;
     }
-    this.#failures = wasStable ? 0 : this.#failures + 1;
-    // Full jitter: a thousand pages that lose their server come back one by one.
+    const bidden = bidding(code, reason);
+    this.#elsewhere = bidden?.url ?? "";
+    this.#failures = wasStable || bidden ? 0 : this.#failures + 1;
+    // Full jitter: a thousand pages that lose their server come back one by one. A server
+    // that knows of its end has given each a time of its own.
     const limit = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(this.#failures, 10));
-    const delay = Math.random() * limit;
-    this.#on.state("waiting", code === 1012 ? "Server restarts, reconnecting…" : "Reconnecting…");
+    const delay = bidden?.delay ?? Math.random() * limit;
+    this.#on.state("waiting", bidden ? `Server restarts, back in ${Math.ceil(delay / 1000)} s…` : "Reconnecting…");
     this.#isWaiting = true;
     this.#timer = setTimeout(() => this.#connect(), delay);
   }

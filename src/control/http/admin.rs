@@ -1,0 +1,154 @@
+//! What operators see and order: `/admin`.
+//!
+//! Invariant: nothing under `/admin` but the bare page is answered before
+//! [`require_admin`] has let it through.
+//!
+//! Invariant: what lets an operator in is never kept where a browser sends it by
+//! itself (a cookie), so that a page of somebody else can order nothing.
+
+mod kick;
+mod orders;
+mod page;
+mod state;
+mod trace;
+
+pub(in crate::control) use trace::Traces;
+
+use super::Site;
+use super::answer::refused;
+use super::form::{Fields, Form, Query};
+use axum::Router;
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The routes, to be merged with the others.
+pub(super) fn routes(site: &Arc<Site>) -> Router<Arc<Site>> {
+    Router::new()
+        .route("/admin/state", get(state::state))
+        .route("/admin/drain", post(orders::drain).delete(orders::cancel))
+        .route("/admin/reload", post(orders::reload))
+        .route("/admin/kick", post(kick::kick))
+        .route("/admin/trace", post(trace::trace))
+        .layer(from_fn_with_state(Arc::clone(site), require_admin))
+        .route("/admin", get(page::index))
+        .route("/admin/page/{asset}", get(page::asset))
+}
+
+/// Lets operators through, and nobody else. Without keys these are the people of
+/// this machine, where the API is on loopback.
+async fn require_admin(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    if is_from_elsewhere(request.headers()) {
+        return refused(StatusCode::FORBIDDEN, "a page of another origin may not do this");
+    }
+    if !site.http_addr.ip().is_loopback() {
+        return refused(StatusCode::FORBIDDEN, "beyond loopback this needs a key");
+    }
+    next.run(request).await
+}
+
+/// Whether a browser says that a page of another origin asks. What is no browser says nothing.
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    match text("sec-fetch-site") {
+        Some(site) => site != "same-origin" && site != "none",
+        // Older browsers send the origin alone.
+        None => text(ORIGIN.as_str()).is_some_and(|origin| {
+            let place = origin.split_once("://").map(|(_, place)| place);
+            place.is_none() || place != text(HOST.as_str())
+        }),
+    }
+}
+
+/// The parameters of an order: those of its form, or of its query.
+struct Given {
+    form: Fields,
+    query: Fields,
+}
+
+impl Given {
+    /// The value of a name; `None` if it was not given, or is empty.
+    fn find(&self, name: &str) -> Option<&str> {
+        self.form.find(name).or_else(|| self.query.find(name)).filter(|value| !value.is_empty())
+    }
+
+    /// A whole number.
+    fn number(&self, name: &str, max: u64) -> Result<Option<u64>, String> {
+        let Some(text) = self.find(name) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| *number <= max);
+        number.map(Some).ok_or_else(|| format!("{name} is {text:?}, must be a number up to {max}"))
+    }
+
+    /// A time: seconds, or as in the configuration.
+    fn time(&self, name: &str, max: Duration) -> Result<Option<Duration>, String> {
+        let Some(text) = self.find(name) else { return Ok(None) };
+        let seconds = text.parse().map(Duration::from_secs).ok();
+        let time = seconds.or_else(|| humantime_serde::re::humantime::parse_duration(text).ok());
+        let time = time.filter(|time| *time <= max);
+        time.map(Some).ok_or_else(|| {
+            format!("{name} is {text:?}, must be a time such as 30s, at most {max:?}")
+        })
+    }
+}
+
+impl FromRequest<Arc<Site>> for Given {
+    type Rejection = super::answer::Refusal;
+
+    async fn from_request(request: Request, site: &Arc<Site>) -> Result<Self, Self::Rejection> {
+        let (mut parts, body) = request.into_parts();
+        let Ok(Query(query)) = Query::from_request_parts(&mut parts, site).await;
+        let Form(form) = Form::from_request(Request::from_parts(parts, body), site).await?;
+        Ok(Self { form, query })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn only_pages_of_other_origins_are_from_elsewhere() {
+        for pairs in [
+            &[][..],
+            &[("host", "a:1")],
+            &[("host", "a:1"), ("origin", "http://a:1"), ("sec-fetch-site", "same-origin")],
+            &[("host", "a:1"), ("sec-fetch-site", "none")],
+        ] {
+            assert!(!is_from_elsewhere(&headers(pairs)), "{pairs:?}");
+        }
+        for pairs in [
+            &[("host", "a:1"), ("origin", "http://b:1")][..],
+            &[("host", "a:1"), ("origin", "http://a:2")],
+            &[("host", "a:1"), ("origin", "null")],
+            &[("origin", "http://a:1")],
+            &[("host", "a:1"), ("sec-fetch-site", "cross-site")],
+            &[("host", "a:1"), ("sec-fetch-site", "same-site")],
+        ] {
+            assert!(is_from_elsewhere(&headers(pairs)), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_seconds_or_as_in_the_configuration() {
+        let given = Given {
+            form: Fields::of_pairs(b"a=5&b=1m&c=x&d=2h"),
+            query: Fields::of_pairs(b"e=7&a=1&f="),
+        };
+        let (hour, seconds) = (Duration::from_secs(3_600), Duration::from_secs);
+        assert_eq!(given.time("a", hour), Ok(Some(seconds(5))), "the form is first");
+        assert_eq!(given.time("b", hour), Ok(Some(seconds(60))));
+        assert!(given.time("c", hour).is_err() && given.time("d", hour).is_err());
+        assert_eq!(given.number("e", 7), Ok(Some(7)));
+        assert!(given.number("e", 6).is_err());
+        assert_eq!((given.number("f", 1), given.time("g", hour)), (Ok(None), Ok(None)));
+    }
+}
