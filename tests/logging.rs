@@ -102,6 +102,35 @@ fn lines_that_cannot_be_written_are_counted() {
 }
 
 #[test]
+fn the_level_changes_while_the_log_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    for format in [LogFormat::Human, LogFormat::Json] {
+        let file = directory.path().join("m.log");
+        let config =
+            Log { file: file.clone(), format, rotation: LogRotation::Never, ..Log::default() };
+        let (dispatch, guard) = logging::dispatch(&config).unwrap();
+        let level = guard.level();
+        tracing::dispatcher::with_default(&dispatch, || {
+            let say = |what: &str| tracing::debug!("{what}");
+            say("too early");
+            level.set("logging=debug,info").unwrap();
+            say("in time");
+            assert!(matches!(level.set("logging=loud"), Err(LogError::Level { .. })));
+            say("as before");
+            level.set("warn").unwrap();
+            say("too late");
+        });
+        drop(guard);
+        let text = fs::read_to_string(&file).unwrap();
+        let said =
+            ["too early", "in time", "as before", "too late"].map(|what| text.contains(what));
+        assert_eq!(said, [false, true, true, false], "{text}");
+        fs::remove_file(&file).unwrap();
+    }
+    logging::Level::default().set("debug").unwrap();
+}
+
+#[test]
 fn a_level_or_a_name_that_makes_no_sense_is_an_error() {
     let level = Log { level: "millgate=loud".into(), ..Log::default() };
     assert!(matches!(logging::dispatch(&level), Err(LogError::Level { .. })));

@@ -182,6 +182,22 @@ async fn pages_survive_a_restart() {
 }
 
 #[tokio::test]
+async fn a_page_goes_where_a_server_that_stops_sends_it() {
+    let (other, driver) = (Server::start(&[]), Driver::start());
+    let mut server = Server::start(&[&format!("stop.other_nodes=[\"{}\"]", other.websocket_url())]);
+    let page = driver.open(&server.page(101)).await;
+    let name = online(&page).await;
+    server.stop();
+    // Its own server does not come back.
+    let mut witness = other.visitor(102, "witness");
+    page.until(".//p[@id='state' and @data-state='online']").await;
+    assert_eq!(page.run("return document.getElementById('name').value").await, json!(name));
+    assert_eq!(other.metric("millgate_users{app=\"101\"}"), 1.0);
+    witness.close(None).expect("closed");
+    page.leave().await;
+}
+
+#[tokio::test]
 async fn a_page_stays_small_however_large_the_room() {
     let (server, driver) = (Server::start(&["announce.exact_up_to=0"]), Driver::start());
     let mut visitors: Vec<_> =

@@ -5,6 +5,7 @@
 #![allow(missing_docs, unreachable_pub, dead_code, unused_imports, reason = "tests")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod admin;
 mod chat;
 mod driver;
 #[path = "../cluster/nodes.rs"]

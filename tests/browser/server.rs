@@ -31,6 +31,11 @@ impl Server {
         *self = Self::listening(self.websocket, self.http, settings);
     }
 
+    /// Where clients connect to.
+    pub fn websocket_url(&self) -> String {
+        format!("ws://{}/acc", self.websocket)
+    }
+
     /// The origin of its pages under another name for this machine.
     pub fn origin(&self, host: &str) -> String {
         format!("http://{host}:{}", self.http.port())
@@ -84,6 +89,11 @@ impl Server {
 
     pub fn page(&self, app: u32) -> String {
         format!("http://{}/home/index?appID={app}", self.http)
+    }
+
+    /// Where operators look.
+    pub fn admin_page(&self) -> String {
+        format!("http://{}/admin", self.http)
     }
 
     /// Somebody who is no browser: connected and logged in.

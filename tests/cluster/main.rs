@@ -12,6 +12,7 @@ mod crash;
 mod crowd;
 mod cut;
 mod doors;
+mod drain;
 mod failover;
 mod faults;
 mod fleet;

@@ -154,6 +154,18 @@ fn bounds_of_numbers_and_paths_are_kept() {
         ("heartbeat.idle_timeout", "999ms", "is 999ms, must be at least 1s"),
         ("heartbeat.idle_timeout", "2years", "is too long, must be at most 365days"),
         ("stop.timeout", "2years", "is too long, must be at most 365days"),
+        ("stop.grace", "2years", "is too long, must be at most 365days"),
+        (
+            "stop.other_nodes",
+            "[\"https://b.example.org\"]",
+            "is \"https://b.example.org\", must begin with ws:// or wss://",
+        ),
+        (
+            "stop.other_nodes",
+            "[\"wss://b.example.org/a\\\"b\"]",
+            "is \"wss://b.example.org/a\\\"b\", must be a URL without spaces and quotes",
+        ),
+        ("stop.other_nodes", "[\"\"]", "contains \"\", must have URLs"),
         ("dedup.window", "2years", "is too long, must be at most 365days"),
         ("dedup.entries_max", "0", "is 0, must be at least 1"),
         ("limits.message_bytes", "124", "is 124, must be at least 125"),
@@ -227,6 +239,7 @@ fn the_edges_of_the_bounds_are_inside() {
         ("reactor.threads", "1024"),
         ("heartbeat.idle_timeout", "1s"),
         ("stop.timeout", "0s"),
+        ("stop.other_nodes", "[\"wss://b.example.org/acc\", \"ws://c:8089/acc\"]"),
         ("limits.message_bytes", "125"),
         ("limits.user_id_bytes", "255"),
         ("limits.outbox_bytes", "4096"),
@@ -281,4 +294,15 @@ fn a_syntax_error_has_line_and_column_but_not_the_line() {
         panic!("one problem");
     };
     assert!(problem.contains("duplicate key"), "{problem}");
+}
+
+/// It has to fit into the reason of a close frame.
+#[test]
+fn the_url_of_another_node_is_short() {
+    let url = |bytes: usize| format!("wss://{}", "b".repeat(bytes - 6));
+    let of =
+        |bytes: usize| Case::default().flag("stop.other_nodes", &format!("[{:?}]", url(bytes)));
+    assert_eq!(of(79).config().stop.other_nodes, [url(79)]);
+    let [problem] = &of(80).problems()[..] else { panic!("one problem") };
+    assert!(problem.ends_with("must have URLs of at most 79 bytes"), "{problem}");
 }

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, unreachable_pub, dead_code, reason = "tests")]
 
+mod admin;
 mod behind_nginx;
 mod conformance;
 mod cors;

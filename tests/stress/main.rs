@@ -10,6 +10,7 @@ mod handshakes;
 mod idle;
 mod memory;
 mod process;
+mod reload;
 mod slow;
 mod stop;
 mod storm;

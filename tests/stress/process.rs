@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -30,6 +31,11 @@ impl Process {
     /// The same under another limit of open files; `-n` alone changes nothing.
     pub fn with_limit(ulimit: &str, settings: &[&str]) -> Self {
         Self::run(&mut command(ulimit, settings))
+    }
+
+    /// The same with a configuration file.
+    pub fn with_file(file: &Path, settings: &[&str]) -> Self {
+        Self::run(command("-n", settings).arg("--config").arg(file))
     }
 
     /// The same on a host whose clock is wrong by so much, such as `+60s`.
@@ -74,6 +80,19 @@ impl Process {
 
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Waits for a line of its log that holds this text.
+    pub fn await_line(&self, text: &str) -> String {
+        let clock = Clock::start();
+        loop {
+            let left = PATIENCE.saturating_sub(clock.now());
+            let line = self.log.recv_timeout(left);
+            let line = line.unwrap_or_else(|error| panic!("no line with {text:?}: {error}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
     }
 
     /// Waits for its end, which is when nobody holds its log any more.

@@ -247,6 +247,14 @@ impl Client {
         }
     }
 
+    /// Whether something has come that was not read yet.
+    pub fn has_something(&self) -> bool {
+        self.socket.set_nonblocking(true).expect("a socket");
+        let peeked = self.socket.peek(&mut [0]);
+        self.socket.set_nonblocking(false).expect("a socket");
+        !self.buffer.is_empty() || peeked.is_ok()
+    }
+
     /// Asserts that no byte has come so far.
     pub fn expect_nothing_yet(&mut self) {
         self.socket.set_nonblocking(true).expect("a socket");

@@ -1,14 +1,27 @@
 //! A whole gateway in this process, on ports of its own.
 
 use super::Answer;
-use millgate::config::{Config, Listener};
-use millgate::gateway::Gateway;
-use millgate::logging::DroppedLines;
+use crossbeam_channel::Sender;
+use millgate::config::{Config, Listener, Loaded};
+use millgate::gateway::{Gateway, Source, StartError};
+use millgate::link::{Order, Wish};
+use millgate::logging::{DroppedLines, Level};
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub struct Node(Option<Gateway>);
+pub struct Node {
+    websocket: SocketAddr,
+    listeners: Vec<Listener>,
+    http: SocketAddr,
+    grpc: Option<SocketAddr>,
+    orders: Sender<Order>,
+    /// What a reload reads.
+    written: Arc<Mutex<Config>>,
+    running: Option<JoinHandle<()>>,
+}
 
 impl Node {
     /// With the defaults, but on loopback and free ports, two reactors, and an
@@ -28,13 +41,32 @@ impl Node {
 
     /// The same where it may fail: the places that it is to listen at may be taken.
     pub fn try_with(change: impl FnOnce(&mut Config)) -> Option<Self> {
-        let gateway = Gateway::start(Self::config(change), DroppedLines::default());
-        gateway.ok().map(|gateway| Self(Some(gateway)))
+        Self::run(Self::config(change), DroppedLines::default()).ok()
     }
 
     fn open(change: impl FnOnce(&mut Config), dropped: DroppedLines) -> Self {
-        let gateway = Gateway::start(Self::config(change), dropped);
-        Self(Some(gateway.expect("the gateway starts")))
+        Self::run(Self::config(change), dropped).expect("the gateway starts")
+    }
+
+    fn run(config: Config, dropped: DroppedLines) -> Result<Self, StartError> {
+        let written = Arc::new(Mutex::new(config.clone()));
+        let gateway = Gateway::start(config, dropped)?;
+        let reread = Arc::clone(&written);
+        let read = move || {
+            let config = reread.lock().expect("whole").clone();
+            Ok(Loaded { config, notices: Vec::new() })
+        };
+        Ok(Self {
+            websocket: gateway.websocket_addr(),
+            listeners: gateway.websocket_listeners(),
+            http: gateway.http_addr(),
+            grpc: gateway.grpc_addr(),
+            orders: gateway.orders(),
+            written,
+            running: Some(std::thread::spawn(move || {
+                gateway.run(Source { read, level: Level::default() });
+            })),
+        })
     }
 
     fn config(change: impl FnOnce(&mut Config)) -> Config {
@@ -50,26 +82,39 @@ impl Node {
         config
     }
 
-    fn gateway(&self) -> &Gateway {
-        self.0.as_ref().expect("not stopped yet")
+    /// Changes the configuration and has it read again; the answer's data.
+    pub fn reload(&self, change: impl FnOnce(&mut Config)) -> Value {
+        data(self.try_reload(change))
+    }
+
+    /// The same where it may be refused.
+    pub fn try_reload(&self, change: impl FnOnce(&mut Config)) -> (u16, String) {
+        change(&mut self.written.lock().expect("whole"));
+        self.post("/admin/reload", &[])
+    }
+
+    /// Waits for the end that somebody has asked it for.
+    pub fn ended(mut self) {
+        let running = self.running.take().expect("not stopped yet");
+        running.join().expect("it ends in good order");
     }
 
     pub fn websocket(&self) -> SocketAddr {
-        self.gateway().websocket_addr()
+        self.websocket
     }
 
     /// All places where clients are listened for.
     pub fn listeners(&self) -> Vec<Listener> {
-        self.gateway().websocket_listeners()
+        self.listeners.clone()
     }
 
     pub fn http(&self) -> SocketAddr {
-        self.gateway().http_addr()
+        self.http
     }
 
     /// Where other nodes are listened for, in a cluster.
     pub fn grpc(&self) -> SocketAddr {
-        self.gateway().grpc_addr().expect("it is in a cluster")
+        self.grpc.expect("it is in a cluster")
     }
 
     /// Ends it in good order.
@@ -78,9 +123,10 @@ impl Node {
     }
 
     fn end(&mut self) {
-        if let Some(gateway) = self.0.take() {
-            gateway.stop();
-        }
+        let Some(running) = self.running.take() else { return };
+        // It may have ended by itself, drained.
+        let _asked = self.orders.send(Order::Drain { wish: Wish::default(), answer: None });
+        running.join().expect("it ends in good order");
     }
 
     /// Status and body of a GET.

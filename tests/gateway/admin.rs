@@ -1,0 +1,8 @@
+//! What operators order and see.
+
+mod door;
+mod drain;
+mod kick;
+mod reload;
+mod state;
+mod trace;

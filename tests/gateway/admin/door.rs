@@ -1,0 +1,72 @@
+//! Who may give orders, and what a page of somebody else cannot.
+
+use crate::support::{Client, Node};
+
+fn post(node: &Node, path: &str, headers: &[&str]) -> u16 {
+    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n",
+        node.http()
+    );
+    node.raw(request.as_bytes()).status
+}
+
+/// A form that another site makes a browser send: no script of ours, no preflight.
+#[test]
+fn a_page_of_another_site_orders_nothing() {
+    let node = Node::with(|config| {
+        // Not even one that may read answers.
+        config.http.allowed_origins = vec!["https://chat.example.org".into()];
+    });
+    let mut client = Client::login(&node, 101, "ann");
+    for headers in [
+        &["Origin: https://evil.example.org", "Sec-Fetch-Site: cross-site"][..],
+        &["Origin: https://chat.example.org", "Sec-Fetch-Site: cross-site"],
+        &["Sec-Fetch-Site: same-site"],
+        &["Origin: null"],
+        &["Origin: http://127.0.0.1:1"],
+    ] {
+        for path in
+            ["/admin/kick?userID=ann", "/admin/drain", "/admin/reload", "/admin/trace?appID=101"]
+        {
+            assert_eq!(post(&node, path, headers), 403, "{path} {headers:?}");
+        }
+    }
+    client.expect_silence();
+    let own = format!("Origin: http://{}", node.http());
+    assert_eq!(post(&node, "/admin/kick?userID=ann", &[&own, "Sec-Fetch-Site: same-origin"]), 200);
+    client.expect_close(3503);
+}
+
+#[test]
+fn the_page_is_framed_by_nobody_and_asks_nobody_else() {
+    let node = Node::start();
+    let page = node.request("GET", "/admin");
+    assert_eq!(page.status, 200);
+    let policy = page.header("content-security-policy").expect("a policy");
+    for rule in
+        ["default-src 'none'", "script-src 'self'", "connect-src 'self';", "frame-ancestors 'none'"]
+    {
+        assert!(policy.contains(rule), "{policy}");
+    }
+    assert!(!page.body.contains("<script>") && !page.body.contains(" style="), "{}", page.body);
+    for asset in [
+        "admin.css",
+        "admin.js",
+        "api.js",
+        "charts.js",
+        "dom.js",
+        "orders.js",
+        "trace.js",
+        "view.js",
+    ] {
+        let answer = node.request("GET", &format!("/admin/page/{asset}"));
+        assert_eq!(answer.status, 200, "{asset}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    }
+    for path in
+        ["/admin/page/index.html", "/admin/page/..%2Fpage.rs", "/admin/page/", "/admin/nothing"]
+    {
+        assert_eq!(node.request("GET", path).status, 404, "{path}");
+    }
+}
