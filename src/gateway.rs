@@ -20,7 +20,7 @@ use crate::link::{
 };
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
-use crate::reactor::{self, OpenError, Settings, Setup, Shared, TlsError};
+use crate::reactor::{self, Settings, Setup, Shared};
 use core_affinity::CoreId;
 use crossbeam_channel::{Receiver, Sender};
 use doors::Doors;

@@ -93,6 +93,7 @@ fn a_connection_is_kicked_by_the_name_that_logs_give_it() {
     let data = node.post_data("/admin/kick", &[("conn", &conn)]);
     assert_eq!(data, json!({"orders": 1, "refused": 0}));
     expect_kick(&mut clients[1], "closed by an operator");
+    assert_eq!(trace.line("out")["kind"], "close");
     assert_eq!(trace.line("close")["cause"], "kicked");
     // The slot may be somebody else's by now.
     let again = Client::login(&node, 101, "carl");

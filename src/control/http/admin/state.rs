@@ -25,7 +25,7 @@ pub(super) async fn state(State(site): State<Arc<Site>>) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "upMs": site.clock.now().as_millis() as u64,
         "unixSeconds": clock::unix_seconds(),
-        "websocket": site.websocket_addr.to_string(),
+        "listeners": site.listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "ready": complaints.is_empty(),
         "complaints": complaints,
         "remarks": remarks,

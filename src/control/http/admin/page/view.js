@@ -63,7 +63,7 @@ export class View {
   }
 
   #head(state) {
-    at("node").textContent = `${state.websocket} · ${state.version} · up ${duration(state.upMs)}`;
+    at("node").textContent = `${state.listeners.join(", ")} · ${state.version} · up ${duration(state.upMs)}`;
     at("ready").dataset.state = state.ready ? "ready" : "unready";
     at("ready-text").textContent = state.ready ? "Ready" : "Not ready";
     const lines = [...state.complaints, ...state.remarks];
