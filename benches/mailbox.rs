@@ -42,7 +42,7 @@ fn two_threads(c: &mut Criterion) {
     let reactor = thread::spawn(move || {
         loop {
             match mailbox.take() {
-                Some(Mail::Drain(_)) => break,
+                Some(Mail::Drain) => break,
                 Some(_) => {}
                 None => thread::yield_now(),
             }
@@ -63,7 +63,7 @@ fn two_threads(c: &mut Criterion) {
             }
         });
     });
-    send(Mail::Drain(Duration::ZERO));
+    send(Mail::Drain);
     reactor.join().unwrap();
     group.finish();
 }

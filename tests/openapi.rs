@@ -17,7 +17,7 @@ const EXAMPLES: &str = "60";
 #[test]
 fn every_route_answers_as_described() {
     let mut config = Config::default();
-    config.listen.websocket = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.listen.websocket = SocketAddr::from(([127, 0, 0, 1], 0)).into();
     config.listen.http = SocketAddr::from(([127, 0, 0, 1], 0));
     config.reactor.threads = 1;
     config.reactor.pin = false;

@@ -120,10 +120,8 @@ impl Reactor {
 
     /// Counts a client whose address has become known in its handshake.
     pub(super) fn book_told(&mut self, slot: u32) -> Result<(), TurnedAway> {
-        let is_booked = |extra: &Box<Extra>| extra.subnet.is_some();
-        if !self.settings.subnet.are_needed()
-            || self.conns[slot].extra.as_ref().is_some_and(is_booked)
-        {
+        let is_booked = self.conns[slot].extra.as_ref().is_some_and(|e| e.subnet.is_some());
+        if is_booked || !self.settings.subnet.are_needed() {
             return Ok(());
         }
         let subnet = self.book(self.client(slot))?;

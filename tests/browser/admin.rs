@@ -55,9 +55,8 @@ async fn an_operator_watches_and_kicks_whatever_the_names() {
     page.click("button[value=kick]").await;
     page.click("#sure-yes").await;
     let closed = loop {
-        match visitor.read().expect("a close comes") {
-            Message::Close(frame) => break frame.expect("a code"),
-            _ => {}
+        if let Message::Close(frame) = visitor.read().expect("a close comes") {
+            break frame.expect("a code");
         }
     };
     assert_eq!((u16::from(closed.code), closed.reason.as_str()), (3503, "<b>bye</b>"));
