@@ -5,6 +5,7 @@ use crossbeam_channel::Sender;
 use millgate::config::{Config, ConfigError, Listen, Listener, Loaded};
 use millgate::gateway::{Gateway, Source, StartError};
 use millgate::host::doctor::{Facts, Report, Target, number};
+use millgate::host::systemd;
 use millgate::link::{Order, Wish};
 use millgate::logging::{self, LogError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -135,6 +136,7 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::Signals)?;
     match Gateway::start(config, log.dropped_lines()) {
         Ok(gateway) => {
+            systemd::ready();
             let orders = gateway.orders();
             std::thread::spawn(move || hear(signals, &orders));
             gateway.run(Source { read: || settings.load(), level: log.level() });

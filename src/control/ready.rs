@@ -2,6 +2,7 @@
 
 use super::Base;
 use super::cluster::Cluster;
+use crate::host::systemd;
 use crate::link::{Drain, Stage};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -60,21 +61,30 @@ impl Readiness {
 /// How often canaries are sent.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Time for what follows the last client: writing off its users, requests under way.
+const STOP_LEEWAY: Duration = Duration::from_secs(15);
+
 /// So many canaries may be missing: their reactor has a long turn behind it.
 const MISSING_MAX: u64 = 3;
 
 /// Sends canaries through each reactor, through Redis and to each peer, and
-/// notes which did not arrive; until the node stops.
+/// notes which did not arrive. systemd hears every time that the reactors live; it is
+/// not told of Redis and peers, since a restart would mend neither.
 pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option<Arc<Cluster>>) {
     let mut ticks = tokio::time::interval(EVERY);
     for number in 1_u64.. {
         ticks.tick().await;
-        // What stops then is meant to.
         if readiness.drain.stage() == Stage::Closing {
-            return;
+            // What falls silent then is meant to.
+            systemd::stopping(readiness.drain.progress(base.clock.now()).left + STOP_LEEWAY);
+            systemd::alive();
+            continue;
         }
         let mut complaints = silent_reactors(&base, number);
         base.hub.router.send_canaries(number);
+        if complaints.is_empty() {
+            systemd::alive();
+        }
         let mut found = match &cluster {
             Some(cluster) => cluster.findings(base.clock.now()).await,
             None => Findings::default(),

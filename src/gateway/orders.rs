@@ -5,6 +5,7 @@
 
 use super::{Gateway, bid_drain, join_all, share_of_memory};
 use crate::config::{ConfigError, Loaded};
+use crate::host::systemd;
 use crate::hub::Hub;
 use crate::link::{Order, Plan, Progress, Reloaded, Wish};
 use crate::logging::Level;
@@ -160,6 +161,7 @@ impl Gateway {
     where
         R: FnMut() -> Result<Loaded, ConfigError>,
     {
+        systemd::reloading();
         let done = match (source.read)() {
             Ok(loaded) => self.follow(loaded, &source.level),
             Err(error) => Err(error.problems().to_vec()),
@@ -174,6 +176,7 @@ impl Gateway {
                 }
             }
         }
+        systemd::ready();
         done
     }
 

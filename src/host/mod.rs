@@ -7,4 +7,5 @@ mod group;
 pub mod kernel;
 pub mod pem;
 pub mod pressure;
+pub mod systemd;
 pub mod unix;

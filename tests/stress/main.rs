@@ -11,6 +11,7 @@ mod idle;
 mod memory;
 mod process;
 mod reload;
+mod service;
 mod slow;
 mod stop;
 mod storm;

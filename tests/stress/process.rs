@@ -48,6 +48,11 @@ impl Process {
         Self::run(&mut command)
     }
 
+    /// The same as a service, which tells this socket how it is.
+    pub fn as_service(notify: &Path, settings: &[&str]) -> Self {
+        Self::run(command("-n", settings).env("NOTIFY_SOCKET", notify))
+    }
+
     fn run(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("the program starts");
         let log = lines(&mut child);

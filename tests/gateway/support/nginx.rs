@@ -44,7 +44,7 @@ impl Nginx {
     }
 
     fn try_start(text: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let address = free_address();
         let at = |name: &str| folder.path().join(name);
         // Module loading has to come first.
@@ -58,8 +58,8 @@ impl Nginx {
             at("nginx.pid").display(),
             rest.replace("{listen}", &address.to_string()),
         );
-        fs::write(at("nginx.conf"), text).unwrap();
-        let log = fs::File::create(at("error.log")).unwrap();
+        fs::write(at("nginx.conf"), text).expect("written");
+        let log = fs::File::create(at("error.log")).expect("a file");
         let mut child = Command::new("nginx")
             .arg("-e")
             .arg("stderr")
@@ -72,8 +72,8 @@ impl Nginx {
             .spawn()
             .expect("nginx is installed (scripts/test installs it)");
         while TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_err() {
-            if let Some(status) = child.try_wait().unwrap() {
-                let said = fs::read_to_string(at("error.log")).unwrap();
+            if let Some(status) = child.try_wait().expect("a child") {
+                let said = fs::read_to_string(at("error.log")).expect("a file");
                 assert!(said.contains("Address already in use"), "{status}: {said}");
                 return None;
             }
@@ -94,7 +94,7 @@ impl Nginx {
 
     fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill").success());
     }
 }
 
@@ -111,7 +111,7 @@ pub fn socket_in(folder: &Path) -> String {
 }
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0").expect("free ports").local_addr().expect("bound")
 }
 
 /// Debian ships it as a module.
