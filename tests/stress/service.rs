@@ -2,6 +2,7 @@
 
 use crate::crowd::PATIENCE;
 use crate::process::Process;
+use crate::support::Client;
 use rustix::process::Signal;
 use std::os::unix::net::UnixDatagram;
 
@@ -23,14 +24,14 @@ fn systemd_is_told_of_every_stage() {
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let process = Process::as_service(&path, &["stop.timeout=2s"]);
+    let process = Process::as_service(&path, &["stop.timeout=4s"]);
     hears(&socket, "READY=1");
     hears(&socket, "WATCHDOG=1");
     process.signal(Signal::HUP);
     hears(&socket, "RELOADING=1");
     hears(&socket, "READY=1");
     // Somebody who does not answer a close, so that the end takes a while.
-    let stubborn = std::net::TcpStream::connect(process.websocket()).unwrap();
+    let stubborn = Client::connect_to(process.websocket(), "/acc");
     process.terminate();
     let told = hears(&socket, "STOPPING=1");
     assert!(told.contains("EXTEND_TIMEOUT_USEC="), "{told}");
