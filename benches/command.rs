@@ -15,17 +15,24 @@ const HEARTBEAT: &str =
 const PING: &str = r#"{"seq":"1773000000-44","cmd":"ping","data":{}}"#;
 
 fn command(c: &mut Criterion) {
-    let rules = Rules { apps: (101..105).map(AppId).collect(), user_id_bytes_max: 19 };
+    let rules = Rules {
+        apps: (101..105).map(AppId).collect(),
+        user_id_bytes_max: 19,
+        tokens: None,
+        clients_send: false,
+    };
     let mut group = c.benchmark_group("command");
     for (name, message, logged_in) in
         [("login", LOGIN, false), ("heartbeat", HEARTBEAT, true), ("ping", PING, true)]
     {
         group.throughput(Throughput::Elements(1));
+        let user = logged_in.then_some((AppId(101), "user-000042"));
+        let session = Session { user, ..Session::default() };
         group.bench_function(name, |b| {
             let mut out = Vec::new();
             b.iter(|| {
                 out.clear();
-                let outcome = apply(black_box(message), Session { logged_in }, &rules, &mut out);
+                let outcome = apply(black_box(message), session, &rules, &mut out);
                 assert_eq!(outcome.code, Some(Code::Ok));
                 black_box(&out);
             });

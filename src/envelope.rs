@@ -3,12 +3,14 @@
 use bytes::Bytes;
 
 /// A push before it is encoded; `PROTOCOL` names are those of the reference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Envelope<'a> {
     /// The caller's msgID, or a fresh decimal id.
     pub seq: &'a str,
     /// `msg`, `enter` or `exit`.
     pub cmd: &'a str,
+    /// The addressee of what a client has sent to it alone; empty for all else, as in the reference.
+    pub target: &'a str,
     /// The text.
     pub msg: &'a str,
     /// Who it is from.

@@ -7,16 +7,20 @@ mod orders;
 pub use error::StartError;
 pub use orders::Source;
 
+use crate::auth::Access;
 use crate::clock::Clock;
 use crate::config::{Config, Listener};
 use crate::control::{Base, Control, Door, Entry, Holdings, Plane};
 use crate::host::{address, fd_table, kernel};
 use crate::hub::Hub;
 use crate::id::NodeAddr;
-use crate::limits::{EVENTS_MAX, HTTP_CONNECTIONS_MAX, MAIL_DEPTH_MAX, ORDERS_MAX, REACTORS_MAX};
+use crate::limits::{
+    EVENTS_MAX, HTTP_CONNECTIONS_MAX, MAIL_DEPTH_MAX, ORDERS_MAX, REACTORS_MAX, SENDS_BYTES_MAX,
+    SENDS_MAX,
+};
 use crate::link::{
-    Backlogs, Budget, Current, Mailbox, News, Order, Permits, Plan, Post, SharedRate, Subnets,
-    mailbox,
+    Backlogs, Budget, Current, Mailbox, News, Order, Outgoing, Permits, Plan, Post, SharedRate,
+    Subnets, Waiting, mailbox,
 };
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
@@ -64,6 +68,7 @@ impl Gateway {
     /// # Errors
     /// When a listener cannot be opened or the kernel refuses a thread or a descriptor.
     pub fn start(config: Config, dropped: DroppedLines) -> Result<Self, StartError> {
+        let access = Access::load(&config.auth)?;
         let count = threads(&config);
         let open_files_max = kernel::raise_open_files()?;
         let boxes = Boxes::new(count, config.redis.is_some())?;
@@ -73,12 +78,16 @@ impl Gateway {
         let metrics = Metrics::new(count);
         let hub = Hub::new(&config, boxes.posts, Arc::clone(&metrics));
         let (events, news) = boxes.news.unzip();
-        let shared = Arc::new(shared(&config, &hub, metrics, events, pinned.len())?);
+        let (post, sends) = boxes.sends;
+        let told = Told { events, outgoing: Outgoing::new(post, SENDS_BYTES_MAX) };
+        let settings = Settings::new(&config, &access)?;
+        let shared = Arc::new(shared(&config, &hub, metrics, told, settings, pinned.len())?);
         let (order, orders) = crossbeam_channel::bounded(ORDERS_MAX);
         let base = Base {
             hub,
             metrics: Arc::clone(&shared.metrics),
             clock: shared.clock,
+            access: Arc::new(Current::new(access)),
             drain: Arc::clone(&shared.drain),
             holdings: Holdings {
                 backlogs: Arc::clone(&shared.backlogs),
@@ -107,7 +116,7 @@ impl Gateway {
             };
             doors.settle(started.start(setup)?);
         }
-        let control = open(&config, plane, doors.listeners(), dropped)?;
+        let control = open(&config, plane, doors.listeners(), sends, dropped)?;
         tracing::info!(
             websocket = %doors, path = config.listen.path, http = %control.http_addr(),
             reactors = count, open_files_max, "listening"
@@ -146,12 +155,13 @@ impl Gateway {
     }
 }
 
-/// The boxes of all reactors, and in a cluster the one for their news. They are
+/// The boxes of all reactors, and those for what they tell. They are
 /// made before any descriptor table is split off: every thread must hold every bell.
 struct Boxes {
     posts: Vec<Post>,
     mailboxes: Vec<Mailbox>,
     news: Option<(Post<News>, Mailbox<News>)>,
+    sends: (Post<Waiting>, Mailbox<Waiting>),
 }
 
 impl Boxes {
@@ -159,13 +169,22 @@ impl Boxes {
         let boxes = (0..count).map(|_| mailbox(MAIL_DEPTH_MAX)).collect::<io::Result<Vec<_>>>()?;
         let (posts, mailboxes) = boxes.into_iter().unzip();
         let news = in_cluster.then(|| mailbox(EVENTS_MAX)).transpose()?;
-        Ok(Self { posts, mailboxes, news })
+        // Whether clients may send can change while the node runs; the tables cannot.
+        let sends = mailbox(SENDS_MAX)?;
+        Ok(Self { posts, mailboxes, news, sends })
     }
 
     fn bells(&self) -> Vec<RawFd> {
         let news = self.news.iter().map(|(post, _)| post.bell());
-        self.posts.iter().map(Post::bell).chain(news).collect()
+        let sends = [self.sends.0.bell()];
+        self.posts.iter().map(Post::bell).chain(news).chain(sends).collect()
     }
+}
+
+/// Where reactors tell what they have to tell.
+struct Told {
+    events: Option<Post<News>>,
+    outgoing: Outgoing,
 }
 
 /// What all reactors work on.
@@ -173,7 +192,8 @@ fn shared(
     config: &Config,
     hub: &Arc<Hub>,
     metrics: Arc<Metrics>,
-    events: Option<Post<News>>,
+    told: Told,
+    settings: Settings,
     pinned: usize,
 ) -> Result<Shared, StartError> {
     let (count, limits) = (metrics.reactors.len(), &config.limits);
@@ -181,7 +201,8 @@ fn shared(
         hub: Arc::clone(hub),
         metrics,
         clock: Clock::start(),
-        events,
+        events: told.events,
+        outgoing: told.outgoing,
         outboxes: Arc::new(Budget::new(share_of_memory(limits.outbox_total_bytes)?, count)),
         assemblies: Arc::new(Budget::new(share_of_memory(limits.assembly_total_bytes)?, count)),
         fanouts: match pinned {
@@ -191,7 +212,7 @@ fn shared(
         subnets: Subnets::default(),
         handshakes: SharedRate::default(),
         connections: AtomicUsize::new(0),
-        settings: Current::new(Settings::new(config)?),
+        settings: Current::new(settings),
         drain: Arc::default(),
         backlogs: Arc::new(Backlogs::new(count)),
     })
@@ -224,15 +245,16 @@ fn open(
     config: &Config,
     plane: Plane,
     listeners: Vec<Listener>,
+    sends: Mailbox<Waiting>,
     dropped: DroppedLines,
 ) -> Result<Control, StartError> {
     let address = config.listen.http;
     let http = listen_tcp(address).map_err(|error| StartError::Http { address, error })?;
-    Ok(plane.open(config, Door { listeners, dropped, http })?)
+    Ok(plane.open(config, Door { listeners, sends, dropped, http })?)
 }
 
 fn warn_of_open_doors(config: &Config, http: SocketAddr, grpc: Option<SocketAddr>) {
-    if !http.ip().is_loopback() {
+    if !http.ip().is_loopback() && config.auth.keys.is_empty() {
         tracing::warn!(
             %http,
             "the HTTP API has no key: whoever reaches this address can send to every user"

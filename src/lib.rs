@@ -26,6 +26,8 @@ pub mod link; //       crossing: orders between threads, their bounded boxes
 
 pub mod websocket; //  protocol: RFC 6455 over byte slices, no sockets, no clock
 
+pub mod auth; //       door: what a key opens, what a token grants
+
 pub mod host; //       host: what this machine allows
 
 pub mod address; //    words: where clients come from, networks

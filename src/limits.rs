@@ -104,6 +104,34 @@ pub const OTHER_NODES_MAX: usize = 64;
 /// Orders to the node that wait; more than that nobody means.
 pub const ORDERS_MAX: usize = 16;
 
+/// Signatures of tokens that are verified in one turn: 50 to 150 µs each, so some
+/// milliseconds at most. Whoever has not logged in yet waits for a turn that has some left; a
+/// renewal is told to come again. Tokens by a shared secret cost next to nothing and are not counted.
+pub const VERIFICATIONS_PER_TURN: u32 = 64;
+
+/// Tokens that are not good after which a connection is closed: nobody types them by hand.
+pub const BAD_TOKENS_MAX: u8 = 3;
+
+/// Longest token: those of large providers have two to four thousand bytes.
+pub const TOKEN_BYTES_MAX: usize = 8_192;
+
+/// Keys of a key set: providers publish two or three.
+pub const TOKEN_KEYS_MAX: usize = 32;
+
+/// Messages of clients to others that wait for the control plane: at 50,000 a second it
+/// may lag by 80 ms; beyond that a sender is told.
+pub const SENDS_MAX: usize = 4_096;
+
+/// Bytes of them.
+pub const SENDS_BYTES_MAX: usize = 16 << 20;
+
+/// Ways that they go side by side: those of one sender keep their order, and a node
+/// that does not answer holds up only those who share a way with somebody who writes to it.
+pub const SEND_LANES: usize = 64;
+
+/// Messages that wait on one of these.
+pub const SEND_LANE_MAX: usize = 256;
+
 /// Connections removed in one turn; closing a socket costs the kernel ≈ 10 µs.
 pub const CLOSES_PER_TURN: usize = 512;
 

@@ -1,7 +1,12 @@
 //! The door: arguments, configuration, run.
 
+#[path = "main/door.rs"]
+mod door;
+
 use clap::{Args, Parser, Subcommand};
 use crossbeam_channel::Sender;
+use door::{NewKey, NewToken, Suspect};
+use millgate::auth::{Access, AuthError};
 use millgate::config::{Config, ConfigError, Listen, Listener, Loaded};
 use millgate::gateway::{Gateway, Source, StartError};
 use millgate::host::doctor::{Facts, Report, Target, number};
@@ -42,6 +47,14 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Make a key for the HTTP API and gRPC, and the line for auth.keys
+    GenKey(NewKey),
+    /// Make a token for a user, as an issuer would
+    #[command(after_help = SETTINGS)]
+    GenToken(NewToken),
+    /// Say what a token holds and whether it would be taken; exit status 1 if not
+    #[command(after_help = SETTINGS)]
+    CheckToken(Suspect),
 }
 
 #[derive(Args)]
@@ -89,6 +102,8 @@ Examples:
   millgate default-config > millgate.toml
   millgate check-config --config millgate.toml
   millgate doctor --connections 1m
+  millgate gen-key back-end --scopes read+send
+  millgate gen-token --user ann --app 101 --config millgate.toml
   millgate serve --config millgate.toml --websocket 0.0.0.0:9000 --set heartbeat.idle_timeout=60s
   MILLGATE_LOG__FORMAT=json millgate serve";
 
@@ -115,11 +130,19 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(settings) => serve(&settings)?,
-        Command::CheckConfig(settings) => print(&summary(&settings.load()?))?,
+        Command::CheckConfig(settings) => {
+            let loaded = settings.load()?;
+            // The files that it names are a part of it.
+            Access::load(&loaded.config.auth)?;
+            print(&summary(&loaded))?;
+        }
         Command::DefaultConfig => print(include_str!("../config/millgate.toml"))?,
         Command::Doctor { question, settings } => {
             return examine(&question, &settings.load()?.config);
         }
+        Command::GenKey(order) => door::gen_key(&order)?,
+        Command::GenToken(order) => door::gen_token(order)?,
+        Command::CheckToken(suspect) => return door::check_token(suspect),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -312,6 +335,10 @@ enum Failure {
     Start(#[from] StartError),
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error("stdin: {0}")]
+    Input(io::Error),
     #[error("stdout: {0}")]
     Output(io::Error),
 }

@@ -4,6 +4,10 @@
 //! counting is a plain load and store. What is shared by all (refusals of
 //! full mailboxes) is counted with an atomic addition, off the hot paths.
 
+mod door;
+
+pub use door::{Denied, TokenFault};
+
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,11 +82,15 @@ pub enum Cause {
     Tls,
     /// Close 3503: by order of an operator.
     Kicked,
+    /// Close 3005: its token has expired.
+    Expired,
+    /// Close 3500: too many tokens that are not good.
+    BadToken,
 }
 
 impl Cause {
     /// Every cause with the name it has in the metrics.
-    pub const ALL: [(Self, &'static str); 22] = [
+    pub const ALL: [(Self, &'static str); 24] = [
         (Self::ClientClose, "client_close"),
         (Self::Eof, "eof"),
         (Self::Reset, "reset"),
@@ -105,6 +113,8 @@ impl Cause {
         (Self::ProxyHeader, "proxy_header"),
         (Self::Tls, "tls"),
         (Self::Kicked, "kicked"),
+        (Self::Expired, "expired"),
+        (Self::BadToken, "bad_token"),
     ];
 }
 
@@ -189,6 +199,12 @@ pub struct ReactorStats {
     pub tls_handshakes: Tally,
     /// Logins accepted.
     pub logins: Tally,
+    /// Tokens, at a login or a handshake, that were not good, by [`TokenFault`].
+    pub token_faults: [Tally; TokenFault::ALL.len()],
+    /// Handshakes of pages that `auth.allowed_origins` does not list.
+    pub foreign_origins: Tally,
+    /// Messages of clients to others that were taken.
+    pub sends: Tally,
     /// Ends, by [`Cause`].
     pub closes: [Tally; Cause::ALL.len()],
     /// Messages from clients: text and binary, whole.
@@ -216,6 +232,11 @@ pub struct ReactorStats {
 }
 
 impl ReactorStats {
+    /// Counts a token that is not good.
+    pub fn count_fault(&self, fault: TokenFault) {
+        self.token_faults[fault as usize].add(1);
+    }
+
     /// Counts the end of a connection.
     pub fn count_close(&self, cause: Cause) {
         self.closes[cause as usize].add(1);
@@ -239,6 +260,17 @@ pub struct SharedStats {
     pub tcp_used_bytes: AtomicU64,
     /// What it may take.
     pub tcp_limit_bytes: AtomicU64,
+    /// Calls of the HTTP API and of gRPC that were turned away, by [`Denied`].
+    pub denied: [AtomicU64; Denied::ALL.len()],
+    /// Messages of clients to others that the control plane was too slow for.
+    pub sends_refused: AtomicU64,
+}
+
+impl SharedStats {
+    /// Counts a caller who is turned away.
+    pub fn count_denied(&self, denied: Denied) {
+        self.denied[denied as usize].fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What a node of a cluster does in Redis; many writers, off the hot paths.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
@@ -258,4 +258,89 @@ fn serve_says_that_it_starts_without_colour_in_a_pipe() {
     node.wait().unwrap();
     assert!(line.contains("INFO") && line.contains("millgate starts"), "{line}");
     assert!(!line.contains('\x1b'), "{line}");
+}
+
+#[test]
+fn a_key_is_shown_once_and_its_line_is_taken() {
+    let output = run(&["gen-key", "back-end", "--scopes", "read+metrics"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = stdout(&output);
+    let key = text.lines().find_map(|line| line.strip_prefix("key        ")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("auth.keys  ")).unwrap();
+    assert!(key.starts_with("mg_") && line.starts_with("\"back-end:read+metrics:"), "{text}");
+    assert_eq!(text.matches(key).count(), 1);
+    let open = ["--http", "0.0.0.0:8080", "--set"];
+    let taken = millgate(&["check-config"]).args(open).arg(format!("auth.keys=[{line}]")).output();
+    assert!(taken.unwrap().status.success());
+    let raw = format!("auth.keys=[\"a:read:{key}\"]");
+    let wrong = millgate(&["check-config"]).args(open).arg(raw).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(
+        stderr(&wrong).contains("not the key itself") && !stderr(&wrong).contains(key),
+        "{wrong:?}"
+    );
+    for arguments in [&["gen-key"][..], &["gen-key", "a b"], &["gen-key", "a", "--scopes", "all"]] {
+        assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_token_is_made_and_judged() {
+    let secret = ["--set", "auth.jwt.secret=a secret of thirty-two bytes or so"];
+    let made = millgate(&["gen-token", "--user", "ann", "--app", "101,102"]).args(secret).output();
+    let made = made.unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let token = stdout(&made).trim_end();
+    let good =
+        millgate(&["check-token", token, "--user", "ann", "--app", "102"]).args(secret).output();
+    let good = good.unwrap();
+    assert_eq!(good.status.code(), Some(0), "{good:?}");
+    let text = stdout(&good);
+    assert!(
+        text.contains("\"sub\":\"ann\"") && text.contains("good     for \"ann\" on 101, 102"),
+        "{text}"
+    );
+    assert!(!text.contains(token), "{text}");
+    for (arguments, said) in [
+        (["--user", "bob"], "another user"),
+        (["--app", "103"], "not for this app"),
+        (["--set", "auth.jwt.secret=another secret of thirty-two bytes"], "its signature"),
+        (["--set", "auth.jwt.audience=us"], "another audience"),
+    ] {
+        let refused =
+            millgate(&["check-token", token]).args(secret).args(arguments).output().unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert!(stdout(&refused).contains(said), "{refused:?}");
+    }
+    // From stdin, where no list of processes shows it.
+    let mut child = millgate(&["check-token", "-"])
+        .args(secret)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(format!("{token}\n").as_bytes()).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    let without = run(&["check-token", token]);
+    assert_eq!(without.status.code(), Some(1));
+    assert!(stderr(&without).starts_with("millgate: auth.jwt: is not set"), "{without:?}");
+}
+
+#[test]
+fn the_files_of_tokens_are_checked_with_the_configuration() {
+    let output = run(&["check-config", "--set", "auth.jwt.public_key=/nowhere/key.pem"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "millgate: auth.jwt.public_key: /nowhere/key.pem: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn an_open_api_without_keys_is_no_start() {
+    for command in ["check-config", "serve"] {
+        let output = run(&[command, "--http", "0.0.0.0:0"]);
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        assert!(stderr(&output).contains("where strangers could send to every user"), "{output:?}");
+    }
 }

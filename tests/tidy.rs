@@ -24,7 +24,7 @@ const ROWS: [&[&str]; 10] = [
     &["command"],
     &["link"],
     &["websocket"],
-    &["host"],
+    &["auth", "host"],
     &["logging"],
     &["config", "session"],
     &["address", "clock", "envelope", "id", "limits", "metrics"],

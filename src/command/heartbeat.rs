@@ -3,13 +3,13 @@
 //! The reactor counts any frame as life; all that is left to do here is to answer.
 
 use super::json::{Data, Fields, Text, is_key};
-use super::{Code, Done, Effect, Session};
+use super::{Code, Done, Effect, Failure, Session};
 use serde::de::{IgnoredAny, MapAccess};
 
-pub(super) fn apply(data: Data<'_>, session: Session) -> Result<Done, Code> {
+pub(super) fn apply(data: Data<'_>, session: Session<'_>) -> Result<Done, Failure> {
     let Body = data.read().map_err(|_| Code::BadParameter)?;
-    if !session.logged_in {
-        return Err(Code::NotLoggedIn);
+    if session.user.is_none() {
+        return Err(Code::NotLoggedIn.into());
     }
     Ok(Done { data: "null", effect: Effect::None })
 }

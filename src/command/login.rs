@@ -1,31 +1,70 @@
 //! `login`: who is on this connection.
 
 use super::json::{Data, Fields, Text, Whole, is_key};
-use super::{Code, Done, Effect, Rules, Session};
+use super::{Code, Done, Effect, Failure, Rules, Session};
+use crate::auth::{Grant, Verifier};
 use crate::id::AppId;
+use crate::metrics::TokenFault;
 use serde::de::{IgnoredAny, MapAccess};
 use std::borrow::Cow;
 
-/// The checks come in the reference's order: shape, user, app, already logged in.
-pub(super) fn apply(data: Data<'_>, session: Session, rules: &Rules) -> Result<Done, Code> {
+/// The checks come in the reference's order: shape, user, app, already logged in. The token
+/// is the last one, since it costs most.
+pub(super) fn apply(data: Data<'_>, session: Session<'_>, rules: &Rules) -> Result<Done, Failure> {
     let body: Body<'_> = data.read().map_err(|_| Code::BadParameter)?;
     if body.user.is_empty() || body.user.len() > rules.user_id_bytes_max {
-        return Err(Code::BadUserId);
+        return Err(Code::BadUserId.into());
     }
     let app = AppId(body.app);
     if rules.apps.binary_search(&app).is_err() {
-        return Err(Code::NotAuthorized);
+        return Err(Code::NotAuthorized.into());
     }
-    if session.logged_in {
-        return Err(Code::Failed);
+    let effect = match (&rules.tokens, session.user) {
+        (None, Some(_)) => return Err(Code::Failed.into()),
+        (None, None) => Effect::Login { app, user: body.user.into(), expires: None },
+        (Some(tokens), Some(who)) => {
+            // Nobody becomes somebody else, whatever the token says.
+            if who != (app, &*body.user) || body.token.is_empty() {
+                return Err(Code::Failed.into());
+            }
+            if !session.may_renew {
+                return Err(Code::Internal.into());
+            }
+            Effect::Renew { expires: body.prove(tokens, session)? }
+        }
+        (Some(tokens), None) => {
+            let expires = Some(body.prove(tokens, session)?);
+            Effect::Login { app, user: body.user.into(), expires }
+        }
+    };
+    Ok(Done { data: "null", effect })
+}
+
+impl Body<'_> {
+    /// When the token ends that lets this user in: the one that came with the
+    /// login, or else the one of the handshake.
+    fn prove(&self, tokens: &Verifier, session: Session<'_>) -> Result<u64, Failure> {
+        let proven = match session.grant {
+            Some(grant) if self.token.is_empty() => self.check(grant, session.now),
+            _ => tokens
+                .verify(&self.token, session.now)
+                .and_then(|grant| self.check(&grant, session.now)),
+        };
+        proven
+            .map_err(|fault| Failure { code: Code::NotAuthorized, effect: Effect::Refused(fault) })
     }
-    Ok(Done { data: "null", effect: Effect::Login { app, user: body.user.into() } })
+
+    fn check(&self, grant: &Grant, now: u64) -> Result<u64, TokenFault> {
+        grant.admit(&self.user, AppId(self.app), now)?;
+        Ok(grant.expires)
+    }
 }
 
 #[derive(Default)]
 struct Body<'a> {
     user: Cow<'a, str>,
     app: u32,
+    token: Cow<'a, str>,
 }
 
 impl<'de: 'a, 'a> Fields<'de> for Body<'a> {
@@ -35,7 +74,7 @@ impl<'de: 'a, 'a> Fields<'de> for Body<'a> {
         } else if is_key(key, "appID") {
             self.app = map.next_value::<Whole>()?.0;
         } else if is_key(key, "serviceToken") {
-            map.next_value::<Text<'_>>()?;
+            self.token = map.next_value::<Text<'_>>()?.0;
         } else {
             map.next_value::<IgnoredAny>()?;
         }

@@ -10,11 +10,15 @@ mod ping;
 pub mod push;
 mod reply;
 mod request;
+mod send;
 
 pub use reply::Code;
 
+use crate::auth::{Grant, Verifier};
 use crate::id::{AppId, UserId};
+use crate::metrics::TokenFault;
 use request::Request;
+use std::sync::Arc;
 
 /// What the commands of a node go by.
 #[derive(Clone, Debug)]
@@ -23,13 +27,23 @@ pub struct Rules {
     pub apps: Vec<AppId>,
     /// Longest user id, in bytes.
     pub user_id_bytes_max: usize,
+    /// Which tokens are good; `None` if a login needs none.
+    pub tokens: Option<Arc<Verifier>>,
+    /// Whether `send` exists.
+    pub clients_send: bool,
 }
 
 /// What a command may know of its connection.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Session {
-    /// A login was accepted on this connection, displaced or not.
-    pub logged_in: bool,
+pub struct Session<'a> {
+    /// Who has logged in on this connection, displaced or not.
+    pub user: Option<(AppId, &'a str)>,
+    /// What a token grants that was shown at the handshake.
+    pub grant: Option<&'a Grant>,
+    /// A login of the same user with a new token may be looked at now.
+    pub may_renew: bool,
+    /// Unix seconds; read only where tokens are wanted.
+    pub now: u64,
 }
 
 /// What a message has come to; the reply is in the caller's buffer.
@@ -54,14 +68,37 @@ pub enum Effect {
         app: AppId,
         /// The name, of a legal length.
         user: UserId,
+        /// Unix seconds at which that ends, if a token says so.
+        expires: Option<u64>,
     },
+    /// The user who is logged in has shown a new token.
+    Renew {
+        /// Unix seconds at which it ends.
+        expires: u64,
+    },
+    /// A token that is not good was shown, or none where one is wanted.
+    Refused(TokenFault),
+    /// This is to be passed on. The reply is owed: whoever passes it on knows what became of it.
+    Send(Box<SendOrder>),
+}
+
+/// A message to other clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendOrder {
+    /// The request's `seq`, for the reply.
+    pub seq: String,
+    /// One user of the sender's app; `None` is everybody there but the sender.
+    pub to: Option<UserId>,
+    /// What is said.
+    pub text: String,
 }
 
 /// What is answered to a message that is no request, as a bare text: "data not legal".
 pub const NOT_A_REQUEST: &str = "数据不合法";
 
-/// Applies one message and appends the payload of its reply to `out`.
-pub fn apply(message: &str, session: Session, rules: &Rules, out: &mut Vec<u8>) -> Outcome {
+/// Applies one message and appends the payload of its reply to `out`; nothing where the
+/// effect is [`Effect::Send`].
+pub fn apply(message: &str, session: Session<'_>, rules: &Rules, out: &mut Vec<u8>) -> Outcome {
     let repaired = json::repair_surrogates(message);
     let Ok(request) = Request::parse(&repaired) else {
         out.extend_from_slice(NOT_A_REQUEST.as_bytes());
@@ -71,20 +108,40 @@ pub fn apply(message: &str, session: Session, rules: &Rules, out: &mut Vec<u8>) 
         "login" => ("login", login::apply(request.data, session, rules)),
         "heartbeat" => ("heartbeat", heartbeat::apply(request.data, session)),
         "ping" => ("ping", Ok(ping::apply())),
-        _ => ("unknown", Err(Code::UnknownCommand)),
+        "send" if rules.clients_send => ("send", send::apply(&request, session, rules)),
+        _ => ("unknown", Err(Code::UnknownCommand.into())),
     };
     let (code, data, effect) = match result {
         Ok(done) => (Code::Ok, done.data, done.effect),
-        Err(code) => (code, "null", Effect::None),
+        Err(Failure { code, effect }) => (code, "null", effect),
     };
-    reply::append(out, &request, code, data);
+    if !matches!(effect, Effect::Send(_)) {
+        reply::append(out, &request.seq, &request.cmd, code, data);
+    }
     Outcome { command, code: Some(code), effect }
+}
+
+/// Appends the payload of the reply that is owed to a `send`; `data` is JSON.
+pub fn reply_to_send(out: &mut Vec<u8>, seq: &str, code: Code, data: &str) {
+    reply::append(out, seq, "send", code, data);
 }
 
 /// A command that went well: what it answers, as JSON, and what it causes.
 struct Done {
     data: &'static str,
     effect: Effect,
+}
+
+/// A command that failed, and what it causes all the same.
+struct Failure {
+    code: Code,
+    effect: Effect,
+}
+
+impl From<Code> for Failure {
+    fn from(code: Code) -> Self {
+        Self { code, effect: Effect::None }
+    }
 }
 
 #[cfg(test)]

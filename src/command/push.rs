@@ -1,15 +1,18 @@
 //! What is sent to users unasked: encoded once, however many receive it.
 
-use super::reply::{append_response, append_string};
+use super::Code;
+use super::reply::{self, append_response, append_string};
 use crate::envelope::{Envelope, Frame};
 use crate::websocket::frame::{self, Kind};
 
 /// Encodes a push as every client of the reference knows it.
 #[must_use]
 pub fn envelope(envelope: &Envelope<'_>) -> Frame {
-    let Envelope { seq, cmd, msg, from } = *envelope;
-    let mut data = Vec::with_capacity(64 + msg.len() + from.len());
-    data.extend_from_slice(b"{\"target\":\"\",\"type\":\"text\",\"msg\":");
+    let Envelope { seq, cmd, target, msg, from } = *envelope;
+    let mut data = Vec::with_capacity(64 + target.len() + msg.len() + from.len());
+    data.extend_from_slice(b"{\"target\":");
+    append_string(&mut data, target);
+    data.extend_from_slice(b",\"type\":\"text\",\"msg\":");
     append_string(&mut data, msg);
     data.extend_from_slice(b",\"from\":");
     append_string(&mut data, from);
@@ -23,6 +26,14 @@ pub fn envelope(envelope: &Envelope<'_>) -> Frame {
 pub fn presence(seq: u64, joined: u64, left: u64, online: usize) -> Frame {
     let data = format!("{{\"joined\":{joined},\"left\":{left},\"online\":{online}}}");
     encode(&seq.to_string(), "presence", data.as_bytes())
+}
+
+/// Encodes the reply to a `send`, which is only known after a while; `data` is JSON.
+#[must_use]
+pub fn reply_to_send(seq: &str, code: Code, data: &str) -> Frame {
+    let mut bytes = Vec::with_capacity(96 + seq.len() + data.len());
+    frame::append_with(&mut bytes, Kind::Text, |out| reply::append(out, seq, "send", code, data));
+    Frame::from_encoded(bytes)
 }
 
 fn encode(seq: &str, cmd: &str, data: &[u8]) -> Frame {

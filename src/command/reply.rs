@@ -1,6 +1,5 @@
 //! How a request is answered.
 
-use super::request::Request;
 use std::io::Write;
 
 /// What a request has come to; numbers and texts are those of the reference.
@@ -15,7 +14,7 @@ pub enum Code {
     BadParameter = 1001,
     /// `userID` is empty or too long.
     BadUserId = 1002,
-    /// `appID` is none of the configured apps.
+    /// `appID` is none of the configured apps, or the token is not good.
     NotAuthorized = 1003,
     /// An internal failure.
     Internal = 1004,
@@ -48,12 +47,12 @@ impl Code {
     }
 }
 
-/// Appends the reply to `request`; `data` is JSON.
-pub(super) fn append(out: &mut Vec<u8>, request: &Request<'_>, code: Code, data: &str) {
+/// Appends the reply to a request; `data` is JSON.
+pub(super) fn append(out: &mut Vec<u8>, seq: &str, cmd: &str, code: Code, data: &str) {
     out.extend_from_slice(b"{\"seq\":");
-    append_string(out, &request.seq);
+    append_string(out, seq);
     out.extend_from_slice(b",\"cmd\":");
-    append_string(out, &request.cmd);
+    append_string(out, cmd);
     append_response(out, code.number(), code.text(), data.as_bytes());
     out.push(b'}');
 }

@@ -3,6 +3,8 @@
 
 mod bounds;
 mod hostile;
+mod send;
+mod tokens;
 
 use super::*;
 use serde_json::{Value, json};
@@ -10,14 +12,19 @@ use serde_json::{Value, json};
 const BARE: &str = "数据不合法";
 
 fn rules() -> Rules {
-    Rules { apps: [101, 102, 103, 104].map(AppId).to_vec(), user_id_bytes_max: 19 }
+    Rules {
+        apps: [101, 102, 103, 104].map(AppId).to_vec(),
+        user_id_bytes_max: 19,
+        tokens: None,
+        clients_send: false,
+    }
 }
 
-const FRESH: Session = Session { logged_in: false };
-const KNOWN: Session = Session { logged_in: true };
+const FRESH: Session<'_> = Session { user: None, grant: None, may_renew: false, now: 0 };
+const KNOWN: Session<'_> = Session { user: Some((AppId(101), "ua")), ..FRESH };
 
 /// What is answered, and what has been decided.
-fn answer(message: &str, session: Session) -> (String, Outcome) {
+fn answer(message: &str, session: Session<'_>) -> (String, Outcome) {
     // Replies are appended: what was there before must stay.
     let mut out = b"before".to_vec();
     let outcome = apply(message, session, &rules(), &mut out);
@@ -39,7 +46,14 @@ fn text_of(code: u16) -> &'static str {
 }
 
 /// Asserts that `message` is answered with `code`, this seq and cmd and data.
-fn expect_reply(message: &str, session: Session, seq: &str, cmd: &str, code: u16, data: &Value) {
+fn expect_reply(
+    message: &str,
+    session: Session<'_>,
+    seq: &str,
+    cmd: &str,
+    code: u16,
+    data: &Value,
+) {
     let (reply, outcome) = answer(message, session);
     let reply: Value =
         serde_json::from_str(&reply).unwrap_or_else(|_| panic!("{message}: {reply}"));
@@ -58,7 +72,7 @@ fn expect_login(data: &str, code: u16) -> Effect {
 }
 
 fn login_as(app: u32, user: &str) -> Effect {
-    Effect::Login { app: AppId(app), user: user.into() }
+    Effect::Login { app: AppId(app), user: user.into(), expires: None }
 }
 
 fn expect_bare(message: &str) {

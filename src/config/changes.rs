@@ -5,7 +5,9 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// The secrets of a configuration, which look alike when they are serialised.
-const SECRETS: [(&str, SecretOf); 3] = [
+const SECRETS: [(&str, SecretOf); 5] = [
+    ("auth.jwt.secret", |config| config.auth.jwt.as_ref().map(|jwt| &jwt.secret)),
+    ("auth.jwt.previous_secret", |config| config.auth.jwt.as_ref().map(|jwt| &jwt.previous_secret)),
     ("cluster.token", |config| Some(&config.cluster.token)),
     ("redis.password", |config| config.redis.as_ref().map(|redis| &redis.password)),
     ("redis.sentinel_password", |config| {
@@ -51,14 +53,23 @@ impl Config {
     fn values(&self) -> BTreeSet<(String, String)> {
         // Without Redis there is no such section: its keys differ from any that is there.
         let value = serde_json::to_value(self).unwrap_or(Value::Null);
-        let sections = value.as_object().into_iter().flatten();
-        let keys = sections.flat_map(|(section, keys)| {
-            keys.as_object()
-                .into_iter()
-                .flatten()
-                .map(move |(key, value)| (format!("{section}.{key}"), value.to_string()))
-        });
-        keys.collect()
+        let mut values = BTreeSet::new();
+        for (section, keys) in value.as_object().into_iter().flatten() {
+            collect(section, keys, &mut values);
+        }
+        values
+    }
+}
+
+/// Takes the keys of a section, and of those within it.
+fn collect(section: &str, keys: &Value, values: &mut BTreeSet<(String, String)>) {
+    for (key, value) in keys.as_object().into_iter().flatten() {
+        let name = format!("{section}.{key}");
+        if value.is_object() {
+            collect(&name, value, values);
+        } else {
+            values.insert((name, value.to_string()));
+        }
     }
 }
 

@@ -1,13 +1,21 @@
 //! The keys that exist, what their values look like, and which one a misspelt one meant.
 
-use super::{Config, ConfigError, Redis};
-use figment::value::Value;
+use super::{Auth, Config, ConfigError, Jwt, Redis};
+use figment::value::{Dict, Value};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// Values of these keys are never repeated in a message.
-pub(super) const SECRET_KEYS: [&str; 3] =
-    ["redis.password", "redis.sentinel_password", "cluster.token"];
+pub(super) const SECRET_KEYS: [&str; 5] = [
+    "redis.password",
+    "redis.sentinel_password",
+    "cluster.token",
+    "auth.jwt.secret",
+    "auth.jwt.previous_secret",
+];
+
+/// Only hashes belong there; but who puts a key there by mistake shall not find it in a log.
+const KEYS: &str = "auth.keys";
 
 /// A text for one, a list of texts for several. What is wrong with them they say
 /// themselves, since it may be a single entry.
@@ -23,19 +31,18 @@ impl Known {
     /// # Errors
     /// Never, as long as the defaults can be serialised.
     pub(super) fn new() -> Result<Self, ConfigError> {
-        let complete = Config { redis: Some(Redis::default()), ..Config::default() };
+        let auth = Auth { jwt: Some(Jwt::default()), ..Auth::default() };
+        let complete = Config { redis: Some(Redis::default()), auth, ..Config::default() };
         let value = Value::serialize(complete)
             .map_err(|error| ConfigError::from(format!("the defaults cannot be read: {error}")))?;
         let mut samples = BTreeMap::new();
         for (section, keys) in value.as_dict().into_iter().flatten() {
-            for (key, sample) in keys.as_dict().into_iter().flatten() {
-                samples.insert(format!("{section}.{key}"), sample.clone());
-            }
+            collect(section, keys.as_dict().into_iter().flatten(), &mut samples);
         }
         Ok(Self { samples })
     }
 
-    /// All keys, as `section.key`.
+    /// All keys, as `section.key`; a section may have a dot in its name.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.samples.keys().map(String::as_str)
     }
@@ -94,7 +101,25 @@ impl Known {
     }
 
     fn sections(&self) -> impl Iterator<Item = &str> {
-        self.keys().filter_map(|key| Some(key.split_once('.')?.0))
+        self.keys().filter_map(|key| Some(key.rsplit_once('.')?.0))
+    }
+}
+
+/// Takes the keys of a section and of those within it, which stand for themselves with a dot
+/// in their name.
+fn collect<'a>(
+    section: &str,
+    keys: impl Iterator<Item = (&'a String, &'a Value)>,
+    samples: &mut BTreeMap<String, Value>,
+) {
+    for (key, sample) in keys {
+        let name = format!("{section}.{key}");
+        match sample {
+            Value::Dict(_, inner) => collect(&name, Dict::iter(inner), samples),
+            _ => {
+                samples.insert(name, sample.clone());
+            }
+        }
     }
 }
 
@@ -131,7 +156,7 @@ fn distance(wanted: &str, candidate: &str) -> Option<usize> {
 
 /// A value as it appears in a message; secrets do not.
 pub(super) fn shown(key: &str, value: &Value) -> String {
-    if SECRET_KEYS.contains(&key) {
+    if key == KEYS || SECRET_KEYS.contains(&key) {
         return "a value not shown here".to_owned();
     }
     match value {
@@ -167,7 +192,7 @@ fn is_duration(text: &str) -> bool {
 }
 
 fn split(name: &str) -> (&str, &str) {
-    name.split_once('.').unwrap_or(("", name))
+    name.rsplit_once('.').unwrap_or(("", name))
 }
 
 #[cfg(test)]
@@ -184,6 +209,10 @@ mod tests {
         assert_eq!(known.nearest("worker.threads"), Some("control.threads"));
         assert_eq!(known.nearest("colour.of_the_sky"), None);
         assert_eq!(known.nearest_section("lisen"), Some("listen"));
+        assert_eq!(known.nearest_section("auth.jtw"), Some("auth.jwt"));
+        assert_eq!(known.nearest("auth.jwt.secrt"), Some("auth.jwt.secret"));
+        assert_eq!(known.nearest("auth.audience"), Some("auth.jwt.audience"));
+        assert_eq!(known.nearest("http.allowed_origins"), Some("auth.allowed_origins"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::path::Path;
 /// Variables that begin with this and contain [`ENV_SEPARATOR`] after it are ours.
 const ENV_PREFIX: &str = "MILLGATE_";
 
-/// Between section and key. Kubernetes gives every container
+/// Between section and key, and where a section's name has a dot. Kubernetes gives every container
 /// `MILLGATE_PORT` and the like for a service of that name; none of those has it.
 const ENV_SEPARATOR: &str = "__";
 
@@ -77,11 +77,11 @@ impl Draft {
             let Some(rest) = name.strip_prefix(ENV_PREFIX) else {
                 continue;
             };
-            let Some((section, key)) = rest.split_once(ENV_SEPARATOR) else {
+            if !rest.contains(ENV_SEPARATOR) {
                 self.notice_near_miss(&name);
                 continue;
-            };
-            let key = format!("{section}.{key}").to_lowercase();
+            }
+            let key = rest.replace(ENV_SEPARATOR, ".").to_lowercase();
             if !self.known.contains(&key) {
                 let names: Vec<_> = self.known.keys().map(variable_name).collect();
                 let near = nearest(&name, names.iter().map(String::as_str));
@@ -152,10 +152,7 @@ impl Draft {
                 Value::Dict(_, keys) if self.known.has_section(&section) => {
                     self.read_section(origin, &section, keys);
                 }
-                Value::Dict(..) => {
-                    let near = self.known.nearest_section(&section);
-                    self.problems.push(unknown(origin, "section", &section, near));
-                }
+                Value::Dict(_, keys) => self.complain_of_section(origin, &section, &keys),
                 _ if self.known.has_section(&section) => {
                     self.problems
                         .push(format!("{origin}: \"{section}\" is a section, write [{section}]"));
@@ -169,14 +166,46 @@ impl Draft {
     }
 
     fn read_section(&mut self, origin: &str, section: &str, keys: Dict) {
+        if keys.is_empty() {
+            // A section that need not be there is there all the same, with its defaults.
+            self.set(origin, section.to_owned(), Value::from(keys));
+            return;
+        }
         for (key, value) in keys {
             let key = format!("{section}.{key}");
-            if self.known.contains(&key) {
-                let said = key.clone();
-                self.file.push(Setting { key, value, said, origin: origin.to_owned() });
-            } else {
-                self.problems.push(unknown(origin, "key", &key, self.known.nearest(&key)));
+            match value {
+                Value::Dict(_, inner) if self.known.has_section(&key) => {
+                    self.read_section(origin, &key, inner);
+                }
+                Value::Dict(_, inner) if !self.known.contains(&key) => {
+                    self.complain_of_section(origin, &key, &inner);
+                }
+                value if self.known.contains(&key) => self.set(origin, key, value),
+                _ if self.known.has_section(&key) => {
+                    self.problems.push(format!("{origin}: \"{key}\" is a section, write [{key}]"));
+                }
+                _ => self.problems.push(unknown(origin, "key", &key, self.known.nearest(&key))),
             }
+        }
+    }
+
+    fn set(&mut self, origin: &str, key: String, value: Value) {
+        let said = key.clone();
+        self.file.push(Setting { key, value, said, origin: origin.to_owned() });
+    }
+
+    /// A section may be misspelt, or its keys may have another place.
+    fn complain_of_section(&mut self, origin: &str, section: &str, keys: &Dict) {
+        let near = self.known.nearest_section(section);
+        let has = |near: &str, key: &str| self.known.contains(&format!("{near}.{key}"));
+        let moved = keys.keys().map(|key| format!("{section}.{key}"));
+        let moved: Vec<_> = moved.filter(|key| self.known.nearest(key).is_some()).collect();
+        let is_misspelt = near.is_some_and(|near| keys.keys().any(|key| has(near, key)));
+        if is_misspelt || moved.is_empty() {
+            return self.problems.push(unknown(origin, "section", section, near));
+        }
+        for key in moved {
+            self.problems.push(unknown(origin, "key", &key, self.known.nearest(&key)));
         }
     }
 
@@ -216,12 +245,12 @@ impl Draft {
 /// A browser lets a page read another origin only where that origin allows it.
 fn unused_url(config: &Config, settings: &[Setting]) -> Option<String> {
     let said = settings.iter().rfind(|setting| setting.key == "page.http_url")?;
-    let is_unused = !config.page.http_url.is_empty() && config.http.allowed_origins.is_empty();
+    let is_unused = !config.page.http_url.is_empty() && config.auth.allowed_origins.is_empty();
     let Setting { said, origin, .. } = said;
     is_unused.then(|| {
         format!(
             "{origin}: {said} is not used, the page asks where it came from; \
-             list the page's own origin in http.allowed_origins to change that"
+             list the page's own origin in auth.allowed_origins to change that"
         )
     })
 }

@@ -3,9 +3,11 @@
 //! `config/millgate.toml` is the same list for people; a test holds the two together.
 
 mod admin;
+mod auth;
 mod changes;
 mod cluster;
 mod draft;
+mod key;
 mod known;
 mod limits;
 mod listen;
@@ -17,11 +19,14 @@ mod stop;
 mod validate;
 
 pub use admin::Admin;
+pub use auth::{Auth, Jwt};
 pub use cluster::{Cluster, Redis, RedisMode};
 pub use draft::ConfigError;
+pub use key::{ApiKey, Scope, Scopes, is_key_name};
 pub use limits::{Excess, Limits};
 pub use listen::{LISTENERS_MAX, Listen, Listener, Listeners, Place, Trusted};
 pub use load::Loaded;
+pub use origin::Origins;
 pub use secret::Secret;
 pub use stop::Stop;
 
@@ -35,8 +40,8 @@ use std::time::Duration;
 pub struct Config {
     /// Addresses.
     pub listen: Listen,
-    /// Who may use the HTTP API from a browser.
-    pub http: Http,
+    /// Who may do what.
+    pub auth: Auth,
     /// The threads that own the sockets.
     pub reactor: Reactor,
     /// When a silent client is reaped.
@@ -66,14 +71,6 @@ pub struct Config {
     /// The cluster's Redis; absent means a node complete by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<Redis>,
-}
-
-/// Who may use the HTTP API from a browser.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Http {
-    /// Origins whose pages may read answers, such as `https://chat.example.org`; at most 256.
-    pub allowed_origins: Vec<String>,
 }
 
 /// The threads that own the sockets.
@@ -140,7 +137,7 @@ pub struct Dedup {
 pub struct Page {
     /// Full URL the page opens its WebSocket on; empty means the page's own host and the listener's port.
     pub websocket_url: String,
-    /// Base URL of the HTTP API, for pages opened under one of `http.allowed_origins`; empty
+    /// Base URL of the HTTP API, for pages opened under one of `auth.allowed_origins`; empty
     /// means where the page came from, which is what all other pages use.
     pub http_url: String,
 }

@@ -1,7 +1,8 @@
 //! The bounds that types do not express.
 
+mod auth;
+
 use super::listen::TRUSTED_MAX;
-use super::origin::is_origin;
 use super::{Cluster, Config, Listen, Redis, RedisMode, Stop, Trusted};
 use crate::limits::{
     APPS_MAX, OTHER_NODE_BYTES_MAX, OTHER_NODES_MAX, REACTORS_MAX, RECEIVE_BUFFER_BYTES,
@@ -23,7 +24,7 @@ pub(super) struct Violation {
 pub(super) fn violations(config: &Config) -> Vec<Violation> {
     let mut check = Check { violations: Vec::new() };
     check.listen(config);
-    check.origins(&config.http.allowed_origins);
+    check.auth(config);
     check.threads(config);
     check.apps(&config.apps.ids);
     check.limits(config);
@@ -120,25 +121,6 @@ impl Check {
             self.say(key, format!("is {path:?}, must begin with \"/\""));
         } else if path.contains(['?', '#']) || !path.bytes().all(|b| b.is_ascii_graphic()) {
             self.say(key, format!("is {path:?}, must be a plain path"));
-        }
-    }
-
-    fn origins(&mut self, origins: &[String]) {
-        let key = "http.allowed_origins";
-        if origins.len() > ORIGINS_MAX {
-            self.say(
-                key,
-                format!("has {} entries, must have at most {ORIGINS_MAX}", origins.len()),
-            );
-        }
-        if let Some(wrong) = origins.iter().find(|origin| !is_origin(origin)) {
-            self.say(
-                key,
-                format!(
-                    "contains {wrong:?}, must have origins as browsers send them, such as \
-                     \"https://chat.example.org\""
-                ),
-            );
         }
     }
 
@@ -287,9 +269,6 @@ fn is_reachable(place: &str) -> bool {
 }
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
-
-/// Each request from a page of another origin is compared with all of them.
-const ORIGINS_MAX: usize = 256;
 
 /// More than any machine has use for beside its reactors.
 const CONTROL_THREADS_MAX: usize = 1_024;

@@ -1,4 +1,4 @@
-//! What becomes of a message that came in over HTTP.
+//! What becomes of a message that came in over HTTP, or from a client.
 //!
 //! Invariant: this is the only place that may ever send a message on to
 //! another node; what comes from another node never gets here.
@@ -11,6 +11,7 @@ use crate::hub::{Delivered, Hub, Seen};
 use crate::id::{AppId, UserId};
 use crate::link::{Fanout, Refused};
 use futures_util::future::join_all;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -29,8 +30,13 @@ pub(super) struct Message<'a> {
     pub(super) app: AppId,
     /// The addressee of a message to one, the sender of a message to all.
     pub(super) user: &'a str,
+    /// What it is known by; empty is never taken for a repetition.
     pub(super) msg_id: &'a str,
+    /// The push's `seq`.
+    pub(super) seq: &'a str,
     pub(super) text: &'a str,
+    /// Whom a message to one is from; empty is the addressee, as in the reference.
+    pub(super) from: &'a str,
 }
 
 /// What became of it.
@@ -46,6 +52,20 @@ pub(super) enum Sent {
     Failed(&'static str),
     /// Not everybody got it, or nobody knows, and a second try would reach some twice; says why.
     Partly(&'static str),
+}
+
+impl Sent {
+    /// What became of it, as callers of the reference know it.
+    pub(super) fn told(&self) -> Value {
+        match self {
+            Self::Duplicate => json!({}),
+            Self::Yes => json!({"sendResults": true}),
+            Self::Offline => json!({"sendResults": false}),
+            Self::Failed(why) | Self::Partly(why) => {
+                json!({"sendResults": false, "sendResultsErr": why})
+            }
+        }
+    }
 }
 
 impl Delivery {
@@ -189,7 +209,8 @@ impl Message<'_> {
         Push {
             app: self.app,
             user: self.user.into(),
-            seq: self.msg_id.to_owned(),
+            from: self.from.into(),
+            seq: self.seq.to_owned(),
             cmd: "msg".to_owned(),
             msg: self.text.to_owned(),
         }

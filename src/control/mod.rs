@@ -9,16 +9,20 @@ mod cluster;
 mod delivery;
 mod grpc;
 mod http;
+mod listen;
+mod pace;
 mod pressure;
 mod proto;
 mod push;
 mod ready;
+mod sends;
 
+use crate::auth::Access;
 use crate::clock::Clock;
 use crate::config::{Config, Listener};
 use crate::hub::{Digests, Hub};
 use crate::id::NodeAddr;
-use crate::link::{Backlogs, Budget, Current, Drain, Mailbox, News, Order};
+use crate::link::{Backlogs, Budget, Current, Drain, Mailbox, News, Order, Waiting};
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
 use cluster::{Cluster, Joining};
@@ -26,6 +30,7 @@ use crossbeam_channel::Sender;
 use delivery::Delivery;
 use futures_util::future::OptionFuture;
 use http::{Policy, Site, Traces};
+use pace::Pace;
 use ready::Readiness;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -44,6 +49,8 @@ pub struct Base {
     pub metrics: Arc<Metrics>,
     /// The node's time.
     pub clock: Clock,
+    /// Who may do what; replaced as a whole.
+    pub access: Arc<Current<Access>>,
     /// How the node ends.
     pub drain: Arc<Drain>,
     /// What the reactors hold.
@@ -81,6 +88,8 @@ pub struct Entry {
 pub struct Door {
     /// Where clients are listened for.
     pub listeners: Vec<Listener>,
+    /// Messages of clients to others.
+    pub sends: Mailbox<Waiting>,
     /// The log's lost lines.
     pub dropped: DroppedLines,
     /// An open listener for HTTP.
@@ -153,14 +162,19 @@ impl Plane {
         let http_addr = door.http.local_addr()?;
         door.http.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(door.http)?;
-        let Base { hub, metrics, clock, drain, holdings, orders } = self.base.clone();
+        let Base { hub, metrics, clock, access, drain, holdings, orders } = self.base.clone();
         let readiness = Arc::new(Readiness::new(Arc::clone(&drain)));
         let watching =
             ready::watch(Arc::clone(&readiness), self.base.clone(), self.cluster.clone());
         self.runtime.spawn(watching);
+        let delivery = Delivery::new(config, Arc::clone(&hub), clock, self.cluster.clone());
+        let delivery = Arc::new(delivery);
+        sends::deliver(door.sends, Arc::clone(&delivery), Arc::clone(&hub))?;
         let site = Arc::new(Site {
             policy: Current::new(Policy::new(config)),
-            delivery: Delivery::new(config, Arc::clone(&hub), clock, self.cluster.clone()),
+            delivery,
+            access,
+            denials: Pace::default(),
             hub,
             metrics,
             clock,
@@ -191,8 +205,8 @@ impl Control {
     }
 
     /// Goes by another configuration, as far as it can be changed.
-    pub fn reload(&self, config: &Config) {
-        self.site.reload(config);
+    pub fn reload(&self, config: &Config, access: Access) {
+        self.site.reload(config, access);
     }
 
     /// From here on no messages come from elsewhere, and who is here is written

@@ -1,5 +1,6 @@
 //! Why a node does not start.
 
+use crate::auth::AuthError;
 use crate::config::Listener;
 use crate::reactor::{OpenError, TlsError};
 use std::io;
@@ -35,6 +36,9 @@ pub enum StartError {
     /// A certificate or key of the configuration is of no use.
     #[error("{0}")]
     Tls(#[from] TlsError),
+    /// A key or a file of `[auth]` is of no use.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// The kernel refused something else that a node needs.
     #[error("cannot start: {0}")]
     Kernel(#[from] io::Error),

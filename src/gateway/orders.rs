@@ -4,6 +4,7 @@
 //! thread that has assembled the node carries them out, one after the other.
 
 use super::{Gateway, bid_drain, join_all, share_of_memory};
+use crate::auth::Access;
 use crate::config::{ConfigError, Loaded};
 use crate::host::systemd;
 use crate::hub::Hub;
@@ -188,7 +189,8 @@ impl Gateway {
         // First whatever can fail.
         let problem = |error: &dyn fmt::Display| vec![error.to_string()];
         let limits = &config.limits;
-        let settings = Settings::new(&config).map_err(|error| problem(&error))?;
+        let access = Access::load(&config.auth).map_err(|error| problem(&error))?;
+        let settings = Settings::new(&config, &access).map_err(|error| problem(&error))?;
         let outboxes = share_of_memory(limits.outbox_total_bytes);
         let outboxes = outboxes.map_err(|error| problem(&error))?;
         let assemblies = share_of_memory(limits.assembly_total_bytes);
@@ -198,7 +200,7 @@ impl Gateway {
         level.set(&config.log.level).map_err(|error| problem(&error))?;
         self.shared.outboxes.set_limit(outboxes);
         self.shared.assemblies.set_limit(assemblies);
-        self.control.reload(&config);
+        self.control.reload(&config, access);
         self.shared.settings.replace(settings);
         bid_reload(&self.shared.hub, self.reactors.threads.len());
         self.config = config;

@@ -108,7 +108,7 @@ impl Announcer {
         }
         let (cmd, msg) = change.words();
         let seq = self.ids.next().to_string();
-        let frame = push::envelope(&Envelope { seq: &seq, cmd, msg, from: &user.id });
+        let frame = push::envelope(&Envelope { seq: &seq, cmd, target: "", msg, from: &user.id });
         let announcement = Some(Announcement::new(change));
         let fanout = Fanout { app: user.app, except: user.id.clone(), frame, announcement };
         self.router.fan_out(fanout).is_ok()

@@ -59,16 +59,26 @@ impl Router {
 
     /// Sends one frame to one user.
     pub fn deliver(&self, app: AppId, user: &str, frame: Frame) -> Delivered {
-        let Some(ConnId { reactor, slot, serial }) = self.directory.find(app, user) else {
+        let Some(conn) = self.directory.find(app, user) else {
             return Delivered::Offline;
         };
-        match self.posts[usize::from(reactor)].send(Mail::Deliver { slot, serial, frame }) {
+        match self.answer(conn, frame) {
             Ok(()) => Delivered::Sent,
-            Err(Refused) => {
-                self.metrics.shared.deliver_refused.fetch_add(1, Ordering::Relaxed);
-                Delivered::Refused
-            }
+            Err(Refused) => Delivered::Refused,
         }
+    }
+
+    /// Sends one frame to one connection, whoever is on it; nowhere if it has gone.
+    ///
+    /// # Errors
+    /// [`Refused`] when the mailbox of its reactor is full.
+    pub fn answer(&self, conn: ConnId, frame: Frame) -> Result<(), Refused> {
+        let ConnId { reactor, slot, serial } = conn;
+        let sent = self.posts[usize::from(reactor)].send(Mail::Deliver { slot, serial, frame });
+        if sent.is_err() {
+            self.metrics.shared.deliver_refused.fetch_add(1, Ordering::Relaxed);
+        }
+        sent
     }
 
     /// Sends one frame to every user of an app but one: one order a reactor.

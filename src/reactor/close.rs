@@ -171,7 +171,11 @@ impl Reactor {
             },
             State::Closing(_) | State::Dead => CLOSE_TIMEOUT_SECONDS,
         };
-        conn.since.saturating_add(ticks)
+        let due = conn.since.saturating_add(ticks);
+        match &conn.extra {
+            Some(extra) if conn.is_open() => extra.expires.map_or(due, |end| due.min(end)),
+            _ => due,
+        }
     }
 
     /// Whether this client has to log in, and in time: until then its time counts
@@ -199,6 +203,9 @@ impl Reactor {
                 State::Handshake { .. } => self.lose(slot, Cause::HandshakeTimeout),
                 State::Open(_) if self.awaits_login(slot) => {
                     self.close(slot, Cause::LoginTimeout, close::NO_LOGIN, "no login in time");
+                }
+                State::Open(_) if self.has_expired(slot) => {
+                    self.close(slot, Cause::Expired, close::EXPIRED, "the token has expired");
                 }
                 State::Open(_) => {
                     self.close(slot, Cause::Idle, close::NO_HEARTBEAT, "no heartbeat");

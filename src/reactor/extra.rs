@@ -3,6 +3,7 @@
 use super::flow::Flow;
 use super::tls::Tls;
 use crate::address::ClientAddr;
+use crate::auth::Grant;
 use crate::config::Listener;
 use crate::link::Subnet;
 
@@ -23,6 +24,14 @@ pub(super) struct Extra {
     pub(super) subnet: Option<Subnet>,
     /// What it has sent lately, where that is bounded.
     pub(super) flow: Flow,
+    /// Tick at which the token of its user ends; `None` for one that shows none, or none yet.
+    pub(super) expires: Option<u32>,
+    /// Tick of the last look at a new token of the user: one a second is enough.
+    pub(super) renewed: Option<u32>,
+    /// Tokens that were not good, up to `limits::BAD_TOKENS_MAX`.
+    pub(super) bad_tokens: u8,
+    /// What a token grants that was shown at the handshake, up to the login.
+    pub(super) grant: Option<Box<Grant>>,
 }
 
 /// Whether a connection is encrypted.

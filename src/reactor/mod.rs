@@ -13,6 +13,7 @@ mod backlogs;
 mod client;
 mod close;
 mod conn;
+mod door;
 mod extra;
 mod fanout;
 mod flow;
@@ -39,7 +40,7 @@ pub use tls::TlsError;
 
 use crate::config::Listener;
 use crate::host::fd_table;
-use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};
+use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES, VERIFICATIONS_PER_TURN};
 use crate::link::Mailbox;
 use crate::metrics::ReactorStats;
 use accept::{Acceptor, BELL};
@@ -51,6 +52,7 @@ use mail::Staged;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use permit::Permit;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -145,6 +147,10 @@ struct Reactor {
     staged: Vec<Staged>,
     /// Connections that may have more to read than they were allowed.
     unread: Vec<(u32, u32)>,
+    /// Those who have not logged in and wait for a turn that may verify tokens, oldest first.
+    unproven: VecDeque<(u32, u32)>,
+    /// Signatures of tokens that this turn may still verify.
+    verifications: u32,
     /// Slots to be emptied at the end of the turn.
     dead: Vec<u32>,
     /// Steps that this turn has left for broadcasts.
@@ -204,6 +210,8 @@ impl Reactor {
             scratch: Scratch::default(),
             staged: Vec::new(),
             unread: Vec::new(),
+            unproven: VecDeque::new(),
+            verifications: VERIFICATIONS_PER_TURN,
             dead: Vec::new(),
             fanout_steps: 0,
             permit: Permit::None,
@@ -291,6 +299,7 @@ impl Reactor {
             || !self.sweeps.is_empty()
             || self.may_fan_out()
             || !self.unread.is_empty()
+            || !self.unproven.is_empty()
             || !self.dead.is_empty()
     }
 
@@ -305,6 +314,7 @@ impl Reactor {
 
     fn serve_sockets(&mut self) {
         let before = std::mem::take(&mut self.unread);
+        self.serve_unproven();
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             let token = event.token();

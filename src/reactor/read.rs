@@ -4,7 +4,6 @@ use super::Reactor;
 use super::close::Ending;
 use super::conn::{Open, State, Unread};
 use super::flow::Meter;
-use crate::command::{self, Effect, Session};
 use crate::config::Excess;
 use crate::id::{AppId, ConnId, UserId};
 use crate::limits::{READS_PER_TURN, RETRY_AFTER_SECONDS};
@@ -13,7 +12,7 @@ use crate::metrics::Cause;
 use crate::session::User;
 use crate::websocket::close;
 use crate::websocket::frame::{self, Kind};
-use crate::websocket::handshake::{self, Endpoint};
+use crate::websocket::handshake::{self, Endpoint, Refusal};
 use crate::websocket::message::{Incoming, Messages};
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -24,6 +23,9 @@ impl Reactor {
     /// that does not fill the buffer has emptied the socket, unless the peer
     /// has `ended` its side: then only the end tells.
     pub(super) fn drain(&mut self, slot: u32, ended: bool) {
+        if self.has_to_wait(slot) {
+            return;
+        }
         self.conns[slot].unread = Unread::No;
         let mut buffer = std::mem::take(&mut self.receive);
         let mut more = true;
@@ -125,38 +127,51 @@ impl Reactor {
                 handshake::append_unavailable(replies, RETRY_AFTER_SECONDS);
                 Some(Ending::linger(Cause::AssemblyBudget))
             }
-            Ok(Some(upgrade)) => {
+            Ok(Some(mut upgrade)) => {
                 self.forget_head(slot);
                 self.note_forwarded(slot, &bytes[..upgrade.head_len]);
                 if let Err(refused) = self.book_told(slot) {
                     refused.append_response(replies);
                     return Some(Ending::linger(refused.cause));
                 }
+                let grant = match self.examine(&mut upgrade) {
+                    Ok(grant) => grant,
+                    Err(refusal) => return Some(self.refuse(slot, &refusal, replies)),
+                };
                 upgrade.append_response(replies);
-                self.stats().handshakes.add(1);
-                self.tell_of_upgrade(slot);
-                let open =
-                    Open { endpoint: upgrade.endpoint, member: 0, user: None, assembly: None };
-                let tick = self.tick;
-                let conn = &mut self.conns[slot];
-                conn.state = State::Open(open);
-                conn.since = tick;
-                // It is filed for the end of its handshake, which may come later.
-                if self.deadline(slot) < tick.saturating_add(self.settings.handshake_ticks) {
-                    self.file(slot);
+                let (endpoint, head_len) = (upgrade.endpoint, upgrade.head_len);
+                self.upgrade(slot, endpoint);
+                if let Some(grant) = grant {
+                    self.keep_grant(slot, grant);
                 }
-                match &mut bytes[upgrade.head_len..] {
+                match &mut bytes[head_len..] {
                     [] => None,
                     first_frames => self.take_messages(slot, first_frames, replies),
                 }
             }
-            Err(refusal) => {
-                refusal.append_response(replies);
-                self.forget_head(slot);
-                tracing::debug!(conn = %self.id(slot), status = refusal.status(), "handshake refused");
-                Some(Ending::linger(Cause::HandshakeRefused))
-            }
+            Err(refusal) => Some(self.refuse(slot, &refusal, replies)),
         }
+    }
+
+    /// From here on frames come.
+    fn upgrade(&mut self, slot: u32, endpoint: Endpoint) {
+        self.stats().handshakes.add(1);
+        self.tell_of_upgrade(slot);
+        let tick = self.tick;
+        let conn = &mut self.conns[slot];
+        conn.state = State::Open(Open { endpoint, member: 0, user: None, assembly: None });
+        conn.since = tick;
+        // It is filed for the end of its handshake, which may come later.
+        if self.deadline(slot) < tick.saturating_add(self.settings.handshake_ticks) {
+            self.file(slot);
+        }
+    }
+
+    fn refuse(&mut self, slot: u32, refusal: &Refusal, replies: &mut Vec<u8>) -> Ending {
+        refusal.append_response(replies);
+        self.forget_head(slot);
+        tracing::debug!(conn = %self.id(slot), status = refusal.status(), "handshake refused");
+        Ending::linger(Cause::HandshakeRefused)
     }
 
     /// Keeps the new part of a request head; false if that overdraws the budget.
@@ -256,7 +271,7 @@ impl Reactor {
             Incoming::Text(text) => {
                 self.stats().messages_in.add(1);
                 match endpoint {
-                    Endpoint::Commands => self.command(slot, text, replies),
+                    Endpoint::Commands => return self.command(slot, text, replies),
                     Endpoint::Echo => frame::append(replies, Kind::Text, text.as_bytes()),
                 }
             }
@@ -264,7 +279,7 @@ impl Reactor {
                 self.stats().messages_in.add(1);
                 match endpoint {
                     Endpoint::Commands => {
-                        self.command(slot, &String::from_utf8_lossy(bytes), replies);
+                        return self.command(slot, &String::from_utf8_lossy(bytes), replies);
                     }
                     Endpoint::Echo => frame::append(replies, Kind::Binary, bytes),
                 }
@@ -274,28 +289,9 @@ impl Reactor {
         None
     }
 
-    fn command(&mut self, slot: u32, message: &str, replies: &mut Vec<u8>) {
-        let conn = self.id(slot);
-        let Some(open) = self.conns[slot].open() else { return };
-        let session = Session { logged_in: open.user.is_some() };
-        let rules = &self.settings.command;
-        let mut outcome = None;
-        frame::append_with(replies, Kind::Text, |out| {
-            outcome = Some(command::apply(message, session, rules, out));
-        });
-        let Some(outcome) = outcome else { return };
-        tracing::debug!(
-            target: "millgate::command", %conn, command = outcome.command, code = ?outcome.code
-        );
-        match outcome.effect {
-            Effect::None => {}
-            Effect::Login { app, user } => self.login(slot, app, user),
-        }
-    }
-
     /// Registers a user. The room is told before the reply is written, so
     /// that whoever has read the reply is known everywhere.
-    fn login(&mut self, slot: u32, app: AppId, id: UserId) {
+    pub(super) fn login(&mut self, slot: u32, app: AppId, id: UserId) {
         let user = Arc::new(User::new(app, id, self.id(slot)));
         let Some(room) = self.shared.hub.directory.room_of(app) else { return };
         let Some(arrival) = self.shared.hub.directory.login(Arc::clone(&user)) else { return };

@@ -3,14 +3,15 @@
 use super::flow::FlowRules;
 use super::listener::Entrance;
 use super::tls::{self, TlsError};
+use crate::auth::Access;
 use crate::clock::Clock;
 use crate::command;
-use crate::config::{Config, Trusted};
+use crate::config::{Config, Origins, Trusted};
 use crate::hub::Hub;
 use crate::id::AppId;
 use crate::link::{
-    Backlogs, Budget, Current, Drain, Mailbox, News, Permits, Post, Rate, SharedRate, SubnetRules,
-    Subnets,
+    Backlogs, Budget, Current, Drain, Mailbox, News, Outgoing, Permits, Post, Rate, SharedRate,
+    SubnetRules, Subnets,
 };
 use crate::metrics::Metrics;
 use crate::websocket::handshake::Paths;
@@ -35,6 +36,8 @@ pub struct Shared {
     pub clock: Clock,
     /// Where news go; `None` outside a cluster.
     pub events: Option<Post<News>>,
+    /// Where messages of clients to others go.
+    pub outgoing: Outgoing,
     /// Bytes that wait for slow peers.
     pub outboxes: Arc<Budget>,
     /// Bytes of half-received requests and messages.
@@ -70,6 +73,8 @@ pub struct Settings {
     pub(super) subnet: SubnetRules,
     /// What a client may send, where that is bounded.
     pub(super) flow: Option<FlowRules>,
+    /// Whose pages may connect; empty means everybody's.
+    pub(super) origins: Origins,
     pub(super) outbox_bytes_max: usize,
     pub(super) connections_max: usize,
     /// In ticks of the wheel, rounded up so that nobody is reaped too early.
@@ -90,7 +95,7 @@ impl Settings {
     ///
     /// # Errors
     /// When one of them cannot be used.
-    pub fn new(config: &Config) -> Result<Self, TlsError> {
+    pub fn new(config: &Config, access: &Access) -> Result<Self, TlsError> {
         let mut apps: Vec<AppId> = config.apps.ids.iter().copied().map(AppId).collect();
         apps.sort_unstable();
         let limits = &config.limits;
@@ -99,7 +104,13 @@ impl Settings {
             echo_path: config.echo.path.clone(),
             head_bytes_max: limits.handshake_bytes,
             message: message::Rules { message_bytes: limits.message_bytes },
-            command: command::Rules { apps, user_id_bytes_max: limits.user_id_bytes },
+            command: command::Rules {
+                apps,
+                user_id_bytes_max: limits.user_id_bytes,
+                tokens: access.tokens.clone(),
+                clients_send: config.auth.clients_send(),
+            },
+            origins: access.origins.clone(),
             handshake_rate: Rate::new(limits.handshakes_per_second, 1),
             subnet: SubnetRules {
                 connections_max: (limits.connections_per_address > 0)

@@ -7,6 +7,7 @@
 use std::mem::MaybeUninit;
 use tungstenite::handshake::derive_accept_key;
 
+pub use super::credentials::{Credentials, TOKEN_PROTOCOL};
 pub use super::refusal::{Refusal, append_too_many, append_unavailable};
 
 /// Header lines of a request, at most; browsers send about fifteen.
@@ -47,19 +48,23 @@ pub enum Endpoint {
 
 /// A request that is granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upgrade {
+pub struct Upgrade<'h> {
     /// What is to serve the connection.
     pub endpoint: Endpoint,
     /// Bytes of the request; those behind it are the first frames, which a
     /// client may send without waiting.
     pub head_len: usize,
+    /// What it shows of who asks; whoever grants it decides what that is worth.
+    pub credentials: Credentials<'h>,
+    /// [`TOKEN_PROTOCOL`] is selected.
+    pub selects_token_protocol: bool,
     /// `Sec-WebSocket-Accept`.
     accept: String,
 }
 
-impl Upgrade {
+impl Upgrade<'_> {
     /// Appends the 101 that opens the WebSocket. It selects no extension and
-    /// no subprotocol, whatever the client offered.
+    /// no subprotocol, whatever the client offered, unless a token came by one.
     pub fn append_response(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\n\
@@ -68,6 +73,10 @@ impl Upgrade {
               Sec-WebSocket-Accept: ",
         );
         out.extend_from_slice(self.accept.as_bytes());
+        if self.selects_token_protocol {
+            out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+            out.extend_from_slice(TOKEN_PROTOCOL.as_bytes());
+        }
         out.extend_from_slice(b"\r\n\r\n");
     }
 }
@@ -82,12 +91,12 @@ impl Upgrade {
 /// # Errors
 /// The [`Refusal`] to answer with, as soon as it is certain: bytes that cannot
 /// begin an HTTP request (a TLS greeting, say) are not waited on for more.
-pub fn read(
-    head: &[u8],
+pub fn read<'h>(
+    head: &'h [u8],
     seen: usize,
     head_bytes_max: usize,
     paths: &Paths<'_>,
-) -> Result<Option<Upgrade>, Refusal> {
+) -> Result<Option<Upgrade<'h>>, Refusal> {
     if !may_begin_request(head) {
         return Err(Refusal::BadRequest("not HTTP"));
     }
@@ -109,7 +118,10 @@ pub fn read(
     let fields = Fields::collect(request.headers);
     let endpoint = judge_request(&request, &fields, paths)?;
     let key = fields.judge_handshake()?;
-    Ok(Some(Upgrade { endpoint, head_len: head.len(), accept: derive_accept_key(key) }))
+    let mut credentials = fields.credentials;
+    credentials.see_target(request.path.unwrap_or_default());
+    let (head_len, accept) = (head.len(), derive_accept_key(key));
+    Ok(Some(Upgrade { endpoint, head_len, credentials, selects_token_protocol: false, accept }))
 }
 
 /// Whether these bytes are the beginning of a method, or a method and its space.
@@ -195,6 +207,7 @@ struct Fields<'h> {
     version: &'h [u8],
     keys: usize,
     key: &'h [u8],
+    credentials: Credentials<'h>,
 }
 
 impl<'h> Fields<'h> {
@@ -220,6 +233,8 @@ impl<'h> Fields<'h> {
                 fields.has_body |= value.is_empty() || value.iter().any(|digit| *digit != b'0');
             } else if is("transfer-encoding") {
                 fields.has_body = true;
+            } else {
+                fields.credentials.see(header.name, value);
             }
         }
         fields

@@ -7,6 +7,10 @@ use std::fmt;
 pub enum Refusal {
     /// 400: not HTTP/1.1, or not a WebSocket handshake; what is wrong with it.
     BadRequest(&'static str),
+    /// 401: a token was shown, and it is not good.
+    BadToken,
+    /// 403: the page's origin is not listed.
+    ForeignOrigin,
     /// 404: no such path.
     NotFound,
     /// 405: not a GET.
@@ -23,6 +27,8 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::BadRequest(_) => 400,
+            Self::BadToken => 401,
+            Self::ForeignOrigin => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::UpgradeRequired => 426,
@@ -35,6 +41,8 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::BadRequest(_) => "Bad Request",
+            Self::BadToken => "Unauthorized",
+            Self::ForeignOrigin => "Forbidden",
             Self::NotFound => "Not Found",
             Self::MethodNotAllowed => "Method Not Allowed",
             Self::UpgradeRequired => "Upgrade Required",
@@ -47,6 +55,8 @@ impl Refusal {
     pub fn detail(&self) -> &'static str {
         match self {
             Self::BadRequest(detail) => detail,
+            Self::BadToken => "the token is not good",
+            Self::ForeignOrigin => "pages of this origin may not connect",
             Self::NotFound => "no WebSocket here",
             Self::MethodNotAllowed => "a WebSocket handshake is a GET",
             Self::UpgradeRequired => "only websocket is served here",
@@ -58,7 +68,11 @@ impl Refusal {
     pub fn append_response(&self, out: &mut Vec<u8>) {
         let headers: &[&str] = match self {
             Self::BadRequest(_) => &["Sec-WebSocket-Version: 13", "Connection: close"],
-            Self::NotFound | Self::HeadTooLarge => &["Connection: close"],
+            // RFC 6750 §3.1.
+            Self::BadToken => {
+                &["WWW-Authenticate: Bearer error=\"invalid_token\"", "Connection: close"]
+            }
+            Self::ForeignOrigin | Self::NotFound | Self::HeadTooLarge => &["Connection: close"],
             Self::MethodNotAllowed => &["Allow: GET", "Connection: close"],
             // RFC 9110 §7.8: who sends Upgrade names it in Connection.
             Self::UpgradeRequired => {

@@ -124,13 +124,15 @@ async fn the_page_goes_where_it_is_told_to() {
     server.stop();
     server.start_again_with(&[
         &format!("page.http_url={there}"),
-        &format!("http.allowed_origins=[\"{here}\"]"),
+        &format!(
+            "auth.allowed_origins=[\"{here}\", \"http://*.localhost:*\", \"http://localhost:*\"]"
+        ),
     ]);
     let asked = "return performance.getEntriesByType('resource').map((entry) => new URL(entry.name)) \
                  .filter((url) => url.pathname.startsWith('/user/')).map((url) => url.origin)";
     let a = driver.open(&server.page(101)).await;
     let name_a = online(&a).await;
-    // Opened under a name that is not listed, it stays with the server it came from.
+    // Listed by a pattern, which the page reads as the server does.
     let b = driver.open(&format!("{there}/home/index?appID=101")).await;
     let name_b = online(&b).await;
     a.until(&listed(&name_b)).await;
@@ -156,6 +158,14 @@ async fn the_page_goes_where_it_is_told_to() {
     c.until(&listed(&name_c)).await;
     assert_eq!(c.run(asked).await[0], json!(here));
     c.leave().await;
+
+    // A page that is not listed is not let in.
+    server.stop();
+    server.start_again_with(&[&format!("auth.allowed_origins=[\"{there}\"]")]);
+    let d = driver.open(&server.page(101)).await;
+    d.see("#state[data-state=waiting]").await;
+    assert!(server.metric("millgate_foreign_origins_total") >= 1.0);
+    d.leave().await;
 }
 
 #[tokio::test]

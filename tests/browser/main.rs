@@ -15,4 +15,5 @@ mod redis;
 mod server;
 #[path = "../gateway/support/mod.rs"]
 mod support;
+mod tokens;
 mod two_nodes;

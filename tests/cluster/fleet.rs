@@ -11,6 +11,11 @@ use tokio::runtime::{Builder, Runtime};
 
 /// A node of gowebsocket that has registered, and one of millgate beside it.
 fn fleet(redis: &Redis) -> (GoNode, Node) {
+    beside(redis, join)
+}
+
+/// The same with a node that joins in its own way.
+pub fn beside(redis: &Redis, join: impl FnOnce(&Redis) -> Node) -> (GoNode, Node) {
     let go = GoNode::start(TcpListener::bind("127.0.0.1:0").unwrap());
     let now = unix_seconds().to_string();
     redis.ask(&["HSET", "acc:hash:servers", &go.addr.to_string(), &now]).unwrap();
@@ -20,7 +25,7 @@ fn fleet(redis: &Redis) -> (GoNode, Node) {
 }
 
 /// What such a node writes when a user logs in to it.
-fn log_in(redis: &Redis, go: &GoNode, app: u32, user: &str) {
+pub fn log_in(redis: &Redis, go: &GoNode, app: u32, user: &str) {
     go.log_in(app, user);
     let now = unix_seconds();
     let record = json!({

@@ -27,6 +27,7 @@ mod process;
 #[path = "../../src/control/proto.rs"]
 mod proto;
 mod redis;
+mod sends;
 mod skew;
 mod stop;
 #[path = "../gateway/support/mod.rs"]

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod auth;
 mod case;
 mod reference;
 mod wrong;
 
 use case::Case;
-use millgate::config::{Config, Loaded, LogFormat, LogRotation, Redis, Secret};
+use millgate::config::{Auth, Config, Jwt, Loaded, LogFormat, LogRotation, Redis, Secret};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,17 +28,18 @@ fn the_shipped_file_is_the_defaults() {
 
 #[test]
 fn the_shipped_file_has_every_key_with_one_comment_line() {
-    let complete = Config { redis: Some(Redis::default()), ..Config::default() };
-    let sections = serde_json::to_value(complete).unwrap();
-    // The redis section is there in comments.
+    let auth = Auth { jwt: Some(Jwt::default()), ..Auth::default() };
+    let complete = Config { redis: Some(Redis::default()), auth, ..Config::default() };
+    let sections = sections_of(&serde_json::to_value(complete).unwrap());
+    // The sections that need not be there are there in comments.
     let lines: Vec<_> = SHIPPED.lines().map(|l| l.strip_prefix("# ").unwrap_or(l)).collect();
     let mut keys = 0;
-    for (section, entries) in sections.as_object().unwrap() {
+    for (section, entries) in sections {
         let heading = format!("[{section}]");
         let begin = lines.iter().position(|l| *l == heading).expect(&heading) + 1;
         let end = lines[begin..].iter().position(|l| l.starts_with('[')).map(|n| begin + n);
         let body = &lines[begin..end.unwrap_or(lines.len())];
-        for key in entries.as_object().unwrap().keys() {
+        for key in &entries {
             let at = body.iter().position(|l| l.starts_with(&format!("{key} = "))).expect(key);
             // Comments of this file lose their mark above, those inside [redis] keep one.
             assert!(at > 0 && !body[at - 1].contains(" = "), "{section}.{key} has no comment");
@@ -51,12 +54,38 @@ fn the_shipped_file_has_every_key_with_one_comment_line() {
     assert_eq!(assignments.count(), keys, "a key that does not exist");
 }
 
+/// Sections and the keys in them; one within another has a dot in its name.
+fn sections_of(config: &Value) -> Vec<(String, Vec<String>)> {
+    let mut sections = Vec::new();
+    for (name, entries) in config.as_object().unwrap() {
+        let (inner, keys): (Vec<_>, Vec<_>) =
+            entries.as_object().unwrap().iter().partition(|(_, value)| value.is_object());
+        sections.push((name.clone(), keys.into_iter().map(|(key, _)| key.clone()).collect()));
+        for (key, entries) in inner {
+            let keys = entries.as_object().unwrap().keys().cloned().collect();
+            sections.push((format!("{name}.{key}"), keys));
+        }
+    }
+    sections
+}
+
 #[test]
 fn the_commented_redis_section_is_its_default() {
     let (above, redis) = SHIPPED.split_once("# [redis]").unwrap();
     let redis: Vec<_> = redis.lines().map(|l| l.strip_prefix("# ").unwrap_or(l)).collect();
     let config = Case::toml(&format!("{above}[redis]\n{}", redis.join("\n"))).config();
     assert_eq!(config.redis, Some(Redis::default()));
+}
+
+#[test]
+fn the_commented_token_section_is_its_default() {
+    let (_, jwt) = SHIPPED.split_once("# [auth.jwt]\n").unwrap();
+    let lines = jwt.lines().map_while(|line| line.strip_prefix("# "));
+    let text = format!("[auth.jwt]\n{}", lines.collect::<Vec<_>>().join("\n"));
+    let secret = "x".repeat(32);
+    let config = Case::toml(&text).flag("auth.jwt.secret", &secret).config();
+    let expected = Jwt { secret: Secret::from(secret.as_str()), ..Jwt::default() };
+    assert_eq!(config.auth.jwt, Some(expected));
 }
 
 #[test]
@@ -80,7 +109,7 @@ fn flags_go_over_environment_over_file_over_defaults() {
 fn text_becomes_a_value_of_the_right_type() {
     let config = Case::default()
         .env("MILLGATE_APPS__IDS", "[7, 8]")
-        .env("MILLGATE_HTTP__ALLOWED_ORIGINS", r#"["https://a.example", "http://b:1"]"#)
+        .env("MILLGATE_AUTH__ALLOWED_ORIGINS", r#"["https://a.example", "http://b:1"]"#)
         .env("MILLGATE_REACTOR__PIN", "false")
         .env("MILLGATE_LISTEN__HTTP", "[::1]:80")
         .env("MILLGATE_HEARTBEAT__IDLE_TIMEOUT", "90s")
@@ -91,7 +120,7 @@ fn text_becomes_a_value_of_the_right_type() {
         .flag("log.rotation", "\"hourly\"")
         .config();
     assert_eq!(config.apps.ids, [7, 8]);
-    assert_eq!(config.http.allowed_origins, ["https://a.example", "http://b:1"]);
+    assert_eq!(config.auth.allowed_origins, ["https://a.example", "http://b:1"]);
     assert!(!config.reactor.pin);
     assert_eq!(config.listen.http.to_string(), "[::1]:80");
     assert_eq!(config.heartbeat.idle_timeout, Duration::from_secs(90));
@@ -120,10 +149,10 @@ fn a_url_that_no_page_may_use_is_noticed() {
     assert_eq!(
         case().load().unwrap().notices,
         [
-            "x.toml: page.http_url is not used, the page asks where it came from; list the page's own origin in http.allowed_origins to change that"
+            "x.toml: page.http_url is not used, the page asks where it came from; list the page's own origin in auth.allowed_origins to change that"
         ]
     );
-    let listed = case().flag("http.allowed_origins", "[\"https://chat.example\"]").load().unwrap();
+    let listed = case().flag("auth.allowed_origins", "[\"https://chat.example\"]").load().unwrap();
     assert_eq!(listed.notices, Vec::<String>::new());
     let unset = case().flag("page.http_url", "").load().unwrap();
     assert_eq!(unset.notices, Vec::<String>::new());

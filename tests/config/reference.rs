@@ -51,6 +51,7 @@ fn ports_addresses_and_passwords_of_the_reference_are_mapped() {
     let loaded = Case::file("app.yaml", text)
         .env("MILLGATE_LISTEN__PATH", "/ws")
         .flag("listen.http", "0.0.0.0:82")
+        .flag("auth.open_api", "true")
         .load()
         .unwrap();
     let config = loaded.config;
@@ -63,7 +64,7 @@ fn ports_addresses_and_passwords_of_the_reference_are_mapped() {
     assert_eq!(
         loaded.notices,
         [
-            "app.yaml: app.httpUrl is not used, the page asks where it came from; list the page's own origin in http.allowed_origins to change that"
+            "app.yaml: app.httpUrl is not used, the page asks where it came from; list the page's own origin in auth.allowed_origins to change that"
         ],
         "listen.http was set by hand"
     );

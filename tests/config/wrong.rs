@@ -135,7 +135,6 @@ fn bounds_of_numbers_and_paths_are_kept() {
         ("listen.path", "/a?b", "is \"/a?b\", must be a plain path"),
         ("echo.path", "echo", "is \"echo\", must begin with \"/\""),
         ("echo.path", "/acc", "is \"/acc\", must differ from listen.path"),
-        ("listen.http", "0.0.0.0:8089", "is 0.0.0.0:8089, must differ from listen.websocket"),
         ("listen.websocket", "[\"[::]:1\", \"[::]:1 proxy\"]", "has \"[::]:1 proxy\" twice"),
         (
             "listen.websocket",
@@ -179,26 +178,11 @@ fn bounds_of_numbers_and_paths_are_kept() {
 }
 
 #[test]
-fn origins_are_exact_or_refused() {
-    let complaint = |origin: &str| {
-        format!(
-            "contains \"{origin}\", must have origins as browsers send them, such as \"https://chat.example.org\""
-        )
-    };
-    for origin in ["*", "null", "https://a/", "https://a:443", "https://*.a", "a"] {
-        let value = format!("[\"https://ok.example\", \"{origin}\"]");
-        assert_complaints(&[("http.allowed_origins", &value, &complaint(origin))]);
-    }
-    let many: Vec<_> = (0..257).map(|n| format!("https://a{n}")).collect();
-    let complaint = "has 257 entries, must have at most 256";
-    assert_complaints(&[("http.allowed_origins", &format!("{many:?}"), complaint)]);
-    let problems = Case::toml("[http]\nallowed_origins = \"https://a\"\n").problems();
-    assert_eq!(
-        problems,
-        [
-            "x.toml: \"http.allowed_origins\" is \"https://a\", expected a list of texts such as [\"a\", \"b\"]"
-        ]
-    );
+fn two_listeners_have_two_addresses() {
+    let address = "127.0.0.1:8089";
+    let case = Case::default().flag("listen.websocket", address).flag("listen.http", address);
+    let complaint = "is 127.0.0.1:8089, must differ from listen.websocket";
+    assert_eq!(case.problems(), [format!("command line: \"listen.http\" {complaint}")]);
 }
 
 #[test]

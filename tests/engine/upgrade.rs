@@ -233,7 +233,8 @@ fn a_full_gateway_says_when_to_come_back() {
 fn the_key_of_any_client_gets_the_accept_of_tungstenite() {
     for _ in 0..20 {
         let key = tungstenite::handshake::client::generate_key();
-        let upgrade = read(with("dGhlIHNhbXBsZSBub25jZQ==", &key).as_bytes()).unwrap().unwrap();
+        let request = with("dGhlIHNhbXBsZSBub25jZQ==", &key);
+        let upgrade = read(request.as_bytes()).unwrap().unwrap();
         let mut out = Vec::new();
         upgrade.append_response(&mut out);
         let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());

@@ -6,7 +6,7 @@ const LISTED: &str = "https://chat.example.org";
 
 fn node() -> Node {
     Node::with(|config| {
-        config.http.allowed_origins = vec!["http://localhost:8080".into(), LISTED.into()];
+        config.auth.allowed_origins = vec!["http://localhost:8080".into(), LISTED.into()];
     })
 }
 
@@ -51,7 +51,10 @@ fn a_preflight_of_a_listed_origin_is_answered() {
     assert_eq!(answer.header("access-control-allow-origin"), Some(LISTED));
     let methods = answer.header("access-control-allow-methods").expect("methods");
     assert!(methods.contains("GET") && methods.contains("POST"), "{methods}");
-    assert_eq!(answer.header("access-control-allow-headers"), Some("content-type"));
+    assert_eq!(
+        answer.header("access-control-allow-headers"),
+        Some("content-type,authorization,x-api-key")
+    );
     assert_eq!(answer.header("access-control-max-age"), Some("600"));
     assert_eq!(answer.header("access-control-allow-credentials"), None);
     assert!(varies(&answer), "{answer:?}");

@@ -158,7 +158,7 @@ fn the_page_brings_everything_along() {
             "{asset}"
         );
     }
-    for module in ["lines", "link", "people"] {
+    for module in ["lines", "link", "people", "token"] {
         let answer = node.request("GET", &format!("/home/{module}.js"));
         assert_eq!(answer.header("content-type"), Some("text/javascript; charset=utf-8"));
     }
@@ -172,7 +172,7 @@ fn the_page_is_told_where_to_go() {
     let node = Node::with(|config| {
         config.page.websocket_url = "wss://chat.example.com/acc?a=1&b=2".into();
         config.page.http_url = "https://api.example.com/".into();
-        config.http.allowed_origins = vec!["https://a.example".into(), "http://b:1".into()];
+        config.auth.allowed_origins = vec!["https://a.example".into(), "http://b:1".into()];
     });
     let page = node.request("GET", "/home/index");
     let policy = page.header("content-security-policy").expect("a policy");

@@ -18,10 +18,16 @@ struct Program {
 
 impl Program {
     fn start(level: &str) -> Self {
+        Self::start_with(level, &[])
+    }
+
+    /// With these settings besides.
+    fn start_with(level: &str, settings: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_millgate"))
             .args(["serve", "--websocket", "127.0.0.1:0", "--http", "127.0.0.1:0"])
             .args(["--set", "log.format=json", "--log-level", level, "--threads", "2"])
             .args(["--set", "reactor.pin=false", "--set", "stop.timeout=300ms"])
+            .args(settings.iter().flat_map(|setting| ["--set", setting]))
             .stderr(Stdio::piped())
             .spawn()
             .expect("the gateway starts");
@@ -155,4 +161,61 @@ fn a_token_is_in_no_line_at_any_level() {
     assert!(of("millgate::command") >= 7 && of("millgate::http") == 4, "{logged:#?}");
     assert!(logged.iter().any(|line| line["level"] == "DEBUG"), "{logged:#?}");
     assert!(logged.iter().all(|line| !line.to_string().contains("sesame")), "{logged:#?}");
+}
+
+/// Where they are really looked at, be they good or not.
+#[test]
+fn no_key_and_no_token_is_in_a_line_or_an_answer() {
+    let (key, line) = crate::keys::key("reader", "read");
+    let keys = format!("auth.keys=[\"{line}\"]");
+    let secret = "auth.jwt.secret=a secret of thirty-two bytes or so";
+    let program =
+        Program::start_with("trace", &[&keys, secret, "auth.allowed_origins=[\"http://a\"]"]);
+    let token = crate::tokens::token("ua");
+    let (_, signature) = token.rsplit_once('.').expect("a signature");
+    let bad = format!("{token}sesame");
+    let mut answers = Vec::new();
+    for (target, line) in [
+        (format!("/acc?token={bad}"), String::new()),
+        ("/acc".to_owned(), format!("Authorization: Bearer {bad}\r\n")),
+        ("/acc".to_owned(), format!("Sec-WebSocket-Protocol: millgate.token, {bad}\r\n")),
+        (format!("/acc?token={token}"), "Origin: http://sesame\r\n".to_owned()),
+    ] {
+        let mut client = Client::tcp(program.websocket);
+        let request = String::from_utf8(Client::request(&target)).expect("text");
+        client.send_raw(request.replacen("\r\n", &format!("\r\n{line}"), 1).as_bytes());
+        let answer = String::from_utf8(client.read_to_end()).expect("text");
+        assert!(answer.starts_with("HTTP/1.1 40"), "{answer}");
+        answers.push(answer);
+    }
+    let mut client = Client::connect_to(program.websocket, &format!("/acc?token={token}"));
+    for (shown, code) in [(&bad, 1003), (&token, 200), (&bad, 1003), (&token, 200)] {
+        let data = json!({"userID": "ua", "appID": 101, "serviceToken": shown});
+        let reply = client.request_reply("login", data);
+        assert_eq!(reply["response"]["code"], code);
+        answers.push(reply.to_string());
+    }
+    for (header, value, status) in [
+        ("X-API-Key", &key, 200),
+        ("Authorization", &format!("Bearer {key}"), 200),
+        ("X-API-Key", &format!("{key}sesame"), 401),
+        ("Authorization", &format!("Bearer {bad}"), 401),
+    ] {
+        let request = format!(
+            "GET /user/list?appID=101 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}: {value}\r\n\r\n"
+        );
+        let answer = Answer::to(program.http, request.as_bytes());
+        assert_eq!(answer.status, status, "{header}");
+        answers.push(format!("{answer:?}"));
+    }
+    let logged = program.end();
+    let turned_away =
+        |line: &&Value| line["message"].as_str().is_some_and(|m| m.contains("turned away"));
+    assert_eq!(logged.iter().filter(turned_away).count(), 1, "one line a minute: {logged:#?}");
+    let lines = logged.iter().map(Value::to_string).chain(answers);
+    for line in lines {
+        for word in [signature, &key[3..], "sesame", "thirty-two"] {
+            assert!(!line.contains(word), "{word} in {line}");
+        }
+    }
 }

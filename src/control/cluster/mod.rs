@@ -18,10 +18,12 @@ pub(super) use presence::Located;
 
 use super::Base;
 use super::grpc::{self, Security};
+use super::listen::listen;
 use super::push::Push;
 use super::ready::Findings;
 use crate::config::{self, Config};
 use crate::id::{AppId, NodeAddr};
+use crate::limits::EVENTS_PER_STRETCH;
 use crate::link::{Mailbox, News};
 use crate::metrics::Metrics;
 use canary::Canaries;
@@ -97,7 +99,7 @@ impl Cluster {
         tokio::spawn(async move { registry.run().await });
         let presence = Arc::clone(&cluster.presence);
         tokio::spawn(async move { presence.run().await });
-        let told = news::listen(news)?;
+        let told = listen("news", news, EVENTS_PER_STRETCH)?;
         tokio::spawn(conflicts::settle(conflicts, Arc::clone(&cluster), Arc::clone(&base.hub)));
         tokio::spawn(news::pass_on(told, Arc::clone(&cluster), base.hub));
         Ok((cluster, serving))
@@ -154,6 +156,7 @@ impl Cluster {
             hub: Arc::clone(&base.hub),
             metrics: Arc::clone(&base.metrics),
             clock: base.clock,
+            access: Arc::clone(&base.access),
             security,
             anywhere,
             callers: self.registry.callers(),

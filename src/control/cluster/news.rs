@@ -4,40 +4,11 @@ use super::Cluster;
 use crate::clock::FreshId;
 use crate::control::push::Push;
 use crate::hub::Hub;
-use crate::limits::EVENTS_PER_STRETCH;
-use crate::link::{Change, Event, Mailbox, News};
+use crate::id::UserId;
+use crate::link::{Change, Event, News};
 use crate::session::User;
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// Takes the mailbox from a thread of its own: a reactor can only ring a bell
-/// that its descriptor table holds, and tokio's are not among them.
-///
-/// # Errors
-/// When the kernel refuses a thread.
-pub(super) fn listen(mailbox: Mailbox<News>) -> io::Result<mpsc::Receiver<News>> {
-    let (tell, told) = mpsc::channel(EVENTS_PER_STRETCH);
-    std::thread::Builder::new().name("news".to_owned()).spawn(move || {
-        while !tell.is_closed() {
-            while let Some(news) = mailbox.take() {
-                // While this waits the mailbox fills up, and what it refuses is counted.
-                if tell.blocking_send(news).is_err() {
-                    return;
-                }
-            }
-            if let Err(error) = mailbox.wait(LOOK_AROUND) {
-                tracing::error!(%error, "no more news of logins and logouts reach the cluster");
-                return;
-            }
-        }
-    })?;
-    Ok(told)
-}
-
-/// How often the thread looks whether anybody still listens.
-const LOOK_AROUND: Duration = Duration::from_millis(500);
 
 /// Passes on what is told, until the node ends.
 pub(super) async fn pass_on(mut told: mpsc::Receiver<News>, cluster: Arc<Cluster>, hub: Arc<Hub>) {
@@ -62,6 +33,7 @@ fn announce(event: &Event, cluster: &Cluster, hub: &Hub, ids: &FreshId) {
     cluster.peers.announce(&Push {
         app: user.app,
         user: user.id.clone(),
+        from: UserId::default(),
         seq: ids.next().to_string(),
         cmd: cmd.to_owned(),
         msg: msg.to_owned(),

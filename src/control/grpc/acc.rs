@@ -1,8 +1,10 @@
 //! The calls of gowebsocket's nodes, as those expect them answered.
 
 use super::Anywhere;
+use super::guard::admit;
 use super::local::{Invalid, Local};
 use crate::command::Code;
+use crate::config::Scope;
 use crate::control::proto::acc::acc_server_server::AccServer;
 use crate::control::proto::acc::{
     GetUserListReq, GetUserListRsp, QueryUsersOnlineReq, QueryUsersOnlineRsp, SendMsgAllReq,
@@ -64,6 +66,7 @@ impl AccServer for Calls {
         &self,
         request: Request<QueryUsersOnlineReq>,
     ) -> Result<Response<QueryUsersOnlineRsp>, Status> {
+        admit(&request, Scope::Read, self.local.metrics())?;
         let QueryUsersOnlineReq { app_id, user_id } = request.into_inner();
         let app = AppId(app_id);
         let is_here = self.local.directory().find(app, &user_id).is_some();
@@ -73,9 +76,10 @@ impl AccServer for Calls {
     }
 
     async fn send_msg(&self, request: Request<SendMsgReq>) -> Result<Response<SendMsgRsp>, Status> {
+        admit(&request, Scope::Send, self.local.metrics())?;
         let SendMsgReq { seq, app_id, user_id, cms, msg, .. } = request.into_inner();
-        let push = Envelope { seq: &seq, cmd: &cms, msg: &msg, from: &user_id };
-        let result = match self.local.deliver(AppId(app_id), &push) {
+        let push = Envelope { seq: &seq, cmd: &cms, target: "", msg: &msg, from: &user_id };
+        let result = match self.local.deliver(AppId(app_id), &user_id, &push) {
             Ok(Delivered::Sent) => Ok(()),
             Ok(Delivered::Offline) => Err(OFFLINE),
             Ok(Delivered::Refused) => Err(BUSY),
@@ -90,8 +94,9 @@ impl AccServer for Calls {
         &self,
         request: Request<SendMsgAllReq>,
     ) -> Result<Response<SendMsgAllRsp>, Status> {
+        admit(&request, Scope::Send, self.local.metrics())?;
         let SendMsgAllReq { seq, app_id, user_id, cms, msg, .. } = request.into_inner();
-        let push = Envelope { seq: &seq, cmd: &cms, msg: &msg, from: &user_id };
+        let push = Envelope { seq: &seq, cmd: &cms, target: "", msg: &msg, from: &user_id };
         let result = match self.local.fan_out(AppId(app_id), &push) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Refused)) => Err(BUSY),
@@ -106,6 +111,7 @@ impl AccServer for Calls {
         &self,
         request: Request<GetUserListReq>,
     ) -> Result<Response<GetUserListRsp>, Status> {
+        admit(&request, Scope::Read, self.local.metrics())?;
         let app = AppId(request.into_inner().app_id);
         let _turn = self.lists.acquire().await;
         let user_id = self.names(app).await;

@@ -1,38 +1,88 @@
-//! The token that all nodes share.
+//! Who calls: a node of the cluster by the token that all nodes share, somebody else by a key of the API.
 
 use super::Security;
 use super::doorman::Doorman;
+use crate::auth::{Access, bearer};
+use crate::config::{Scope, Scopes};
+use crate::link::Current;
+use crate::metrics::{Denied, Metrics};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
-/// Lets calls in that carry the token, before anything of their content is read.
+/// Lets calls in that carry the token or a key, before anything of their content is read.
 #[derive(Clone)]
 pub(super) struct Guard {
     /// What `authorization` has to say; `None` lets everybody in.
     expected: Option<Arc<str>>,
+    /// The keys that do as well; `None` for what nodes alone may call.
+    access: Option<Arc<Current<Access>>>,
     doorman: Arc<Doorman>,
 }
 
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A node of the cluster, or somebody whom this node takes for one.
+    Node,
+    /// Somebody with a key.
+    Key(Scopes),
+}
+
 impl Guard {
-    pub(super) fn new(security: &Security, doorman: Arc<Doorman>) -> Self {
-        Self { expected: security.authorization().map(Arc::from), doorman }
+    /// For what nodes alone may call.
+    pub(super) fn of_nodes(security: &Security, doorman: Arc<Doorman>) -> Self {
+        Self { expected: security.authorization().map(Arc::from), access: None, doorman }
     }
 
-    fn admits(&self, request: &Request<()>) -> bool {
-        let Some(expected) = &self.expected else { return true };
-        let given = request.metadata().get("authorization");
-        given.is_some_and(|given| given.as_bytes().ct_eq(expected.as_bytes()).into())
+    /// For what callers with a key may call too.
+    pub(super) fn and_of_keys(self, access: Arc<Current<Access>>) -> Self {
+        Self { access: Some(access), ..self }
+    }
+
+    fn caller(&self, request: &Request<()>) -> Option<Caller> {
+        let Some(expected) = &self.expected else { return Some(Caller::Node) };
+        let value = |name: &str| request.metadata().get(name).map(|value| value.as_bytes());
+        let authorization = value("authorization");
+        if authorization.is_some_and(|given| given.ct_eq(expected.as_bytes()).into()) {
+            return Some(Caller::Node);
+        }
+        let key = value("x-api-key").or_else(|| bearer(authorization?))?;
+        self.access.as_ref()?.get().keys.scopes_of(key).map(Caller::Key)
     }
 }
 
 impl Interceptor for Guard {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        if self.admits(&request) {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(caller) = self.caller(&request) {
+            request.extensions_mut().insert(caller);
             return Ok(request);
         }
         self.doorman.refuse_call(request.remote_addr());
-        Err(Status::unauthenticated("the token of this cluster is missing or wrong"))
+        let message = match self.access {
+            Some(_) => "the token of this cluster, or a key of the API, is missing or wrong",
+            None => "the token of this cluster is missing or wrong",
+        };
+        Err(Status::unauthenticated(message))
+    }
+}
+
+/// Whether who calls may do this: nodes may do all, others what their key is for.
+///
+/// # Errors
+/// `PERMISSION_DENIED`, counted.
+pub(super) fn admit<T>(
+    request: &Request<T>,
+    scope: Scope,
+    metrics: &Metrics,
+) -> Result<(), Status> {
+    match request.extensions().get::<Caller>() {
+        Some(Caller::Node) => Ok(()),
+        Some(Caller::Key(scopes)) if scopes.allow(scope) => Ok(()),
+        _ => {
+            metrics.shared.count_denied(Denied::Scope);
+            Err(Status::permission_denied("the key is not for this"))
+        }
     }
 }

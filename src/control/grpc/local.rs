@@ -36,11 +36,21 @@ impl Local {
         &self.hub.directory
     }
 
-    /// Writes to one user, who is also whom the push is from, as in the reference.
-    pub(super) fn deliver(&self, app: AppId, push: &Envelope<'_>) -> Result<Delivered, Invalid> {
+    /// What is counted.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Writes to one user.
+    pub(super) fn deliver(
+        &self,
+        app: AppId,
+        user: &str,
+        push: &Envelope<'_>,
+    ) -> Result<Delivered, Invalid> {
         self.counted(|| {
-            self.check_user(app, push.from)?;
-            Ok(self.hub.router.deliver(app, push.from, self.encode(push)?))
+            self.check_user(app, user)?;
+            Ok(self.hub.router.deliver(app, user, self.encode(push)?))
         })
     }
 
@@ -86,7 +96,8 @@ impl Local {
 
     /// Nothing is encoded that is too large as it came.
     fn encode(&self, push: &Envelope<'_>) -> Result<Frame, Invalid> {
-        let bytes = push.seq.len() + push.cmd.len() + push.msg.len() + push.from.len();
+        let bytes: usize =
+            [push.seq, push.cmd, push.target, push.msg, push.from].map(str::len).iter().sum();
         if bytes > self.hub.bounds.frame_bytes() {
             return Err(Invalid::TooLarge);
         }

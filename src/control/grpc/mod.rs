@@ -20,6 +20,7 @@ pub(super) use security::{Security, causes};
 
 use super::proto::acc::acc_server_server::AccServerServer;
 use super::proto::relay::relay_server::RelayServer;
+use crate::auth::Access;
 use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::id::AppId;
@@ -27,6 +28,7 @@ use crate::limits::{
     GRPC_CALL_SECONDS_MAX, GRPC_CONNECTION_WINDOW_BYTES, GRPC_CONNECTIONS_MAX, GRPC_HEAD_BYTES_MAX,
     GRPC_MESSAGE_BYTES_MAX, GRPC_STREAM_WINDOW_BYTES, GRPC_STREAMS_MAX,
 };
+use crate::link::Current;
 use crate::metrics::Metrics;
 use doorman::Doorman;
 use futures_util::FutureExt;
@@ -51,6 +53,8 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) security: Arc<Security>,
+    /// The keys of the API.
+    pub(super) access: Arc<Current<Access>>,
     pub(super) anywhere: Anywhere,
     /// Rung when another node opens a stream: it may be new.
     pub(super) callers: Arc<Notify>,
@@ -66,16 +70,16 @@ pub(super) async fn serve(
     parts: Parts,
     mut ended: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let Parts { hub, metrics, clock, security, anywhere, callers } = parts;
+    let Parts { hub, metrics, clock, security, access, anywhere, callers } = parts;
     let local = Arc::new(Local::new(hub, Arc::clone(&metrics)));
     let doorman = Arc::new(Doorman::new(clock, metrics));
-    let guard = Guard::new(&security, Arc::clone(&doorman));
+    let guard = Guard::of_nodes(&security, Arc::clone(&doorman));
     let acc = AccServerServer::new(acc::Calls::new(Arc::clone(&local), anywhere))
         .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
     let relay = RelayServer::new(relay::Calls::new(local, ended.clone(), callers))
         .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
     let router = bounded()
-        .add_service(InterceptedService::new(acc, guard.clone()))
+        .add_service(InterceptedService::new(acc, guard.clone().and_of_keys(access)))
         .add_service(InterceptedService::new(relay, guard));
     let connections = incoming::connections(listener, GRPC_CONNECTIONS_MAX);
     let mut ending = ended.clone();

@@ -6,6 +6,7 @@ use crate::control::proto::relay::relay_server::Relay;
 use crate::control::proto::relay::{
     Batch, HoldsReply, HoldsRequest, Item, ListPage, ListRequest, Outcome, Receipt,
 };
+use crate::control::push::personal;
 use crate::envelope::Envelope;
 use crate::hub::Delivered;
 use crate::id::AppId;
@@ -113,17 +114,24 @@ impl Arriving {
     fn take(&self, item: &Item) -> Outcome {
         let result = match &item.kind {
             Some(Kind::Deliver(item)) => {
-                let push =
-                    Envelope { seq: &item.seq, cmd: &item.cmd, msg: &item.msg, from: &item.user };
-                self.local.deliver(AppId(item.app), &push).map(|delivered| match delivered {
-                    Delivered::Sent => Outcome::Done,
-                    Delivered::Offline => Outcome::Offline,
-                    Delivered::Refused => Outcome::Refused,
+                let push = Envelope {
+                    seq: &item.seq,
+                    cmd: &item.cmd,
+                    msg: &item.msg,
+                    ..Envelope::default()
+                };
+                let push = personal(&item.user, &item.from, push);
+                self.local.deliver(AppId(item.app), &item.user, &push).map(|delivered| {
+                    match delivered {
+                        Delivered::Sent => Outcome::Done,
+                        Delivered::Offline => Outcome::Offline,
+                        Delivered::Refused => Outcome::Refused,
+                    }
                 })
             }
             Some(Kind::FanOut(item)) => {
-                let push =
-                    Envelope { seq: &item.seq, cmd: &item.cmd, msg: &item.msg, from: &item.from };
+                let (seq, cmd, msg, from) = (&*item.seq, &*item.cmd, &*item.msg, &*item.from);
+                let push = Envelope { seq, cmd, target: "", msg, from };
                 self.local.fan_out(AppId(item.app), &push).map(|taken| match taken {
                     Ok(()) => Outcome::Done,
                     Err(Refused) => Outcome::Refused,

@@ -1,11 +1,12 @@
 //! For tests: a node without reactors, whose mail is read by hand.
 
 use super::{Anywhere, Parts, Security, serve};
+use crate::auth::Access;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::id::{AppId, ConnId, NodeAddr};
-use crate::link::{Mail, Mailbox, mailbox};
+use crate::link::{Current, Mail, Mailbox, mailbox};
 use crate::metrics::Metrics;
 use crate::session::User;
 use std::net::{SocketAddr, TcpListener};
@@ -48,6 +49,7 @@ impl Node {
             hub: Arc::clone(&hub),
             metrics: Arc::clone(&metrics),
             clock: Clock::start(),
+            access: Arc::new(Current::new(Access::load(&config.auth).unwrap())),
             security: Arc::new(Security::load(&config.cluster).unwrap()),
             anywhere: anywhere(),
             callers: Arc::default(),

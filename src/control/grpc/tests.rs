@@ -1,7 +1,8 @@
 //! The server, as strangers and peers call it.
 
 use super::stage::{APP, Node, PATIENCE, until};
-use crate::config::Config;
+use crate::auth::new_key;
+use crate::config::{Config, Scopes};
 use crate::control::proto::acc::acc_server_client::AccServerClient;
 use crate::control::proto::acc::{
     GetUserListReq, QueryUsersOnlineReq, SendMsgAllReq, SendMsgReq, SendMsgRsp,
@@ -113,7 +114,7 @@ async fn carry(node: &Node) -> (mpsc::Sender<Batch>, Streaming<Receipt>) {
 
 fn deliver(app: u32, user: &str, msg: &str) -> Item {
     let (user, seq, cmd, msg) = (user.into(), "1".into(), "msg".into(), msg.into());
-    Item { kind: Some(Kind::Deliver(Deliver { app, user, seq, cmd, msg })) }
+    Item { kind: Some(Kind::Deliver(Deliver { app, user, seq, cmd, msg, from: String::new() })) }
 }
 
 #[tokio::test]
@@ -237,6 +238,51 @@ async fn without_the_token_nothing_is_answered() {
     let refused = RelayClient::new(channel).holds(holds).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     assert_eq!(node.metrics.peers.unauthenticated.load(Ordering::Relaxed), 4);
+}
+
+/// Callers with a key are no nodes: they may do what their key is for, and never what nodes do.
+#[tokio::test]
+async fn a_key_of_the_api_opens_its_calls() {
+    let (reader, read) = new_key("reader", Scopes::parse("read").unwrap()).unwrap();
+    let (sender, send) = new_key("sender", Scopes::parse("send").unwrap()).unwrap();
+    let mut config = Config::default();
+    config.cluster.token = "a-long-and-secret-word".into();
+    config.auth.keys = vec![read.to_string(), send.to_string()];
+    let node = Node::start(&config);
+    node.log_in("ua", 1);
+    let channel = channel(&node).await;
+    let with = |header: &'static str, value: String, sends: bool| {
+        let mut acc = AccServerClient::new(channel.clone());
+        async move {
+            let value = value.parse().unwrap();
+            if sends {
+                let mut request = Request::new(message("ua", "x"));
+                request.metadata_mut().insert(header, value);
+                acc.send_msg(request).await.map(|reply| reply.into_inner().ret_code)
+            } else {
+                let mut request = Request::new(GetUserListReq { app_id: APP.0 });
+                request.metadata_mut().insert(header, value);
+                acc.get_user_list(request).await.map(|reply| reply.into_inner().ret_code)
+            }
+            .map_err(|status| status.code())
+        }
+    };
+    let bearer = |key: &str| format!("Bearer {key}");
+    for (key, sends, expected) in [
+        (&reader, false, Ok(200)),
+        (&reader, true, Err(Code::PermissionDenied)),
+        (&sender, true, Ok(200)),
+        (&sender, false, Err(Code::PermissionDenied)),
+    ] {
+        assert_eq!(with("x-api-key", key.clone(), sends).await, expected);
+        assert_eq!(with("authorization", bearer(key), sends).await, expected);
+    }
+    assert_eq!(with("x-api-key", "mg_x".into(), true).await, Err(Code::Unauthenticated));
+    assert_eq!(with("authorization", bearer("a-long-and-secret-word"), true).await, Ok(200));
+    let mut holds = Request::new(HoldsRequest { app: APP.0, user: "ua".into() });
+    holds.metadata_mut().insert("x-api-key", reader.parse().unwrap());
+    let refused = RelayClient::new(channel.clone()).holds(holds).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "nodes alone call that");
 }
 
 #[tokio::test]

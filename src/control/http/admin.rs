@@ -17,6 +17,8 @@ pub(in crate::control) use trace::Traces;
 use super::Site;
 use super::answer::refused;
 use super::form::{Fields, Form, Query};
+use super::gate::{self, Gate};
+use crate::config::Scope;
 use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::header::{HOST, ORIGIN};
@@ -40,16 +42,16 @@ pub(super) fn routes(site: &Arc<Site>) -> Router<Arc<Site>> {
         .route("/admin/page/{asset}", get(page::asset))
 }
 
-/// Lets operators through, and nobody else. Without keys these are the people of
-/// this machine, where the API is on loopback.
+/// Lets operators through, and nobody else: who has a key for it. Without any keys these are
+/// the people of this machine, where the API is on loopback.
 async fn require_admin(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     if is_from_elsewhere(request.headers()) {
         return refused(StatusCode::FORBIDDEN, "a page of another origin may not do this");
     }
-    if !site.http_addr.ip().is_loopback() {
-        return refused(StatusCode::FORBIDDEN, "beyond loopback this needs a key");
+    if site.access.get().keys.is_empty() && site.http_addr.ip().is_loopback() {
+        return next.run(request).await;
     }
-    next.run(request).await
+    gate::pass(State(Gate::new(&site, Scope::Admin)), request, next).await
 }
 
 /// Whether a browser says that a page of another origin asks. What is no browser says nothing.

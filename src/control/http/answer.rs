@@ -2,7 +2,7 @@
 
 use crate::command::Code;
 use axum::body::{Body, Bytes};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
@@ -64,6 +64,10 @@ pub(super) fn refused(status: StatusCode, why: &str) -> Response {
 pub(super) enum Refusal {
     /// 400: the body is not what its content type says.
     Malformed,
+    /// 401: no key of this node was shown.
+    NoKey,
+    /// 403: the key is not for this route.
+    WrongKey,
     /// 404: no such route.
     NotFound,
     /// 405: the route takes other verbs.
@@ -82,6 +86,11 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, msg) = match self {
             Self::Malformed => (StatusCode::BAD_REQUEST, "the body is malformed"),
+            Self::NoKey => (
+                StatusCode::UNAUTHORIZED,
+                "the key is missing or unknown (X-API-Key, or Authorization: Bearer)",
+            ),
+            Self::WrongKey => (StatusCode::FORBIDDEN, "the key is not for this route"),
             Self::NotFound => (StatusCode::NOT_FOUND, "there is no such route"),
             Self::WrongVerb => (StatusCode::METHOD_NOT_ALLOWED, "the route takes another verb"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
@@ -91,7 +100,13 @@ impl IntoResponse for Refusal {
             }
             Self::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         };
-        respond(status, envelope(status.as_u16(), msg, &Value::Null))
+        let mut response = respond(status, envelope(status.as_u16(), msg, &Value::Null));
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 §15.5.2.
+            let challenge = HeaderValue::from_static("Bearer realm=\"millgate\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
 }
 

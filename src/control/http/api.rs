@@ -4,11 +4,11 @@ use super::Site;
 use super::answer::success;
 use super::form::{Fields, Form, Query};
 use crate::control::cluster::{Cluster, Located};
-use crate::control::delivery::{Message, Sent};
+use crate::control::delivery::Message;
 use crate::id::AppId;
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 
 /// `GET /user/online`: is this user here, or on another node? An answer that
@@ -44,7 +44,7 @@ async fn is_elsewhere(cluster: &Cluster, apps: &[AppId], user: &str) -> Option<b
 
 /// `POST /user/sendMessage`: to one user.
 pub(super) async fn send_message(State(site): State<Arc<Site>>, Form(fields): Form) -> Response {
-    success(&told(&site.delivery.to_user(message(&fields)).await))
+    success(&site.delivery.to_user(message(&fields)).await.told())
 }
 
 /// `POST /user/sendMessageAll`: to all users of an app but the sender.
@@ -52,7 +52,7 @@ pub(super) async fn send_message_all(
     State(site): State<Arc<Site>>,
     Form(fields): Form,
 ) -> Response {
-    success(&told(&site.delivery.to_all(message(&fields)).await))
+    success(&site.delivery.to_all(message(&fields)).await.told())
 }
 
 /// The app id that asks every app.
@@ -63,18 +63,8 @@ fn message(fields: &Fields) -> Message<'_> {
         app: fields.app(),
         user: fields.get("userID"),
         msg_id: fields.get("msgID"),
+        seq: fields.get("msgID"),
         text: fields.get("message"),
-    }
-}
-
-/// What became of a message, as callers of the reference know it.
-pub(super) fn told(sent: &Sent) -> Value {
-    match sent {
-        Sent::Duplicate => json!({}),
-        Sent::Yes => json!({"sendResults": true}),
-        Sent::Offline => json!({"sendResults": false}),
-        Sent::Failed(why) | Sent::Partly(why) => {
-            json!({"sendResults": false, "sendResultsErr": why})
-        }
+        from: "",
     }
 }

@@ -2,9 +2,8 @@
 
 use super::Site;
 use super::answer::{Refusal, not_taken, success};
-use super::api::told;
 use super::body::{content_type, whole};
-use crate::control::delivery::Message;
+use crate::control::delivery::{Message, Sent};
 use crate::id::AppId;
 use crate::limits::BATCH_MESSAGES_MAX;
 use axum::extract::{Request, State};
@@ -53,13 +52,13 @@ pub(super) async fn send_messages(
     }
     let messages: Vec<Message<'_>> = batch.messages.iter().map(Item::message).collect();
     let sent = site.delivery.to_users(&messages).await;
-    let results: Vec<Value> = sent.iter().map(told).collect();
+    let results: Vec<Value> = sent.iter().map(Sent::told).collect();
     Ok(success(&json!({"results": results})))
 }
 
 impl Item<'_> {
     fn message(&self) -> Message<'_> {
         let Self { app, user, msg_id, message } = self;
-        Message { app: AppId(*app), user, msg_id, text: message }
+        Message { app: AppId(*app), user, msg_id, seq: msg_id, text: message, from: "" }
     }
 }

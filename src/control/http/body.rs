@@ -5,6 +5,7 @@ use super::answer::Refusal;
 use crate::limits::{HTTP_BODY_SECONDS, HTTP_DISCARD_BYTES_MAX};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
+use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
 use futures_util::StreamExt;
@@ -30,6 +31,16 @@ pub(super) async fn whole(request: Request) -> Result<(Parts, Bytes), Refusal> {
 pub(super) fn content_type(parts: &Parts) -> &str {
     let value = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.and_then(|value| value.split(';').next()).unwrap_or_default().trim()
+}
+
+/// Reads the body of a request that is refused and throws it away, as far as that may go, so
+/// that a caller who is still writing sees the answer.
+pub(super) async fn discard(headers: &HeaderMap, body: Body) {
+    if headers.contains_key(EXPECT) {
+        return;
+    }
+    let reading = read(body, 0, HTTP_DISCARD_BYTES_MAX);
+    let _thrown_away = tokio::time::timeout(Duration::from_secs(HTTP_BODY_SECONDS), reading).await;
 }
 
 /// The whole body, of at most `max` bytes.

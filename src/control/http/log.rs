@@ -3,9 +3,9 @@
 
 use super::Site;
 use super::answer::Refusal;
+use super::headers::harden;
 use axum::extract::{Request, State};
-use axum::http::header::X_CONTENT_TYPE_OPTIONS;
-use axum::http::{HeaderValue, Uri};
+use axum::http::Uri;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -27,7 +27,7 @@ pub(super) async fn observe(
     // the locks below it guard structures that stay whole.
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|_| Refusal::Broken.into_response());
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    harden(response.headers_mut());
     let duration_ms = (site.clock.now() - begun).as_micros() as f64 / 1e3;
     let (path, status) = (shown(&uri), response.status());
     let is_routine = matches!(path, "/healthz" | "/readyz" | "/metrics") && status.is_success();
@@ -54,10 +54,12 @@ fn shown(uri: &Uri) -> &str {
 mod tests {
     use super::super::Policy;
     use super::*;
+    use crate::auth::Access;
     use crate::clock::Clock;
     use crate::config::Config;
     use crate::control::Holdings;
     use crate::control::delivery::Delivery;
+    use crate::control::pace::Pace;
     use crate::hub::Hub;
     use crate::link::{Backlogs, Budget, Current};
     use crate::logging::DroppedLines;
@@ -86,7 +88,9 @@ mod tests {
             policy: Current::new(Policy::new(&config)),
             hub,
             metrics,
-            delivery,
+            delivery: Arc::new(delivery),
+            access: Arc::new(Current::new(Access::default())),
+            denials: Pace::default(),
             clock,
             cluster: None,
             readiness: Arc::default(),

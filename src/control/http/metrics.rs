@@ -4,6 +4,7 @@
 //! 64 of them the page has some 3,100 lines.
 
 mod cluster;
+mod door;
 mod node;
 
 use super::Site;
@@ -28,6 +29,7 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
         .of_reactors(&site)
         .of_traffic(&site.metrics)
         .of_queues(&site.metrics)
+        .of_door(&site.metrics)
         .of_cluster(site.cluster.as_deref(), &site.metrics);
     match TextEncoder::new().encode_to_string(&page.0) {
         Ok(text) => {

@@ -4,7 +4,9 @@
 //! long is made while the caller reads it.
 //!
 //! Invariant: a page of another origin cannot read an answer, unless
-//! `http.allowed_origins` lists it.
+//! `auth.allowed_origins` lists it.
+//!
+//! Invariant: where there are keys, nothing but pages and probes is served without one.
 
 mod admin;
 mod answer;
@@ -15,6 +17,8 @@ mod cors;
 mod cursor;
 mod docs;
 mod form;
+mod gate;
+mod headers;
 mod list;
 mod log;
 mod metrics;
@@ -27,9 +31,11 @@ mod state;
 use super::Holdings;
 use super::cluster::Cluster;
 use super::delivery::Delivery;
+use super::pace::Pace;
 use super::ready::{Findings, Readiness};
+use crate::auth::Access;
 use crate::clock::Clock;
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, Scope};
 use crate::hub::Hub;
 use crate::link::{Current, Drain, Order};
 use crate::logging::DroppedLines;
@@ -38,15 +44,15 @@ pub(super) use admin::Traces;
 use answer::Refusal;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use crossbeam_channel::Sender;
+use gate::Gate;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tower_http::cors::CorsLayer;
 
 /// What the routes answer from.
 #[derive(Debug)]
@@ -55,7 +61,11 @@ pub(super) struct Site {
     pub(super) policy: Current<Policy>,
     pub(super) hub: Arc<Hub>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) delivery: Delivery,
+    pub(super) delivery: Arc<Delivery>,
+    /// Who may do what; replaced as a whole.
+    pub(super) access: Arc<Current<Access>>,
+    /// How often it is told that callers are turned away.
+    pub(super) denials: Pace,
     pub(super) clock: Clock,
     /// The other nodes, if there may be any.
     pub(super) cluster: Option<Arc<Cluster>>,
@@ -80,13 +90,11 @@ pub(super) struct Site {
 #[derive(Debug)]
 pub(super) struct Policy {
     pub(super) config: Config,
-    /// Which pages may read answers; `None` if no other origin's.
-    cors: Option<CorsLayer>,
 }
 
 impl Policy {
     pub(super) fn new(config: &Config) -> Self {
-        Self { config: config.clone(), cors: cors::layer(&config.http.allowed_origins) }
+        Self { config: config.clone() }
     }
 }
 
@@ -95,8 +103,9 @@ pub(super) type Ruled = Extension<Arc<Policy>>;
 
 impl Site {
     /// Goes by another configuration from the next request on.
-    pub(super) fn reload(&self, config: &Config) {
+    pub(super) fn reload(&self, config: &Config, access: Access) {
         self.delivery.reload(config);
+        self.access.replace(access);
         self.policy.replace(Policy::new(config));
     }
 }
@@ -108,25 +117,39 @@ pub(super) async fn serve(listener: TcpListener, site: Arc<Site>, ended: watch::
 
 /// Every route; the verbs are those of the reference, HEAD goes with GET.
 fn routes(site: Arc<Site>) -> Router {
-    Router::new()
+    let guarded = |gate: Gate| from_fn_with_state(gate, gate::pass);
+    let gate = |scope| Gate::new(&site, scope);
+    let list = Router::new()
         .route("/user/list", get(list::users))
+        .route_layer(guarded(gate(Scope::Read).and_to_users()));
+    let read = Router::new()
         .route("/user/online", get(api::online))
+        .route("/system/state", get(state::state))
+        .route_layer(guarded(gate(Scope::Read)));
+    let send = Router::new()
         .route("/user/sendMessage", post(api::send_message))
         .route("/user/sendMessageAll", post(api::send_message_all))
         .route("/user/sendMessages", post(batch::send_messages))
-        .route("/system/state", get(state::state))
+        .route_layer(guarded(gate(Scope::Send)));
+    let metrics = Router::new()
+        .route("/metrics", get(metrics::metrics))
+        .route_layer(guarded(gate(Scope::Metrics)));
+    let open = Router::new()
         .route("/home/index", get(page::index))
         .route("/home/{asset}", get(page::asset))
         .route("/openapi.json", get(docs::openapi))
         .route("/docs", get(docs::page))
         .route("/docs/{asset}", get(docs::asset))
-        .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
+        .route("/readyz", get(ready));
+    open.merge(list)
+        .merge(read)
+        .merge(send)
+        .merge(metrics)
         .merge(admin::routes(&site))
         .fallback(|| async { Refusal::NotFound })
         .method_not_allowed_fallback(|| async { Refusal::WrongVerb })
-        .layer(from_fn(cors::apply))
+        .layer(from_fn_with_state(Arc::clone(&site), cors::name_origin))
         .layer(from_fn_with_state(Arc::clone(&site), log::observe))
         .with_state(site)
 }

@@ -3,7 +3,7 @@
 use super::answer::Refusal;
 use super::form::Query;
 use super::{Ruled, Site};
-use crate::config::{Config, Listener};
+use crate::config::{Auth, Config, Listener};
 use crate::id::AppId;
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
@@ -40,6 +40,7 @@ pub(super) async fn asset(name: Result<Path<String>, PathRejection>) -> Response
         "chat.js" => (SCRIPT, include_str!("page/chat.js")),
         "lines.js" => (SCRIPT, include_str!("page/lines.js")),
         "link.js" => (SCRIPT, include_str!("page/link.js")),
+        "token.js" => (SCRIPT, include_str!("page/token.js")),
         "people.js" => (SCRIPT, include_str!("page/people.js")),
         _ => return Refusal::NotFound.into_response(),
     };
@@ -97,12 +98,15 @@ fn render(site: &Site, config: &Config, app: AppId) -> String {
     let page = &config.page;
     let fillings = [
         ("{app}", app.to_string()),
+        ("{api}", if config.auth.keys.is_empty() { "open" } else { "" }.to_owned()),
         ("{port}", port(&site.listeners).map_or(String::new(), |port| port.to_string())),
         ("{path}", escaped(&config.listen.path)),
         ("{websocket_url}", escaped(&page.websocket_url)),
         ("{http_url}", escaped(page.http_url.trim_end_matches('/'))),
         // Validated: no origin holds a space.
-        ("{allowed_origins}", escaped(&config.http.allowed_origins.join(" "))),
+        ("{allowed_origins}", escaped(&config.auth.allowed_origins.join(" "))),
+        ("{token}", config.auth.jwt.as_ref().map_or("", |_| "wanted").to_owned()),
+        ("{send}", way_to_send(&config.auth).to_owned()),
         ("{name_bytes}", config.limits.user_id_bytes.to_string()),
         ("{rooms}", rooms(&config.apps.ids, app)),
     ];
@@ -111,6 +115,16 @@ fn render(site: &Site, config: &Config, app: AppId) -> String {
         html = html.replace(place, &text);
     }
     html
+}
+
+/// How a page sends: by `socket` where clients may, by `http` where the API asks for no key,
+/// not at all (empty) where it does, since a page that everybody gets can hold no key.
+fn way_to_send(auth: &Auth) -> &'static str {
+    match (auth.clients_send(), auth.keys.is_empty()) {
+        (true, _) => "socket",
+        (false, true) => "http",
+        (false, false) => "",
+    }
 }
 
 /// Links to the first rooms, and to this one.

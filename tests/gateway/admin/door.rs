@@ -16,7 +16,7 @@ fn post(node: &Node, path: &str, headers: &[&str]) -> u16 {
 fn a_page_of_another_site_orders_nothing() {
     let node = Node::with(|config| {
         // Not even one that may read answers.
-        config.http.allowed_origins = vec!["https://chat.example.org".into()];
+        config.auth.allowed_origins = vec!["https://chat.example.org".into()];
     });
     let mut client = Client::login(&node, 101, "ann");
     for headers in [

@@ -87,9 +87,9 @@ fn origins_count_from_the_next_request_on() {
     };
     assert_eq!(asked(), None);
     let origin = "https://chat.example.org".to_owned();
-    node.reload(|config| config.http.allowed_origins.push(origin.clone()));
+    node.reload(|config| config.auth.allowed_origins.push(origin.clone()));
     assert_eq!(asked(), Some(origin));
-    node.reload(|config| config.http.allowed_origins.clear());
+    node.reload(|config| config.auth.allowed_origins.clear());
     assert_eq!(asked(), None);
 }
 

@@ -169,13 +169,13 @@ impl Slip {
 
 /// A message to one user.
 pub(super) fn deliver(push: Push) -> Kind {
-    let Push { app, user, seq, cmd, msg } = push;
-    Kind::Deliver(Deliver { app: app.0, user: user.into(), seq, cmd, msg })
+    let Push { app, user, from, seq, cmd, msg } = push;
+    Kind::Deliver(Deliver { app: app.0, user: user.into(), seq, cmd, msg, from: from.into() })
 }
 
 /// A message to all users of an app.
 pub(super) fn fan_out(push: Push) -> Kind {
-    let Push { app, user, seq, cmd, msg } = push;
+    let Push { app, user, seq, cmd, msg, .. } = push;
     Kind::FanOut(FanOut { app: app.0, from: user.into(), seq, cmd, msg })
 }
 
@@ -191,7 +191,10 @@ pub(super) fn fits(kind: &Kind) -> bool {
 
 fn bytes_of(kind: &Kind) -> usize {
     match kind {
-        Kind::Deliver(item) => item.user.len() + item.seq.len() + item.cmd.len() + item.msg.len(),
+        Kind::Deliver(item) => {
+            let names = item.user.len() + item.from.len();
+            names + item.seq.len() + item.cmd.len() + item.msg.len()
+        }
         Kind::FanOut(item) => item.from.len() + item.seq.len() + item.cmd.len() + item.msg.len(),
         Kind::Displaced(item) => item.user.len(),
         Kind::Canary(_) => 0,

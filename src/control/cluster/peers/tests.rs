@@ -74,7 +74,7 @@ impl Caller {
 
 fn push(user: &str, msg: &str) -> Push {
     let (seq, cmd) = ("1".into(), "msg".into());
-    Push { app: APP, user: user.into(), seq, cmd, msg: msg.into() }
+    Push { app: APP, user: user.into(), from: "".into(), seq, cmd, msg: msg.into() }
 }
 
 fn address(of: &TcpListener) -> NodeAddr {

@@ -5,6 +5,7 @@ use super::letter::{Common, Letter, Outcome, PeerError};
 use crate::control::proto::acc::acc_server_client::AccServerClient;
 use crate::control::proto::acc::{QueryUsersOnlineReq, SendMsgAllReq, SendMsgReq};
 use crate::control::proto::relay::item::Kind;
+use crate::control::push::signed;
 use crate::limits::PEER_CALLS_MAX;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -119,13 +120,15 @@ pub(super) fn timed<T>(message: T) -> Request<T> {
 async fn ask(client: &mut Client, kind: Kind) -> Result<Outcome, Status> {
     match kind {
         Kind::Deliver(item) => {
+            let is_signed = !item.from.is_empty();
+            let msg = if is_signed { signed(&item.from, &item.msg) } else { item.msg };
             let request = SendMsgReq {
                 seq: item.seq,
                 app_id: item.app,
                 user_id: item.user,
                 cms: item.cmd,
                 r#type: "text".into(),
-                msg: item.msg,
+                msg,
                 is_local: false,
             };
             let reply = client.send_msg(timed(request)).await?.into_inner();

@@ -3,11 +3,15 @@
 import { Lines } from "/home/lines.js";
 import { Link } from "/home/link.js";
 import { People } from "/home/people.js";
+import { Token } from "/home/token.js";
 
 const { app, websocketPort, websocketPath, websocketUrl, httpUrl, allowedOrigins, nameBytes } = document.body.dataset;
+// `api` is "open" where it asks for no key; `send` is the way to: "http", "socket" or none;
+// `token` is "wanted" where a login needs one.
+const { api: apiAccess, send: wayToSend, token: tokenWish } = document.body.dataset;
 // Another origin answers only pages it knows. Who has opened this one under another
 // name is served where it came from.
-const api = allowedOrigins.split(" ").includes(location.origin) ? httpUrl : "";
+const api = allowedOrigins.split(" ").some(isOurs) ? httpUrl : "";
 const SEND_MS = 10_000;
 const NAME_KEY = "millgate-name";
 
@@ -15,8 +19,11 @@ const at = (id) => document.getElementById(id);
 const text = at("text");
 const nameField = at("name");
 const lines = new Lines(at("lines"), at("newest"));
+const token = tokenWish ? new Token({
+  form: at("token-form"), field: at("token"), error: at("token-error"),
+}, enter) : null;
 
-let me = nameAtStart();
+let me = token?.name || nameAtStart();
 // Whom the next message is for; empty means everybody.
 let addressee = "";
 
@@ -24,16 +31,46 @@ const people = new People({
   list: at("users"),
   counts: document.querySelectorAll("[data-count]"),
   more: at("more"),
-  fetchPage: (limit) => ask(`/user/list?${new URLSearchParams({ appID: app, limit })}`),
+  fetchPage: apiAccess || token
+    ? (limit) => ask(`/user/list?${new URLSearchParams({ appID: app, limit })}`)
+    : null,
   choose: (name) => {
     address(name);
     openDrawer(false);
   },
 });
-const link = new Link(websocketAddress(), Number(app), { state: showState, push: receive });
+const link = new Link(websocketAddress(), Number(app), { state: showState, push: receive, unproven });
 
 nameField.value = me;
-link.start(me);
+at("composer").hidden = !wayToSend;
+at("read-only").hidden = Boolean(wayToSend);
+// The token says who one is.
+at("name-form").hidden = Boolean(token);
+if (!token || token.text) link.start(me, token?.text);
+else unproven("");
+
+// Comes in with a new token.
+function enter(text) {
+  if (link.renew(token.name, text)) return;
+  me = token.name;
+  nameField.value = me;
+  link.start(me, text);
+}
+
+function unproven(why) {
+  showState("stopped", "Waiting for a token");
+  at("reconnect").hidden = true;
+  // What is typed now could go nowhere.
+  at("composer").hidden = true;
+  token.ask(why);
+}
+
+// Whether this page has an origin of this pattern: `https://*.example.org`, `http://localhost:*`.
+function isOurs(pattern) {
+  const literal = pattern.replace(/[.[\]]/g, "\\$&");
+  const whole = literal.replace("://*\\.", "://[^/:]+\\.").replace(/:\*$/, "(:\\d+)?");
+  return pattern !== "" && new RegExp(`^${whole}$`).test(location.origin);
+}
 
 function websocketAddress() {
   if (websocketUrl) return websocketUrl;
@@ -47,7 +84,11 @@ function showState(state, words) {
   at("state").dataset.state = state;
   at("state-text").textContent = words;
   at("reconnect").hidden = state !== "waiting" && state !== "stopped";
-  if (state === "online") people.reset(me);
+  if (state === "online") {
+    token?.accepted();
+    at("composer").hidden = !wayToSend;
+    people.reset(me);
+  }
 }
 
 function receive(cmd, data) {
@@ -64,7 +105,8 @@ function receive(cmd, data) {
       people.digest(data.online);
       break;
     case "msg":
-      receiveMessage(data.from, data.msg);
+      if (data.target) lines.theirs(data.from, data.msg, true);
+      else receiveMessage(data.from, data.msg);
       break;
   }
 }
@@ -88,19 +130,34 @@ function signed(message) {
 async function say(message, to) {
   const line = lines.mine(me, message, to);
   const again = () => say(message, to);
-  const form = to
-    ? { appID: app, userID: to, msgID: freshId(), message: signed(message) }
-    : { appID: app, userID: me, msgID: freshId(), message };
   try {
-    const route = to ? "/user/sendMessage" : "/user/sendMessageAll";
-    const results = await ask(route, { method: "POST", body: new URLSearchParams(form) });
+    const results = await (wayToSend === "socket" ? pass(message, to) : post(message, to));
     if (results.sendResults) line.sent();
     else line.failed(complaint(results.sendResultsErr, to), again);
     if (to && !results.sendResults) people.missing(to);
   } catch (error) {
-    const why = error.name === "TimeoutError" ? "no answer in time" : "the server cannot be reached";
-    line.failed(`Not sent: ${why}.`, again);
+    line.failed(`Not sent: ${reason(error)}.`, again);
   }
+}
+
+// Over the WebSocket: the server knows whom it is from.
+function pass(message, to) {
+  return link.ask("send", to ? { userID: to, message } : { message });
+}
+
+// Over the HTTP API.
+function post(message, to) {
+  const form = to
+    ? { appID: app, userID: to, msgID: freshId(), message: signed(message) }
+    : { appID: app, userID: me, msgID: freshId(), message };
+  const route = to ? "/user/sendMessage" : "/user/sendMessageAll";
+  return ask(route, { method: "POST", body: new URLSearchParams(form) });
+}
+
+// Errors of our own are sentences; all others are the browser's.
+function reason(error) {
+  if (error.name === "TimeoutError") return "no answer in time";
+  return error.constructor === Error ? error.message : "the server cannot be reached";
 }
 
 // What the server says of a message that not everybody got, as a sentence.
@@ -112,7 +169,8 @@ function complaint(said, to) {
 // Asks the HTTP API and returns the data of its answer.
 async function ask(path, options = {}) {
   const signal = AbortSignal.timeout(SEND_MS);
-  const response = await fetch(api + path, { ...options, signal, credentials: "omit" });
+  const headers = token?.text ? { Authorization: `Bearer ${token.text}` } : {};
+  const response = await fetch(api + path, { ...options, headers, signal, credentials: "omit" });
   const answer = await response.json();
   if (answer.code !== 200) throw new Error(answer.msg);
   return answer.data;

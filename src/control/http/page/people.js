@@ -19,7 +19,8 @@ export class People {
   #timer = 0;
   #timerAt = 0;
 
-  // `fetchPage(limit)` gets the server's list; `choose(name)` is told who was clicked.
+  // `fetchPage(limit)` gets the server's list, and is null where nobody may ask for it: then those
+  // are shown who come; `choose(name)` is told who was clicked.
   constructor({ list, counts, more, fetchPage, choose }) {
     this.#list = list;
     this.#counts = counts;
@@ -31,7 +32,8 @@ export class People {
   // Begins anew under this name.
   async reset(me) {
     this.#me = me;
-    await this.#fetch();
+    if (this.#fetchPage) await this.#fetch();
+    else this.#replace([me], 1);
   }
 
   entered(name) {
@@ -87,6 +89,7 @@ export class People {
   async #fetch() {
     clearTimeout(this.#timer);
     this.#timer = 0;
+    if (!this.#fetchPage) return;
     this.#fetchedAt = Date.now();
     // The list may be older than what is heard until it arrives.
     const changes = [];

@@ -1,0 +1,73 @@
+//! The keys of the API, known by their hashes.
+
+use crate::config::{ApiKey, Scopes};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// All keys of the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keyring(Vec<ApiKey>);
+
+impl Keyring {
+    /// Takes entries that were validated; anything else opens nothing.
+    #[must_use]
+    pub fn new(entries: &[String]) -> Self {
+        Self(entries.iter().filter_map(|entry| ApiKey::parse(entry).ok()).collect())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What this key opens; `None` if it is none of them. It is compared with all of them,
+    /// and every comparison takes the same time, whatever they have in common.
+    #[must_use]
+    pub fn scopes_of(&self, key: &[u8]) -> Option<Scopes> {
+        let hash: [u8; 32] = Sha256::digest(key).into();
+        let mut found = None;
+        for known in &self.0 {
+            if bool::from(known.hash.ct_eq(&hash)) {
+                found = Some(known.scopes);
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::new_key;
+    use super::*;
+    use crate::auth::Access;
+    use crate::config::Scope;
+    use crate::metrics::Denied;
+
+    #[test]
+    fn a_key_opens_what_it_is_for() {
+        let (reader, line) = new_key("reader", Scopes::parse("read").unwrap()).unwrap();
+        let (sender, other) = new_key("sender", Scopes::parse("send").unwrap()).unwrap();
+        let keys = Keyring::new(&[line.to_string(), other.to_string()]);
+        let access = Access { keys, ..Access::default() };
+        let admit = |key: &str, scope| access.admit(Some(key.as_bytes()), scope);
+        assert_eq!(admit(&reader, Scope::Read), Ok(()));
+        assert_eq!(admit(&reader, Scope::Send), Err(Denied::Scope));
+        assert_eq!(admit(&sender, Scope::Send), Ok(()));
+        assert_eq!(admit(&sender, Scope::Admin), Err(Denied::Scope));
+        assert_eq!(admit(&format!("{sender}0"), Scope::Send), Err(Denied::Unknown));
+        assert_eq!(admit("", Scope::Send), Err(Denied::Unknown));
+        assert_eq!(access.admit(None, Scope::Read), Err(Denied::Missing));
+        assert!(reader.starts_with("mg_") && reader.len() == 67 && reader != sender);
+        assert!(!line.to_string().contains(&reader[3..]), "the line holds no key");
+    }
+
+    #[test]
+    fn without_keys_only_an_operator_needs_one() {
+        let access = Access::default();
+        assert_eq!(access.admit(None, Scope::Send), Ok(()));
+        assert_eq!(access.admit(Some(b"x"), Scope::Metrics), Ok(()));
+        assert_eq!(access.admit(None, Scope::Admin), Err(Denied::Missing));
+        assert_eq!(access.admit(Some(b"x"), Scope::Admin), Err(Denied::Unknown));
+    }
+}

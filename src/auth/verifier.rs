@@ -1,0 +1,169 @@
+//! Which tokens are good.
+
+use super::material::{Key, load};
+use super::{AuthError, Grant};
+use crate::config::Jwt;
+use crate::id::{AppId, UserId};
+use crate::limits::TOKEN_BYTES_MAX;
+use crate::metrics::TokenFault;
+use jsonwebtoken::dangerous::insecure_decode;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, TokenData, decode, decode_header};
+use serde::Deserialize;
+use std::fmt;
+
+/// Judges tokens by what `[auth.jwt]` says. The time is given; the library's own look at
+/// the claims, and at its clock, is switched off.
+///
+/// Each key verifies the algorithms it is for and no other: a public key, which everybody may
+/// know, can never be taken for a shared secret, and `none` is the algorithm of no key.
+pub struct Verifier {
+    keys: Vec<Key>,
+    /// `None` accepts all that the keys are for.
+    algorithms: Option<Vec<Algorithm>>,
+    issuer: String,
+    audience: String,
+    leeway_seconds: u64,
+}
+
+/// What is looked at in a token; anything else may be in it as well.
+#[derive(Clone, Deserialize)]
+struct Claims {
+    sub: Option<String>,
+    /// RFC 7519 lets times have fractions.
+    exp: Option<f64>,
+    nbf: Option<f64>,
+    iss: Option<String>,
+    aud: Option<OneOrMany<String>>,
+    #[serde(rename = "appID")]
+    apps: Option<OneOrMany<u32>>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    fn as_slice(&self) -> &[T] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl Verifier {
+    /// Reads the keys.
+    ///
+    /// # Errors
+    /// When a file cannot be read or used, or an algorithm has no key.
+    pub fn load(jwt: &Jwt) -> Result<Self, AuthError> {
+        let keys = load(jwt)?;
+        let mut algorithms = Vec::new();
+        for name in &jwt.algorithms {
+            let known: Option<Algorithm> = name.parse().ok();
+            let used = known.filter(|name| keys.iter().any(|key| key.is_for(*name)));
+            algorithms.push(used.ok_or_else(|| AuthError::Value {
+                key: "auth.jwt.algorithms",
+                complaint: format!("{name} is in the list, but there is no key for it"),
+            })?);
+        }
+        Ok(Self {
+            keys,
+            algorithms: (!algorithms.is_empty()).then_some(algorithms),
+            issuer: jwt.issuer.clone(),
+            audience: jwt.audience.clone(),
+            leeway_seconds: jwt.leeway.as_secs(),
+        })
+    }
+
+    /// Whether looking at a token costs tens of microseconds: public-key signatures do, while
+    /// a shared secret costs no more than reading the message that the token came in.
+    #[must_use]
+    pub fn is_costly(&self) -> bool {
+        self.keys.iter().any(Key::is_public)
+    }
+
+    /// Judges a token at the time `now`, in unix seconds.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn verify(&self, token: &str, now: u64) -> Result<Grant, TokenFault> {
+        if token.is_empty() {
+            return Err(TokenFault::Missing);
+        }
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenFault::Malformed);
+        }
+        let claims = self.open(token)?;
+        let (now, leeway) = (now as f64, self.leeway_seconds as f64);
+        let expires = claims.exp.ok_or(TokenFault::Expired)?.floor() + leeway;
+        if expires <= now {
+            return Err(TokenFault::Expired);
+        }
+        if claims.nbf.is_some_and(|begin| begin > now + leeway) {
+            return Err(TokenFault::NotYet);
+        }
+        if !self.issuer.is_empty() && claims.iss.as_ref() != Some(&self.issuer) {
+            return Err(TokenFault::Issuer);
+        }
+        // RFC 7519 §4.1.3: who is not named in an audience must refuse the token.
+        let audience = claims.aud.as_ref().map_or(&[][..], OneOrMany::as_slice);
+        let is_meant = match self.audience.as_str() {
+            "" => audience.is_empty(),
+            own => audience.iter().any(|name| name == own),
+        };
+        if !is_meant {
+            return Err(TokenFault::Audience);
+        }
+        let user = claims.sub.filter(|sub| !sub.is_empty()).ok_or(TokenFault::Subject)?;
+        let apps = claims.apps.ok_or(TokenFault::App)?;
+        let apps = apps.as_slice().iter().copied().map(AppId).collect();
+        // What is beyond the range ends at its edge, which is long after us.
+        Ok(Grant { user: UserId::from(user), apps, expires: expires as u64 })
+    }
+
+    /// What header and claims say, as JSON, be they true or not; `None` if it is no token.
+    #[must_use]
+    pub fn show(&self, token: &str) -> Option<(String, String)> {
+        let TokenData { header, claims } = insecure_decode::<serde_json::Value>(token).ok()?;
+        Some((serde_json::to_string(&header).ok()?, claims.to_string()))
+    }
+
+    /// The claims of a token whose signature is good.
+    fn open(&self, token: &str) -> Result<Claims, TokenFault> {
+        let header = decode_header(token).map_err(|_| TokenFault::Malformed)?;
+        let is_accepted = |list: &Vec<Algorithm>| list.contains(&header.alg);
+        if !self.algorithms.as_ref().is_none_or(is_accepted) {
+            return Err(TokenFault::Algorithm);
+        }
+        let mut of_algorithm = self.keys.iter().filter(|key| key.is_for(header.alg)).peekable();
+        if of_algorithm.peek().is_none() {
+            return Err(TokenFault::Algorithm);
+        }
+        let mut fault = TokenFault::Key;
+        for key in of_algorithm.filter(|key| key.is_meant(header.kid.as_deref())) {
+            match decode(token, &key.decoding, &key.validation) {
+                Ok(token) => return Ok(token.claims),
+                Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {
+                    fault = TokenFault::Signature;
+                }
+                Err(_) => return Err(TokenFault::Malformed),
+            }
+        }
+        Err(fault)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("keys", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "verifier_tests.rs"]
+mod tests;

@@ -1,0 +1,335 @@
+//! Good tokens of every kind, and each way of not being one.
+
+use super::*;
+use crate::auth::{Issuer, Order};
+use crate::config::Secret;
+use jsonwebtoken::{EncodingKey, Header, encode};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+const NOW: u64 = 1_800_000_000;
+const SECRET: &str = "a secret of thirty-two bytes or so";
+const OTHER: &str = "another secret of thirty-two bytes";
+const RSA: &[u8] = include_bytes!("../../tests/keys/rsa.pem");
+const RSA_PUBLIC: &str = include_str!("../../tests/keys/rsa.pub.pem");
+
+fn shared() -> Jwt {
+    Jwt { secret: Secret::from(SECRET), ..Jwt::default() }
+}
+
+fn claims() -> Value {
+    json!({"sub": "ann", "appID": 101, "exp": NOW + 60})
+}
+
+fn sign_with(algorithm: Algorithm, key: &EncodingKey, claims: &Value) -> String {
+    encode(&Header::new(algorithm), claims, key).unwrap()
+}
+
+fn sign(claims: &Value) -> String {
+    sign_with(Algorithm::HS256, &EncodingKey::from_secret(SECRET.as_bytes()), claims)
+}
+
+fn fault(jwt: &Jwt, token: &str) -> TokenFault {
+    Verifier::load(jwt).unwrap().verify(token, NOW).unwrap_err()
+}
+
+/// Files of keys, as the configuration names them.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+/// What each algorithm is signed and verified with.
+fn pairs(files: &Files) -> Vec<(Algorithm, EncodingKey, Jwt)> {
+    let secret = || EncodingKey::from_secret(SECRET.as_bytes());
+    let mut pairs: Vec<_> = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512]
+        .map(|algorithm| (algorithm, secret(), shared()))
+        .into();
+    let public = |path| Jwt { public_key: path, ..Jwt::default() };
+    let rsa = EncodingKey::from_rsa_pem(RSA).unwrap();
+    pairs.push((Algorithm::RS256, rsa, public(files.write("rsa", RSA_PUBLIC))));
+    let ec = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let key = EncodingKey::from_ec_pem(ec.serialize_pem().as_bytes()).unwrap();
+    pairs.push((Algorithm::ES256, key, public(files.write("ec", &ec.public_key_pem()))));
+    let ed = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let key = EncodingKey::from_ed_pem(ed.serialize_pem().as_bytes()).unwrap();
+    pairs.push((Algorithm::EdDSA, key, public(files.write("ed", &ed.public_key_pem()))));
+    pairs
+}
+
+#[test]
+fn a_token_of_every_kind_is_good_for_its_own_key_alone() {
+    let files = Files::new();
+    let pairs = pairs(&files);
+    for (signed, key, _) in &pairs {
+        let token = sign_with(*signed, key, &claims());
+        for (expected, _, jwt) in &pairs {
+            let verifier = Verifier::load(jwt).unwrap();
+            let is_shared = jwt.secrets().next().is_some();
+            assert_eq!(verifier.is_costly(), !is_shared);
+            let fits = signed == expected || (is_shared && format!("{signed:?}").starts_with("HS"));
+            match verifier.verify(&token, NOW) {
+                Ok(grant) => {
+                    assert!(fits, "{signed:?} for {expected:?}");
+                    assert_eq!((&*grant.user, grant.expires), ("ann", NOW + 90));
+                    assert_eq!(grant.admit("ann", AppId(101), NOW), Ok(()));
+                }
+                Err(fault) => {
+                    assert!(!fits, "{signed:?} for {expected:?}: {fault:?}");
+                    assert_eq!(fault, TokenFault::Algorithm);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_public_key_is_no_shared_secret() {
+    let files = Files::new();
+    let jwt = Jwt { public_key: files.write("rsa", RSA_PUBLIC), ..Jwt::default() };
+    // Everybody has the public key: whoever takes it for a secret would believe this.
+    let key = EncodingKey::from_secret(RSA_PUBLIC.as_bytes());
+    let forged = sign_with(Algorithm::HS256, &key, &claims());
+    assert_eq!(fault(&jwt, &forged), TokenFault::Algorithm);
+    // Beside a secret the same forgery is tried with that, and with nothing else.
+    let both = Jwt { secret: Secret::from(SECRET), ..jwt };
+    assert_eq!(fault(&both, &forged), TokenFault::Signature);
+    assert!(Verifier::load(&both).unwrap().verify(&sign(&claims()), NOW).is_ok());
+}
+
+#[test]
+fn an_unsigned_token_is_nothing() {
+    let part = |json: &Value| base64url(json.to_string().as_bytes());
+    for algorithm in ["none", "None", "NONE", ""] {
+        let header = part(&json!({"alg": algorithm, "typ": "JWT"}));
+        for signature in ["", "AAAA"] {
+            let token = format!("{header}.{}.{signature}", part(&claims()));
+            assert_eq!(fault(&shared(), &token), TokenFault::Malformed, "{token}");
+        }
+    }
+    // The header says HS256, the signature is missing.
+    let good = sign(&claims());
+    let (unsigned, _) = good.rsplit_once('.').unwrap();
+    assert_eq!(fault(&shared(), &format!("{unsigned}.")), TokenFault::Signature);
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let word = three.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - three.len()));
+        for at in 0..=three.len() {
+            text.push(char::from(DIGITS[(word >> (18 - 6 * at)) as usize & 63]));
+        }
+    }
+    text
+}
+
+#[test]
+fn what_is_no_token_is_malformed() {
+    let long = "x".repeat(TOKEN_BYTES_MAX + 1);
+    for text in ["x", "a.b", "a.b.c", "a.b.c.d", "....", "ä.ö.ü", &long] {
+        assert_eq!(fault(&shared(), text), TokenFault::Malformed, "{text}");
+    }
+    assert_eq!(fault(&shared(), ""), TokenFault::Missing);
+    for odd in [
+        json!({"sub": 7, "appID": 101, "exp": NOW + 60}),
+        json!({"sub": "ann", "appID": "101", "exp": NOW + 60}),
+        json!({"sub": "ann", "appID": -1, "exp": NOW + 60}),
+        json!({"sub": "ann", "appID": 101, "exp": "tomorrow"}),
+        json!({"sub": "ann", "appID": 101, "exp": NOW + 60, "aud": {}}),
+        json!([1]),
+    ] {
+        assert_eq!(fault(&shared(), &sign(&odd)), TokenFault::Malformed, "{odd}");
+    }
+}
+
+#[test]
+fn a_token_has_its_time() {
+    let verifier = Verifier::load(&shared()).unwrap();
+    let judge = |claims: Value, now: u64| verifier.verify(&sign(&claims), now).err();
+    let token = claims();
+    assert_eq!(judge(token.clone(), NOW + 89), None, "60 s and the leeway");
+    assert_eq!(judge(token.clone(), NOW + 90), Some(TokenFault::Expired));
+    assert_eq!(judge(token, u64::MAX), Some(TokenFault::Expired));
+    let without = json!({"sub": "ann", "appID": 101});
+    assert_eq!(judge(without, NOW), Some(TokenFault::Expired));
+    for never in [json!(0), json!(-1), json!(-1e300), json!(null)] {
+        let claims = json!({"sub": "ann", "appID": 101, "exp": never});
+        assert_eq!(judge(claims, NOW), Some(TokenFault::Expired), "{never}");
+    }
+    let fraction = json!({"sub": "ann", "appID": 101, "exp": 1_800_000_000.9});
+    assert_eq!(judge(fraction.clone(), NOW + 29), None);
+    assert_eq!(judge(fraction, NOW + 30), Some(TokenFault::Expired));
+    let later = json!({"sub": "ann", "appID": 101, "exp": NOW + 600, "nbf": NOW + 40});
+    assert_eq!(judge(later.clone(), NOW + 9), Some(TokenFault::NotYet));
+    assert_eq!(judge(later, NOW + 10), None);
+    let endless = json!({"sub": "ann", "appID": 101, "exp": 1e300});
+    let grant = verifier.verify(&sign(&endless), NOW).unwrap();
+    assert_eq!(grant.expires, u64::MAX);
+}
+
+#[test]
+fn issuer_and_audience_are_those_that_are_wanted() {
+    let wanted = Jwt { issuer: "https://id".into(), audience: "chat".into(), ..shared() };
+    let with = |iss: Value, aud: Value| {
+        let mut claims = claims();
+        claims["iss"] = iss;
+        claims["aud"] = aud;
+        sign(&claims)
+    };
+    let verifier = Verifier::load(&wanted).unwrap();
+    for aud in [json!("chat"), json!(["mail", "chat"])] {
+        assert!(verifier.verify(&with(json!("https://id"), aud), NOW).is_ok());
+    }
+    for iss in [json!("https://id/"), json!(null)] {
+        assert_eq!(fault(&wanted, &with(iss, json!("chat"))), TokenFault::Issuer);
+    }
+    for aud in [json!("mail"), json!([]), json!(null), json!("Chat")] {
+        assert_eq!(fault(&wanted, &with(json!("https://id"), aud)), TokenFault::Audience);
+    }
+    // A token for somebody is for nobody else, also where nobody is named here.
+    assert_eq!(fault(&shared(), &with(json!(null), json!("chat"))), TokenFault::Audience);
+}
+
+#[test]
+fn a_grant_is_for_its_user_on_its_apps() {
+    let verifier = Verifier::load(&shared()).unwrap();
+    let of = |sub: Value, apps: Value| {
+        let token = sign(&json!({"sub": sub, "appID": apps, "exp": NOW + 60}));
+        verifier.verify(&token, NOW)
+    };
+    let grant = of(json!("ann"), json!([101, 103])).unwrap();
+    assert_eq!(grant.admit("ann", AppId(103), NOW), Ok(()));
+    assert_eq!(grant.admit("ann", AppId(102), NOW), Err(TokenFault::App));
+    assert_eq!(grant.admit("Ann", AppId(101), NOW), Err(TokenFault::Subject));
+    assert_eq!(grant.admit("ann", AppId(101), NOW + 90), Err(TokenFault::Expired));
+    assert_eq!(of(json!("ann"), json!([])).unwrap().admit_app(AppId(101)), Err(TokenFault::App));
+    assert_eq!(of(json!("ann"), json!(null)), Err(TokenFault::App));
+    assert_eq!(of(json!(""), json!(101)), Err(TokenFault::Subject));
+    assert_eq!(of(json!(null), json!(101)), Err(TokenFault::Subject));
+}
+
+#[test]
+fn an_earlier_key_is_good_as_long_as_it_is_listed() {
+    let files = Files::new();
+    let old = sign_with(Algorithm::HS512, &EncodingKey::from_secret(OTHER.as_bytes()), &claims());
+    assert_eq!(fault(&shared(), &old), TokenFault::Signature);
+    let both = Jwt { previous_secret: Secret::from(OTHER), ..shared() };
+    assert!(Verifier::load(&both).unwrap().verify(&old, NOW).is_ok());
+    assert!(Verifier::load(&both).unwrap().verify(&sign(&claims()), NOW).is_ok());
+    // Keys of two kinds, while an issuer moves from one to the other.
+    let [ec, ed] =
+        [&PKCS_ECDSA_P256_SHA256, &PKCS_ED25519].map(|kind| KeyPair::generate_for(kind).unwrap());
+    let jwt = Jwt {
+        public_key: files.write("new", &ed.public_key_pem()),
+        previous_public_key: files.write("old", &ec.public_key_pem()),
+        ..Jwt::default()
+    };
+    let key = EncodingKey::from_ec_pem(ec.serialize_pem().as_bytes()).unwrap();
+    let token = sign_with(Algorithm::ES256, &key, &claims());
+    assert!(Verifier::load(&jwt).unwrap().verify(&token, NOW).is_ok());
+}
+
+#[test]
+fn a_key_set_is_asked_by_name() {
+    let files = Files::new();
+    let secret = |secret: &str, kid: &str| json!({"kty": "oct", "kid": kid, "k": base64url(secret.as_bytes())});
+    let encryption =
+        json!({"kty": "oct", "kid": "e", "use": "enc", "k": base64url(SECRET.as_bytes())});
+    let set = json!({"keys": [secret(OTHER, "a"), secret(SECRET, "b"), encryption]}).to_string();
+    let jwt = Jwt { jwks: files.write("set", &set), ..Jwt::default() };
+    let verifier = Verifier::load(&jwt).unwrap();
+    let named = |kid: Option<&str>| {
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = kid.map(str::to_owned);
+        let token =
+            encode(&header, &claims(), &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+        verifier.verify(&token, NOW).map(|_| ())
+    };
+    assert_eq!(named(Some("b")), Ok(()));
+    assert_eq!(named(Some("a")), Err(TokenFault::Signature));
+    for unknown in [Some("c"), Some("e"), Some(""), None] {
+        assert_eq!(named(unknown), Err(TokenFault::Key), "{unknown:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_named_and_not_shown() {
+    let files = Files::new();
+    let odd = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+    let public = |path| Jwt { public_key: path, ..Jwt::default() };
+    let set = |name: &str, text: &str| Jwt { jwks: files.write(name, text), ..Jwt::default() };
+    let cases = [
+        (public("/nowhere/key.pem".into()), "auth.jwt.public_key: /nowhere/key.pem: No such file"),
+        (public(files.write("a", "hunter2")), "there is no public key of RSA, P-256 or Ed25519"),
+        (public(files.write("b", "")), "there is no public key"),
+        (public(files.write("c", &odd.public_key_pem())), "there is no public key"),
+        (set("d", "{\"keys\": hunter2}"), "is no JSON Web Key Set"),
+        (set("e", "{\"keys\": []}"), "there is no key for signatures"),
+        (
+            set("f", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AA\"},{\"kty\":\"oct\",\"k\":\"AA\"}]}"),
+            "has no kid",
+        ),
+        (
+            Jwt { algorithms: vec!["RS256".into()], ..shared() },
+            "RS256 is in the list, but there is no key",
+        ),
+    ];
+    for (jwt, said) in cases {
+        let error = Verifier::load(&jwt).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+        assert!(!error.contains("hunter2") && !error.contains('\n'), "{error}");
+    }
+    let shown = format!("{:?} {:?}", Verifier::load(&shared()).unwrap(), shared());
+    assert!(!shown.contains(SECRET), "{shown}");
+}
+
+#[test]
+fn only_the_listed_algorithms_are_taken() {
+    let jwt = Jwt { algorithms: vec!["HS512".into()], ..shared() };
+    assert_eq!(fault(&jwt, &sign(&claims())), TokenFault::Algorithm);
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let token = sign_with(Algorithm::HS512, &key, &claims());
+    assert!(Verifier::load(&jwt).unwrap().verify(&token, NOW).is_ok());
+}
+
+#[test]
+fn what_is_issued_here_is_taken_here() {
+    let files = Files::new();
+    let order = Order {
+        user: "ann".into(),
+        apps: vec![101, 102],
+        ttl_seconds: 60,
+        key_id: Some("k".into()),
+    };
+    let named = Jwt { issuer: "me".into(), audience: "us".into(), ..shared() };
+    let rsa = files.write("rsa.pem", std::str::from_utf8(RSA).unwrap());
+    let public = Jwt { public_key: files.write("rsa.pub", RSA_PUBLIC), ..Jwt::default() };
+    for (jwt, private) in [(shared(), None), (named, None), (public, Some(rsa.as_path()))] {
+        let token = Issuer::new(&jwt, private).unwrap().sign(&order, NOW).unwrap();
+        let verifier = Verifier::load(&jwt).unwrap();
+        let grant = verifier.verify(&token, NOW).unwrap();
+        assert_eq!(grant.admit("ann", AppId(102), NOW), Ok(()));
+        let (header, claims) = verifier.show(&token).unwrap();
+        assert!(
+            header.contains("\"kid\":\"k\"") && claims.contains("\"sub\":\"ann\""),
+            "{header} {claims}"
+        );
+    }
+    let error = Issuer::new(&Jwt::default(), None).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("--private-key"), "{error}");
+}

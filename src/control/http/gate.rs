@@ -1,0 +1,88 @@
+//! Who may use a route: callers with a key for it, and for the list of their room its users.
+
+use super::Site;
+use super::answer::Refusal;
+use super::body::discard;
+use super::form::Fields;
+use crate::auth::{Access, bearer};
+use crate::clock::unix_seconds;
+use crate::config::Scope;
+use crate::metrics::Denied;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+
+/// What a route asks of its callers: the layer is
+/// `from_fn_with_state(Gate::new(&site, scope), gate::pass)`.
+#[derive(Clone)]
+pub(super) struct Gate {
+    site: Arc<Site>,
+    scope: Scope,
+    /// Whether the token of a user opens it for the user's own apps.
+    to_users: bool,
+}
+
+impl Gate {
+    pub(super) fn new(site: &Arc<Site>, scope: Scope) -> Self {
+        Self { site: Arc::clone(site), scope, to_users: false }
+    }
+
+    /// For the list of a room: the chat page has no key, and must not have one.
+    pub(super) fn and_to_users(self) -> Self {
+        Self { to_users: true, ..self }
+    }
+
+    fn judge(&self, request: &Request) -> Result<(), Denied> {
+        let access = self.site.access.get();
+        let headers = request.headers();
+        let token = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+        let key = headers.get(API_KEY).map(|value| value.as_bytes()).or(token);
+        let judged = access.admit(key, self.scope);
+        match (judged, token) {
+            (Err(Denied::Unknown), Some(token))
+                if self.to_users && admits_user(&access, token, request) =>
+            {
+                Ok(())
+            }
+            _ => judged,
+        }
+    }
+}
+
+/// The header that keys are usually sent in.
+const API_KEY: &str = "x-api-key";
+
+/// Whether this is a token for the app that is asked for.
+fn admits_user(access: &Access, token: &[u8], request: &Request) -> bool {
+    let app = Fields::of_pairs(request.uri().query().unwrap_or_default().as_bytes()).app();
+    let Some(tokens) = &access.tokens else { return false };
+    let Ok(token) = std::str::from_utf8(token) else { return false };
+    tokens.verify(token, unix_seconds()).and_then(|grant| grant.admit_app(app)).is_ok()
+}
+
+/// Lets a request through, or turns it away.
+///
+/// Guessing needs no brake: a key is 256 random bits, and a guess costs this node less than a
+/// request for a page that does not exist. Locking out who guesses would lock out those who
+/// share an address with him.
+pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let denied = match gate.judge(&request) {
+        Ok(()) => return next.run(request).await,
+        Err(denied) => denied,
+    };
+    let Site { metrics, denials, clock, .. } = &*gate.site;
+    metrics.shared.count_denied(denied);
+    if denials.is_due(clock.now()) {
+        let path = request.uri().path().to_owned();
+        tracing::warn!(path, ?denied, "a call of the HTTP API was turned away: its key is no good");
+    }
+    let head: HeaderMap = request.headers().clone();
+    discard(&head, request.into_body()).await;
+    match denied {
+        Denied::Missing | Denied::Unknown => Refusal::NoKey.into_response(),
+        Denied::Scope => Refusal::WrongKey.into_response(),
+    }
+}
