@@ -142,6 +142,7 @@ fn is_token(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// The client of a request with these header lines, seen from behind a
     /// proxy; the network 10.0.0.0/8 and 2001:db8::/32 are trusted.
@@ -257,5 +258,22 @@ mod tests {
                 Some("10.0.0.2"),
             ),
         ]);
+    }
+
+    proptest! {
+        /// Whatever a client makes up, its proxy's entry behind it is the one that counts,
+        /// or none at all.
+        #[test]
+        fn nobody_names_himself(
+            made_up in "([ ,;=\"\\\\a-f0-9.:\\[\\]_]|for=|10\\.0\\.0\\.1|198\\.51\\.100\\.1){0,12}",
+            is_line_of_its_own: bool,
+        ) {
+            for (name, added) in [("X-Forwarded-For", "203.0.113.7"), ("Forwarded", "for=203.0.113.7")] {
+                let between = if is_line_of_its_own { format!("\r\n{name}: ") } else { ", ".into() };
+                let told = told(&[&format!("{name}: {made_up}{between}{added}\r\n")]);
+                prop_assert!(told.as_deref().is_none_or(|told| told == "203.0.113.7"), "{:?}", told);
+                prop_assert!(told.is_some() || !is_line_of_its_own);
+            }
+        }
     }
 }
