@@ -25,6 +25,11 @@ struct Lab {
 
 impl Lab {
     fn start() -> Self {
+        Self::start_with(|_, _| {})
+    }
+
+    fn start_with(change: impl FnOnce(&mut Config, &tempfile::TempDir)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.listen.websocket = "127.0.0.1:0".parse().unwrap();
         config.listen.http = "127.0.0.1:0".parse().unwrap();
@@ -32,8 +37,9 @@ impl Lab {
         config.announce.exact_up_to = 0;
         config.limits.handshake_timeout = std::time::Duration::from_secs(1);
         config.reactor.threads = 2;
+        change(&mut config, &folder);
         let gateway = Gateway::start(config, DroppedLines::default()).unwrap();
-        Self { gateway, folder: tempfile::tempdir().unwrap() }
+        Self { gateway, folder }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -248,5 +254,30 @@ fn an_objective_that_is_missed_has_a_code_of_its_own() {
     let arguments = ["echo", "-c", "1", "-t", "1", "-d", "500ms", "--slo", "rate>100m"];
     let output = bench().args(arguments).args(["--url", &url]).output().unwrap();
     assert_eq!(output.status.code(), Some(99), "{}", text_of(&output));
+    lab.stop();
+}
+
+#[test]
+fn a_swarm_speaks_tls() {
+    let lab = Lab::start_with(|config, folder| {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        config.listen.websocket = "127.0.0.1:0 tls".parse().unwrap();
+        (config.listen.tls_cert, config.listen.tls_key) = (cert, key);
+        config.limits.handshake_timeout = std::time::Duration::from_secs(10);
+    });
+    let url = format!("wss://{}/echo", lab.gateway.websocket_addr());
+    let json = lab.file("result.json");
+    let arguments = ["echo", "-c", "200", "-R", "500", "-t", "2", "-d", "1s", "--size", "20000"];
+    let output = bench()
+        .args(arguments)
+        .args(["--url", &url, "--no-tui", "--warmup", "200ms", "--json"])
+        .arg(&json)
+        .output()
+        .unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 106)), "{}", text_of(&output));
+    assert_clean(&read(&json));
     lab.stop();
 }

@@ -1,6 +1,7 @@
 //! One client: less than a cache line, and no buffer while it is idle.
 
 use super::ledger::Ledger;
+use super::tls::Tls;
 use crate::wire::frame::Opcode;
 use mio::net::TcpStream;
 use std::os::fd::RawFd;
@@ -84,11 +85,16 @@ pub(super) struct Rest {
     pub(super) outbound: Vec<u8>,
     /// Fragments of a message so far.
     pub(super) fragments: Option<(Opcode, Vec<u8>)>,
+    /// What `wss://` is spoken with.
+    pub(super) tls: Option<Box<Tls>>,
 }
 
 impl Rest {
     pub(super) fn is_empty(&self) -> bool {
-        self.inbound.is_empty() && self.outbound.is_empty() && self.fragments.is_none()
+        self.inbound.is_empty()
+            && self.outbound.is_empty()
+            && self.fragments.is_none()
+            && self.tls.is_none()
     }
 }
 

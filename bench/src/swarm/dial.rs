@@ -2,6 +2,7 @@
 
 use super::conn::{Phase, Role};
 use super::pacer::Pacer;
+use super::tls::Tls;
 use super::totals::Count;
 use super::worker::{Worker, reset, token};
 use mio::Interest;
@@ -175,6 +176,9 @@ impl Worker {
     pub(super) fn writable(&mut self, slot: u32) {
         let conn = self.conn(slot);
         if conn.phase != Phase::Connecting {
+            if let Err(error) = conn.flush_tls() {
+                return self.lose(slot, format!("write: {}", name_of(&error)));
+            }
             if conn.rest.as_ref().is_some_and(|rest| !rest.outbound.is_empty()) {
                 self.flush(slot);
             }
@@ -184,13 +188,26 @@ impl Worker {
         match (socket.take_error(), socket.peer_addr()) {
             (Ok(None), Ok(_)) => {
                 conn.phase = Phase::Upgrading;
-                self.send_request(slot);
+                match self.begin_tls(slot) {
+                    Ok(()) => self.send_request(slot),
+                    Err(error) => self.fail(slot, format!("TLS: {error}")),
+                }
             }
             (Ok(None), Err(error)) if error.kind() == io::ErrorKind::NotConnected => {}
             (Ok(Some(error)) | Err(error), _) | (_, Err(error)) => {
                 self.fail(slot, format!("connect: {}", name_of(&error)));
             }
         }
+    }
+
+    /// Where TLS is wanted it comes before the request.
+    fn begin_tls(&mut self, slot: u32) -> io::Result<()> {
+        let url = self.setup.spec.url(self.setup.first + slot);
+        if let Some(config) = self.tls.as_ref().filter(|_| url.is_secure) {
+            let tls = Tls::new(config, &url.authority)?;
+            self.conns[slot as usize].rest().tls = Some(tls);
+        }
+        Ok(())
     }
 
     fn send_request(&mut self, slot: u32) {

@@ -10,7 +10,7 @@ use crate::wire::frame::{self, Dialect, Flaw, Frame, MESSAGE_BYTES_MAX, Opcode};
 use crate::wire::gateway::{self, Command, News};
 use crate::wire::handshake::Answer;
 use crate::wire::stamp::{self, EVERYBODY, STAMP_BYTES, Stamp};
-use std::io::{self, Read};
+use std::io;
 
 impl Worker {
     /// Reads until the socket has nothing more. A read that does not fill the
@@ -35,11 +35,7 @@ impl Worker {
             rest.inbound = Vec::new();
             kept
         });
-        let read = match &mut conn.socket {
-            Some(socket) => socket.read(&mut buffer[kept..]),
-            None => Err(io::ErrorKind::WouldBlock.into()),
-        };
-        let more = match read {
+        let more = match conn.read(&mut buffer[kept..]) {
             Ok(0) => {
                 self.lose(slot, self.name_of_end(slot, "closed without a close frame"));
                 false

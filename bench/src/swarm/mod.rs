@@ -16,6 +16,7 @@ mod pacer;
 mod source;
 mod speak;
 mod spec;
+mod tls;
 mod totals;
 mod worker;
 

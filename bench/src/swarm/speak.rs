@@ -10,7 +10,7 @@ use crate::wire::frame::{self, Opcode};
 use crate::wire::gateway::{self, Command};
 use crate::wire::stamp::{self, Stamp};
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 
 /// What a worker has to say, and when.
 #[derive(Debug, Default)]
@@ -279,8 +279,10 @@ impl Worker {
             rest.outbound.extend_from_slice(bytes);
             return;
         }
-        let Some(socket) = &mut conn.socket else { return };
-        match socket.write(bytes) {
+        if conn.socket.is_none() {
+            return;
+        }
+        match conn.write(bytes) {
             Ok(written) => {
                 if written < bytes.len() {
                     conn.rest().outbound.extend_from_slice(&bytes[written..]);

@@ -6,6 +6,7 @@ use super::dial::Dialer;
 use super::order::{Harvest, Order, Policy};
 use super::speak::Speech;
 use super::spec::Spec;
+use super::tls;
 use super::totals::{Count, Tally};
 use crate::wire::handshake::{Handshake, SAMPLE_KEY, random_key};
 use crossbeam_channel::Receiver;
@@ -13,6 +14,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use rustls::ClientConfig;
 use socket2::SockRef;
 use std::collections::BTreeMap;
 use std::io;
@@ -44,6 +46,8 @@ pub(super) struct Worker {
     /// Frames to be sent, built here and then written.
     pub(super) out: Vec<u8>,
     handshakes: Vec<Handshake>,
+    /// Where some of the addresses are `wss://`.
+    pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) random: fastrand::Rng,
     pub(super) dialer: Dialer,
     pub(super) speech: Speech,
@@ -92,6 +96,7 @@ impl Worker {
         registry.register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
         let mut random = fastrand::Rng::with_seed(setup.spec.seed ^ setup.index as u64);
         let handshakes = handshakes(&setup.spec, &mut random);
+        let wants_tls = setup.spec.urls.iter().any(|url| url.is_secure);
         let mut conns = Vec::new();
         conns.resize_with(setup.share as usize, Conn::default);
         Ok(Self {
@@ -102,6 +107,7 @@ impl Worker {
             buffer: vec![0; RECEIVE_BUFFER_BYTES],
             out: Vec::new(),
             handshakes,
+            tls: wants_tls.then(tls::configuration).transpose()?,
             random,
             speech: Speech::default(),
             policy: Policy::Never,

@@ -1,4 +1,4 @@
-//! Where to connect to: `ws://host:port/path?query`.
+//! Where to connect to: `ws://host:port/path?query`, or `wss://`.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -13,6 +13,8 @@ pub struct Url {
     pub path: String,
     /// Where that is.
     pub address: SocketAddr,
+    /// Whether TLS is spoken there.
+    pub is_secure: bool,
 }
 
 impl Url {
@@ -27,9 +29,9 @@ impl Url {
     /// # Errors
     /// One line that says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let rest = match text.split_once("://") {
-            Some(("ws", rest)) => rest,
-            Some(("wss", _)) => return Err(format!("{text}: TLS is not spoken; put ws:// there")),
+        let (is_secure, rest) = match text.split_once("://") {
+            Some(("ws", rest)) => (false, rest),
+            Some(("wss", rest)) => (true, rest),
             _ => return Err(format!("{text:?} is not an address such as ws://127.0.0.1:8089/acc")),
         };
         let at = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -42,11 +44,15 @@ impl Url {
         let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| {
             !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
         });
-        let host = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+        let host = if has_port {
+            authority.to_owned()
+        } else {
+            format!("{authority}:{}", if is_secure { 443 } else { 80 })
+        };
         let mut found = host.to_socket_addrs().map_err(|error| format!("{authority}: {error}"))?;
         let address = found.next().ok_or_else(|| format!("{authority}: no address"))?;
         let (text, authority) = (text.to_owned(), authority.to_owned());
-        Ok(Self { text, authority, path, address })
+        Ok(Self { text, authority, path, address, is_secure })
     }
 }
 
@@ -63,15 +69,16 @@ mod tests {
         assert_eq!(Url::parse("ws://127.0.0.1").unwrap().address.port(), 80);
         assert_eq!(Url::parse("ws://[::1]:9?x").unwrap().path, "/?x");
         assert_eq!(Url::parse("ws://[::1]").unwrap().address.to_string(), "[::1]:80");
+        let safe = Url::parse("wss://127.0.0.1/acc").unwrap();
+        assert!(safe.is_secure && !url.is_secure);
+        assert_eq!(safe.address.port(), 443);
     }
 
     #[test]
     fn nonsense_is_refused_in_words() {
-        for text in ["", "127.0.0.1:1", "http://a/", "wss://a/", "ws://", "ws:///acc", "ws://a b/"]
-        {
+        for text in ["", "127.0.0.1:1", "http://a/", "wss://", "ws://", "ws:///acc", "ws://a b/"] {
             assert!(Url::parse(text).is_err(), "{text}");
         }
-        assert!(Url::parse("wss://a/").unwrap_err().contains("TLS"));
         assert!(Url::parse("ws://127.0.0.1:99999/").is_err());
     }
 }
