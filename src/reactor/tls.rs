@@ -25,6 +25,9 @@ pub enum TlsError {
     /// A file is of no use.
     #[error(transparent)]
     File(#[from] PemError),
+    /// None is named.
+    #[error("listen.websocket has tls, which needs listen.tls_cert and listen.tls_key")]
+    Missing,
     /// They are no certificate and key that belong together.
     #[error("listen.tls_cert, listen.tls_key: {0}")]
     Pair(#[from] rustls::Error),
@@ -39,7 +42,8 @@ pub enum TlsError {
 /// When a file cannot be read or used.
 pub(super) fn load(listen: &Listen) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     if listen.tls_cert.as_os_str().is_empty() {
-        return Ok(None);
+        // The listeners are those that run; the files may have been taken away since.
+        return if listen.websocket.have_tls() { Err(TlsError::Missing) } else { Ok(None) };
     }
     let cert = PemFile::read("listen.tls_cert", &listen.tls_cert)?;
     let key = PemFile::read("listen.tls_key", &listen.tls_key)?;

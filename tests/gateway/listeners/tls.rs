@@ -296,6 +296,43 @@ fn files_that_are_of_no_use_are_named() {
     assert!(mixed.starts_with("listen.tls_cert, listen.tls_key: "), "{mixed}");
 }
 
+/// Whether a client that trusts this certificate alone is let in.
+fn is_let_in(node: &Node, config: &Arc<ClientConfig>) -> bool {
+    let mut client = Client::tcp(node.websocket()).with_tls(Arc::clone(config));
+    let mut socket = client.another_end();
+    client.tls().complete_io(socket.socket_mut()).is_ok()
+}
+
+#[test]
+fn who_comes_after_a_reload_is_shown_the_new_certificate() {
+    let certificate = Certificate::new();
+    let node = node(&certificate);
+    let old = certificate.trusting(&[&TLS13], &[]);
+    let mut member = connect(&node, &old);
+    certificate.renew();
+    node.reload(|_| {});
+    let new = certificate.trusting(&[&TLS13], &[]);
+    // Reactors look when they take their mail.
+    assert!((0..1_000).any(|_| is_let_in(&node, &new)));
+    assert!((0..1_000).any(|_| !is_let_in(&node, &old)));
+    member.expect_silence();
+    // A bad file leaves all as it was.
+    fs::write(certificate.file("cert.pem"), "no certificate").expect("a file");
+    let (status, problems) = node.try_reload(|_| {});
+    assert_eq!(status, 400, "{problems}");
+    assert!(problems.contains("cert.pem: there is no certificate in it"), "{problems}");
+    let taken_away = |config: &mut Config| {
+        config.listen.tls_cert = "".into();
+        config.listen.tls_key = "".into();
+        config.listen.websocket = "127.0.0.1:0".parse().expect("a listener");
+    };
+    let (status, problems) = node.try_reload(taken_away);
+    assert_eq!(status, 400, "{problems}");
+    assert!(problems.contains("which needs listen.tls_cert"), "{problems}");
+    assert!(is_let_in(&node, &new));
+    member.close();
+}
+
 /// A client that shares nothing with the server, not even the library.
 #[test]
 fn openssl_opens_a_websocket() {

@@ -133,6 +133,10 @@ impl Client {
         .into_bytes()
     }
 
+    pub fn socket_mut(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
     pub fn socket(&self) -> &TcpStream {
         &self.socket
     }
