@@ -41,7 +41,7 @@ fn sighup_reads_the_file_again_and_a_bad_file_changes_nothing() {
     }
     assert_eq!((code_of_login(&process, 7), code_of_login(&process, 8)), (200, 200));
 
-    let post = "POST /admin/reload HTTP/1.1\r\nHost: node\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let post = "POST /admin/reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let answer = Answer::to(process.http(), post.as_bytes());
     assert_eq!(answer.status, 400);
     assert!(

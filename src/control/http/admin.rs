@@ -26,6 +26,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +49,8 @@ async fn require_admin(State(site): State<Arc<Site>>, request: Request, next: Ne
     if is_from_elsewhere(request.headers()) {
         return refused(StatusCode::FORBIDDEN, "a page of another origin may not do this");
     }
-    if site.access.get().keys.is_empty() && site.http_addr.ip().is_loopback() {
+    let is_ours = site.http_addr.ip().is_loopback() && is_called_by_address(request.headers());
+    if is_ours && site.access.get().keys.is_empty() {
         return next.run(request).await;
     }
     gate::pass(State(Gate::new(&site, Scope::Admin)), request, next).await
@@ -65,6 +67,14 @@ fn is_from_elsewhere(headers: &HeaderMap) -> bool {
             place.is_none() || place != text(HOST.as_str())
         }),
     }
+}
+
+/// Whether this node is called by its address, or `localhost`. A page of a stranger can
+/// have its own name lead to this machine, and is then of the same origin to a browser.
+fn is_called_by_address(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return true };
+    let is_address = host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok();
+    is_address || host == "localhost" || host.starts_with("localhost:") || host == "[::1]"
 }
 
 /// The parameters of an order: those of its form, or of its query.
@@ -136,6 +146,19 @@ mod tests {
             &[("host", "a:1"), ("sec-fetch-site", "same-site")],
         ] {
             assert!(is_from_elsewhere(&headers(pairs)), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_leads_here_is_not_this_node() {
+        for host in
+            ["127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "[::1]", "localhost", "localhost:1"]
+        {
+            assert!(is_called_by_address(&headers(&[("host", host)])), "{host}");
+        }
+        for host in ["evil.example.org:8080", "localhost.example.org", "127.0.0.1.example.org", ""]
+        {
+            assert!(!is_called_by_address(&headers(&[("host", host)])), "{host}");
         }
     }
 

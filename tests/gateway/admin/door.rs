@@ -38,6 +38,19 @@ fn a_page_of_another_site_orders_nothing() {
     client.expect_close(3503);
 }
 
+/// To a browser such a page is of the same origin as this node.
+#[test]
+fn a_name_of_a_stranger_that_leads_here_opens_nothing() {
+    let node = Node::start();
+    let place = format!("evil.example.org:{}", node.http().port());
+    let request = format!(
+        "GET /admin/state HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\
+         Origin: http://{place}\r\nSec-Fetch-Site: same-origin\r\n\r\n"
+    );
+    assert_eq!(node.raw(request.as_bytes()).status, 401);
+    assert_eq!(node.request("GET", "/admin/state").status, 200);
+}
+
 #[test]
 fn the_page_is_framed_by_nobody_and_asks_nobody_else() {
     let node = Node::start();

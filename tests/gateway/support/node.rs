@@ -163,7 +163,8 @@ impl Node {
 
     /// The whole answer to a request without a body.
     pub fn request(&self, verb: &str, path: &str) -> Answer {
-        let request = format!("{verb} {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("{verb} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         self.raw(request.as_bytes())
     }
 

@@ -53,13 +53,13 @@ export class Lines {
   }
 }
 
-// A share of a whole as a bar.
-export function bar(value, whole) {
+// A share of a whole as a bar; one of a limit is red when it is nearly used up.
+export function bar(value, whole, isLimit = false) {
   const share = whole > 0 ? Math.min(value / whole, 1) : 0;
   const element = svg("svg", { class: "share", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" });
   element.append(
     svg("rect", { class: "share-rest", width: 100, height: 8, rx: 2 }),
-    svg("rect", { class: share > 0.9 ? "share-full" : "share-part", width: (share * 100).toFixed(2), height: 8, rx: 2 }),
+    svg("rect", { class: isLimit && share > 0.9 ? "share-full" : "share-part", width: (share * 100).toFixed(2), height: 8, rx: 2 }),
   );
   return element;
 }

@@ -98,7 +98,7 @@ export class View {
         count(reactor.connections),
         bar(reactor.connections, most),
         `${count(Math.round(busy * 100))} %`,
-        bar(busy, 1),
+        bar(busy, 1, true),
         count(rate("messagesIn")),
         count(rate("messagesOut")),
         count(reactor.mailDepth),
@@ -122,16 +122,16 @@ export class View {
 
   #memory(state) {
     const memory = state.memory;
-    const line = (name, value) => [name, bytes(value), bar(value, memory.totalBytes)];
+    const line = (name, value, whole = memory.totalBytes) => [name, bytes(value), bar(value, whole, true)];
     const rows = [
       line("Process", memory.processBytes),
-      line("of it for slow readers", memory.outboxBytes),
-      line("of it for half-received messages", memory.assemblyBytes),
+      line("of it for slow readers", memory.outboxBytes, state.backlog.bytesMax),
+      line("of it for half-received messages", memory.assemblyBytes, memory.assemblyBytesMax),
       line("Kernel, for these connections (4,021 bytes each)", memory.kernelOfConnectionsBytes),
       line("Kernel objects of the host", memory.kernelSlabBytes),
       line("Kernel buffers for TCP", memory.kernelTcpBufferBytes),
-      line("Available", memory.availableBytes),
-      line("RAM", memory.totalBytes),
+      line("RAM in use, by all", memory.totalBytes - memory.availableBytes),
+      ["RAM", bytes(memory.totalBytes), ""],
     ];
     fill(at("memory"), ["", "", "<"], rows);
     const limits = state.room.limits.map((limit) => [limit.name, count(limit.fits)]);
