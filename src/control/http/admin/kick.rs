@@ -20,12 +20,17 @@ pub(super) async fn kick(State(site): State<Arc<Site>>, given: Given) -> Respons
     };
     let reason = given.find("reason").unwrap_or("closed by an operator").to_owned();
     tracing::info!(target: TARGET, ?whom, reason, "kick");
+    // Before the order, which may be carried out before anybody could look.
+    let places = match &whom {
+        Whom::User { app, user } => Some(places(&site, *app, user).await),
+        _ => None,
+    };
     let kick = Arc::new(Kick { whom, reason });
     let orders = site.hub.router.order(owner, || Mail::Kick(Arc::clone(&kick)));
     let mut data = json!({"orders": orders.taken, "refused": orders.refused});
-    if let Whom::User { app, user } = &kick.whom {
-        let nodes = elsewhere(&site, *app, user).await;
-        data["here"] = is_here(&site, *app, user).into();
+    if let Some((is_here, nodes)) = places {
+        data["here"] = is_here.into();
+        // An order is for this node alone: they have to be told as well.
         data["elsewhere"] = nodes.into();
     }
     success(&data)
@@ -55,25 +60,19 @@ pub(super) fn target(given: &Given) -> Result<(Option<u16>, Whom), String> {
     }
 }
 
-/// Whether the user was logged in here when this was asked; the order may be carried out by now.
-fn is_here(site: &Site, app: Option<AppId>, user: &str) -> bool {
-    apps(site, app).into_iter().any(|app| site.hub.directory.find(app, user).is_some())
-}
-
-/// The other nodes that hold the user. An order is for this node alone: they have to be told as well.
-async fn elsewhere(site: &Site, app: Option<AppId>, user: &str) -> Vec<String> {
-    let Some(cluster) = &site.cluster else { return Vec::new() };
+/// Whether a user is on this node, and the other nodes that hold one of that name.
+async fn places(site: &Site, app: Option<AppId>, user: &str) -> (bool, Vec<String>) {
+    let apps = app.map_or_else(|| site.hub.directory.apps().collect(), |app| vec![app]);
+    let is_here = apps.iter().any(|app| site.hub.directory.find(*app, user).is_some());
     let mut nodes = Vec::new();
-    for app in apps(site, app) {
-        if let Located::At(node) = cluster.locate(app, user).await {
-            nodes.push(node.to_string());
+    if let Some(cluster) = &site.cluster {
+        for app in apps {
+            if let Located::At(node) = cluster.locate(app, user).await {
+                nodes.push(node.to_string());
+            }
         }
     }
     nodes.sort_unstable();
     nodes.dedup();
-    nodes
-}
-
-fn apps(site: &Site, app: Option<AppId>) -> Vec<AppId> {
-    app.map_or_else(|| site.hub.directory.apps().collect(), |app| vec![app])
+    (is_here, nodes)
 }
