@@ -55,7 +55,10 @@ fn a_displaced_connection_of_the_user_goes_as_well() {
 
 #[test]
 fn all_of_an_app_go_and_nobody_else() {
-    let node = Node::with(|config| config.announce.exact_up_to = 0);
+    let node = Node::with(|config| {
+        config.announce.exact_up_to = 0;
+        config.announce.digests_per_second = 0;
+    });
     let mut members: Vec<Client> =
         (0..1_500).map(|n| Client::login(&node, 103, &format!("u{n}"))).collect();
     let mut other = Client::login(&node, 104, "u1");
