@@ -28,7 +28,7 @@ pub struct Source<R> {
 /// A drain that has begun and can still be taken back.
 struct Grace {
     until: Duration,
-    plan: Plan,
+    wish: Wish,
 }
 
 impl Gateway {
@@ -66,7 +66,8 @@ impl Gateway {
                     grace = before;
                     tell(answer, self.reload(&mut source));
                 }
-                (Err(_), Some(Grace { plan, .. })) => break plan,
+                // For the connections that there are now.
+                (Err(_), Some(Grace { wish, .. })) => break self.plan(wish),
                 // It holds a sender itself, so this does not happen.
                 (Err(_), None) => break self.plan(Wish::default()),
             }
@@ -88,7 +89,7 @@ impl Gateway {
             tracing::info!(grace = ?plan.grace, "about to stop: not ready any more");
         }
         tell(answer, self.shared.drain.progress(now));
-        Grace { until: now + plan.grace, plan }
+        Grace { until: now + plan.grace, wish }
     }
 
     /// What a wish comes to.
