@@ -17,7 +17,7 @@ const GOOD: &str = "GET /acc HTTP/1.1\r\n\
     Sec-WebSocket-Extensions: permessage-deflate\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
-fn read(head: &[u8]) -> Result<Option<Upgrade>, Refusal> {
+fn read(head: &[u8]) -> Result<Option<Upgrade<'_>>, Refusal> {
     handshake::read(head, 0, HEAD_MAX, &PATHS)
 }
 
