@@ -72,6 +72,8 @@ pub enum Cause {
     Crowded,
     /// Answered 503 or 429: above `limits.handshakes_per_second`, or that of one address.
     HandshakeRate,
+    /// Close 3504: `limits.connections_per_user` was exceeded by a newer login.
+    Replaced,
     /// Close 3013: above `limits.messages_per_second` or `limits.bytes_per_second`.
     TooFast,
     /// Close 3502: no login within `limits.login_timeout`.
@@ -90,7 +92,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause with the name it has in the metrics.
-    pub const ALL: [(Self, &'static str); 24] = [
+    pub const ALL: [(Self, &'static str); 25] = [
         (Self::ClientClose, "client_close"),
         (Self::Eof, "eof"),
         (Self::Reset, "reset"),
@@ -108,6 +110,7 @@ impl Cause {
         (Self::Memory, "memory"),
         (Self::Crowded, "crowded"),
         (Self::HandshakeRate, "handshake_rate"),
+        (Self::Replaced, "replaced"),
         (Self::TooFast, "too_fast"),
         (Self::LoginTimeout, "login_timeout"),
         (Self::ProxyHeader, "proxy_header"),

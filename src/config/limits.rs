@@ -28,6 +28,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Connections of one address (of one /64 with IPv6); 503 above it; 0 means no limit.
     pub connections_per_address: u32,
+    /// Connections of one user on one app; the oldest is closed with 3504 above it; 0 means no limit.
+    pub connections_per_user: usize,
     /// New connections a second in all, as many at once; 503 above it; 0 means no limit.
     pub handshakes_per_second: u64,
     /// New connections a second of one address; 429 above it; 0 means no limit.
@@ -68,6 +70,7 @@ impl Default for Limits {
             connections: 0,
             body_bytes: 262_144,
             connections_per_address: 0,
+            connections_per_user: 0,
             handshakes_per_second: 0,
             handshakes_per_second_per_address: 0,
             messages_per_second: 0,

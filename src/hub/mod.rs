@@ -4,11 +4,13 @@ mod announce;
 mod directory;
 mod rooms;
 mod router;
+mod seats;
 mod seen;
 
 pub use announce::{Announcer, Digests};
 pub use directory::{Arrival, Directory, Page, TooManyApps};
 pub use router::{Delivered, Orders, Router};
+pub use seats::Seats;
 pub use seen::Seen;
 
 use crate::config::{Config, Limits};
@@ -26,6 +28,8 @@ pub struct Hub {
     pub router: Arc<Router>,
     /// The way to tell a room who came and went.
     pub announcer: Announcer,
+    /// The connections of each user, where they are bounded.
+    pub seats: Seats,
     /// Whether new clients are let in.
     pub admission: Admission,
     /// How large what comes in for them may be.
@@ -71,7 +75,8 @@ impl Hub {
         let router = Arc::new(Router::new(Arc::clone(&directory), posts, metrics));
         let announcer = Announcer::new(Arc::clone(&router), config.announce.exact_up_to);
         let (admission, bounds) = (Admission::default(), Bounds::new(config));
-        Arc::new(Self { directory, router, announcer, admission, bounds })
+        let seats = Seats::default();
+        Arc::new(Self { directory, router, announcer, seats, admission, bounds })
     }
 
     /// Goes by another configuration from now on.

@@ -112,6 +112,15 @@ impl Router {
         self.posts.iter().filter(|post| post.send(Mail::Canary(number)).is_err()).count()
     }
 
+    /// Has a connection closed whose user has too many others. If the mailbox is full it
+    /// stays, as one whose place a newer login has taken, and is counted.
+    pub fn replace(&self, conn: ConnId) {
+        let ConnId { reactor, slot, serial } = conn;
+        if self.posts[usize::from(reactor)].send(Mail::Replaced { slot, serial }).is_err() {
+            self.metrics.shared.deliver_refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Tells one reactor that its settings have been replaced.
     ///
     /// # Errors

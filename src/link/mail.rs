@@ -26,6 +26,13 @@ pub enum Mail {
     Canary(u64),
     /// The output budget is spent and this reactor has the largest backlog: give some back.
     Shed,
+    /// Close this connection: its user has logged in on too many others since.
+    Replaced {
+        /// Index in the reactor's slab.
+        slot: u32,
+        /// Stamp of the connection meant.
+        serial: u32,
+    },
     /// The settings have been replaced: look again.
     Reload,
     /// Tell where the clients are whose connections begin at this slot, as many as

@@ -132,6 +132,7 @@ impl Reactor {
                 self.shared.assemblies.change(held, 0);
                 let (member, user) = (open.member, open.user.take());
                 let Some(user) = user else { return };
+                self.shared.hub.seats.leave(&user);
                 if let Some(room) = self.shared.hub.directory.room_of(user.app) {
                     self.rooms.leave(room, member, |slot, to| {
                         if let Some(open) = conns[slot].open() {
@@ -186,6 +187,13 @@ impl Reactor {
                 self.conns[slot].state,
                 State::Open(Open { endpoint: Endpoint::Commands, user: None, .. })
             )
+    }
+
+    /// Closes a connection whose user has logged in on too many others since.
+    pub(super) fn replace(&mut self, slot: u32, serial: u32) {
+        if self.conns.get(slot, serial).is_some_and(|conn| conn.is_open()) {
+            self.close(slot, Cause::Replaced, close::TOO_MANY, "logged in elsewhere");
+        }
     }
 
     /// Looks at those whose time may have come.

@@ -40,6 +40,7 @@ impl Reactor {
                 Some(Mail::Canary(number)) => self.stats().canary.set(number),
                 Some(Mail::Shed) => self.overdrawn = true,
                 Some(Mail::Reload) => self.reload(),
+                Some(Mail::Replaced { slot, serial }) => self.replace(slot, serial),
                 Some(Mail::Kick(kick)) => self.begin_sweep(Sweep::Kick(kick)),
                 Some(Mail::Trace(trace)) => self.begin_trace(trace),
                 Some(Mail::EndTrace(id)) => self.end_trace(id),

@@ -304,6 +304,11 @@ impl Reactor {
         if !self.watches.is_empty() {
             self.watch_login(slot, &user);
         }
+        if let Some(max) = self.settings.user_conns_max
+            && let Some(oldest) = self.shared.hub.seats.take(&user, max)
+        {
+            self.shared.hub.router.replace(oldest);
+        }
         self.shared.hub.announcer.arrived(&user, arrival);
         if self.shared.events.is_some() {
             let client = self.client(slot);

@@ -71,6 +71,8 @@ pub struct Settings {
     pub(super) handshake_rate: Option<Rate>,
     /// The same, and how many there may be, of each network.
     pub(super) subnet: SubnetRules,
+    /// Connections of one user, where they are bounded.
+    pub(super) user_conns_max: Option<usize>,
     /// What a client may send, where that is bounded.
     pub(super) flow: Option<FlowRules>,
     /// Whose pages may connect; empty means everybody's.
@@ -117,6 +119,8 @@ impl Settings {
                     .then_some(limits.connections_per_address),
                 rate: Rate::new(limits.handshakes_per_second_per_address, 1),
             },
+            user_conns_max: (limits.connections_per_user > 0)
+                .then_some(limits.connections_per_user),
             flow: FlowRules::new(limits),
             outbox_bytes_max: limits.outbox_bytes,
             connections_max: match limits.connections {

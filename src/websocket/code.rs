@@ -36,6 +36,8 @@ pub const TOO_FAST: u16 = 3013;
 pub const BAD_TOKEN: u16 = 3500;
 /// No login came in time: do not reconnect without one.
 pub const NO_LOGIN: u16 = 3502;
+/// The user has logged in on too many other connections: do not reconnect by yourself.
+pub const TOO_MANY: u16 = 3504;
 /// Closed by order: do not reconnect.
 pub const KICKED: u16 = 3503;
 

@@ -190,3 +190,20 @@ fn connections_may_come_too_fast() {
         f64::from(u32::try_from(refused).expect("few"))
     );
 }
+
+#[test]
+fn a_user_has_so_many_connections_and_the_oldest_goes() {
+    let node = Node::with(|config| config.limits.connections_per_user = 2);
+    let mut first = Client::login(&node, 101, "ann");
+    let mut second = Client::login(&node, 101, "ann");
+    let mut elsewhere = Client::login(&node, 102, "ann");
+    let mut third = Client::login(&node, 101, "ann");
+    first.expect_close(3504);
+    second.expect_silence();
+    elsewhere.expect_silence();
+    second.close();
+    let mut fourth = Client::login(&node, 101, "ann");
+    third.expect_silence();
+    fourth.expect_silence();
+    assert_eq!(node.metric("millgate_closes_total{cause=\"replaced\"}"), 1.0);
+}
