@@ -143,7 +143,7 @@ pub fn dispatch(config: &Log) -> Result<(Dispatch, LogGuard), LogError> {
     let filter = filter(&config.level)?;
     let to_stderr = config.file.as_os_str().is_empty();
     let (writer, mut guard) =
-        if to_stderr { queue(io::stderr()) } else { queue(LogFile::open(config)?) };
+        if to_stderr { queue(io::stderr(), config) } else { queue(LogFile::open(config)?, config) };
     let lines = tracing_subscriber::fmt().with_writer(writer);
     let dispatch = match config.format {
         LogFormat::Human => {
@@ -176,9 +176,10 @@ fn colours_welcome() -> bool {
     !refused && io::stderr().is_terminal()
 }
 
-fn queue(destination: impl Write + Send + 'static) -> (NonBlocking, LogGuard) {
+fn queue(destination: impl Write + Send + 'static, config: &Log) -> (NonBlocking, LogGuard) {
     let failed = Arc::new(AtomicUsize::new(0));
-    let counted = Counted { destination, failed: Arc::clone(&failed) };
+    let begin = begin_of_lines(config);
+    let counted = Counted { destination, begin, failed: Arc::clone(&failed) };
     let (writer, worker) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(LOG_LINES_MAX)
@@ -188,9 +189,19 @@ fn queue(destination: impl Write + Send + 'static) -> (NonBlocking, LogGuard) {
     (writer, LogGuard { dropped, level: Level::default(), _worker: worker })
 }
 
+/// How each line begins that names the node: JSON lines do, if it has a name.
+fn begin_of_lines(config: &Log) -> Vec<u8> {
+    if config.node.is_empty() || config.format != LogFormat::Json {
+        return Vec::new();
+    }
+    format!("{{\"node\":{},", serde_json::Value::from(config.node.as_str())).into_bytes()
+}
+
 /// Counts the lines that could not be written; the writing thread has nobody to tell.
 struct Counted<W> {
     destination: W,
+    /// Stands in for the brace that begins a line; empty for lines as they are.
+    begin: Vec<u8>,
     failed: Arc<AtomicUsize>,
 }
 
@@ -200,7 +211,12 @@ impl<W: Write> Write for Counted<W> {
     }
 
     fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
-        let written = self.destination.write_all(line);
+        let written = match line.strip_prefix(b"{") {
+            Some(rest) if !self.begin.is_empty() => {
+                self.destination.write_all(&[&self.begin, rest].concat())
+            }
+            _ => self.destination.write_all(line),
+        };
         if written.is_err() {
             self.failed.fetch_add(1, Ordering::Relaxed);
         }

@@ -47,6 +47,22 @@ fn a_json_line_is_one_flat_object() {
 }
 
 #[test]
+fn a_line_for_machines_can_name_its_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Log {
+        file: "m.log".into(),
+        format: LogFormat::Json,
+        rotation: LogRotation::Never,
+        node: "gate \"1\"".into(),
+        ..Log::default()
+    };
+    log_into(directory.path(), &config);
+    let text = fs::read_to_string(directory.path().join("m.log")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&line["node"], &line["message"]), (&"gate \"1\"".into(), &"said".into()));
+}
+
+#[test]
 fn a_human_line_in_a_file_has_no_colour() {
     let directory = tempfile::tempdir().unwrap();
     let config = Log { file: "m.log".into(), rotation: LogRotation::Never, ..Log::default() };

@@ -164,6 +164,8 @@ pub struct Log {
     pub rotation: LogRotation,
     /// How many rotated files are kept; 0 means all.
     pub keep_files: usize,
+    /// The node's name in each JSON line; empty leaves it out.
+    pub node: String,
 }
 
 /// Shape of a log line.
@@ -232,6 +234,7 @@ impl Default for Log {
             file: PathBuf::new(),
             rotation: LogRotation::Daily,
             keep_files: 7,
+            node: String::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Who a client is, by address, behind whatever proxies.
 
 use super::Reactor;
+use super::conn::{Open, State};
 use crate::address::ClientAddr;
 use crate::limits::CLIENTS_PER_PAGE;
 use crate::link::ClientPage;
@@ -15,6 +16,14 @@ impl Reactor {
         let conn = &self.conns[slot];
         let told = conn.extra.as_ref().and_then(|extra| extra.client);
         told.unwrap_or_else(|| conn.socket.peer())
+    }
+
+    /// Who is logged in there, for a line of the log.
+    pub(super) fn name(&self, slot: u32) -> Option<&str> {
+        let State::Open(Open { user: Some(user), .. }) = &self.conns[slot].state else {
+            return None;
+        };
+        Some(&user.id)
     }
 
     /// Where the clients are from this slot on, a page of them.

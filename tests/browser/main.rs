@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod admin;
+mod behind_nginx;
 mod chat;
 mod driver;
 #[path = "../cluster/nodes.rs"]

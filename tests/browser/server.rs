@@ -32,6 +32,10 @@ impl Server {
     }
 
     /// Where clients connect to.
+    pub fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        (self.websocket, self.http)
+    }
+
     pub fn websocket_url(&self) -> String {
         format!("ws://{}/acc", self.websocket)
     }

@@ -9,17 +9,21 @@ use serde_json::json;
 
 const SECRET: &str = "a secret of thirty-two bytes or so";
 
-fn token(user: &str, app: u32, seconds: u64) -> String {
+pub fn token(user: &str, app: u32, seconds: u64) -> String {
     let jwt = Jwt { secret: Secret::from(SECRET), ..Jwt::default() };
     let order = Order { user: user.into(), apps: vec![app], ttl_seconds: seconds, key_id: None };
     Issuer::new(&jwt, None).unwrap().sign(&order, millgate::clock::unix_seconds()).unwrap()
 }
 
-/// With tokens and keys on, so that the API has nothing for who has neither.
-fn server() -> Server {
+/// Tokens and keys on, so that the API has nothing for who has neither.
+pub fn settings() -> Vec<String> {
     let (_, line) = new_key("back-end", Scopes::parse("read+send").unwrap()).unwrap();
     let secret = format!("auth.jwt.secret={SECRET}");
-    Server::start(&[&secret, "auth.jwt.leeway=0s", &format!("auth.keys=[\"{line}\"]")])
+    vec![secret, "auth.jwt.leeway=0s".to_owned(), format!("auth.keys=[\"{line}\"]")]
+}
+
+fn server() -> Server {
+    Server::start(&settings().iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// Keeps a picture of the page where somebody wants to look at it.

@@ -4,6 +4,7 @@
 use super::Site;
 use super::answer::Refusal;
 use super::headers::harden;
+use super::trace_id;
 use axum::extract::{Request, State};
 use axum::http::Uri;
 use axum::middleware::Next;
@@ -22,20 +23,24 @@ pub(super) async fn observe(
     // All who have a part in the answer go by the same configuration.
     request.extensions_mut().insert(site.policy.get());
     let (method, uri) = (request.method().clone(), request.uri().clone());
+    let trace = trace_id::of(request.headers());
     let begun = site.clock.now();
     // Nothing that a handler shares with others is left half-done by a panic:
     // the locks below it guard structures that stay whole.
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|_| Refusal::Broken.into_response());
     harden(response.headers_mut());
+    if let Some(id) = trace_id::header(&trace) {
+        response.headers_mut().insert(trace_id::REQUEST_ID, id);
+    }
     let duration_ms = (site.clock.now() - begun).as_micros() as f64 / 1e3;
     let (path, status) = (shown(&uri), response.status());
     let is_routine = matches!(path, "/healthz" | "/readyz" | "/metrics") && status.is_success();
     let status = status.as_u16();
     if is_routine {
-        tracing::debug!(target: TARGET, %method, path, status, duration_ms, "request");
+        tracing::debug!(target: TARGET, trace, %method, path, status, duration_ms, "request");
     } else {
-        tracing::info!(target: TARGET, %method, path, status, duration_ms, "request");
+        tracing::info!(target: TARGET, trace, %method, path, status, duration_ms, "request");
     }
     response
 }

@@ -27,6 +27,7 @@ mod page;
 mod room;
 mod server;
 mod state;
+mod trace_id;
 
 use super::Holdings;
 use super::cluster::Cluster;
