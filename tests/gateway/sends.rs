@@ -2,7 +2,14 @@
 
 use crate::support::{Client, Node};
 use crate::tokens::{login, node, token, token_for};
+use millgate::config::Config;
 use serde_json::{Value, json};
+
+/// Nobody is told who comes and goes.
+fn quiet(config: &mut Config) {
+    config.announce.exact_up_to = 0;
+    config.announce.digests_per_second = 0;
+}
 
 fn enter(node: &Node, user: &str) -> Client {
     let mut client = Client::connect(node);
@@ -20,7 +27,7 @@ fn push(msg: &str, from: &str, target: &str) -> Value {
 
 #[test]
 fn two_clients_talk() {
-    let node = node(|config| config.announce.exact_up_to = 0);
+    let node = node(quiet);
     let (mut ann, mut bob) = (enter(&node, "ann"), enter(&node, "bob"));
     let sent = json!({"code": 200, "codeMsg": "Success", "data": {"sendResults": true}});
     assert_eq!(send(&mut ann, json!({"message": "hello all"})), sent);
@@ -36,7 +43,7 @@ fn two_clients_talk() {
 
 #[test]
 fn nobody_writes_under_another_name_or_into_another_room() {
-    let node = node(|config| config.announce.exact_up_to = 0);
+    let node = node(quiet);
     let mut ann = enter(&node, "ann");
     let mut cat = Client::connect(&node);
     let data = json!({"userID": "cat", "appID": 102, "serviceToken": token_for("cat", &[102], 60)});
@@ -53,7 +60,7 @@ fn nobody_writes_under_another_name_or_into_another_room() {
 
 #[test]
 fn messages_of_one_sender_keep_their_order() {
-    let node = node(|config| config.announce.exact_up_to = 0);
+    let node = node(quiet);
     let (mut ann, mut bob) = (enter(&node, "ann"), enter(&node, "bob"));
     for number in 0..200 {
         let message = json!({"seq": number.to_string(), "cmd": "send", "data": {"userID": "bob", "message": number.to_string()}});
@@ -68,7 +75,7 @@ fn messages_of_one_sender_keep_their_order() {
 #[test]
 fn what_is_too_large_is_said() {
     let node = node(|config| {
-        config.announce.exact_up_to = 0;
+        quiet(config);
         config.limits.outbox_bytes = 4_096;
     });
     let (mut ann, mut bob) = (enter(&node, "ann"), enter(&node, "bob"));
@@ -94,7 +101,7 @@ fn without_tokens_it_is_off_unless_asked_for() {
 /// More than may wait: some are told to try again, and none is lost in silence.
 #[test]
 fn every_message_has_its_reply() {
-    let node = node(|config| config.announce.exact_up_to = 0);
+    let node = node(quiet);
     let mut ann = enter(&node, "ann");
     let frame = |number: u32| {
         let message = json!({"seq": number.to_string(), "cmd": "send", "data": {"userID": "nobody", "message": "x"}});
