@@ -67,6 +67,20 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Looks at the bounds once more, after a part of it was replaced.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with all that is wrong.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let problems: Vec<String> = validate::violations(self)
+            .into_iter()
+            .map(|violation| format!("\"{}\" {}", violation.key, violation.complaint))
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+    }
+}
+
 impl Draft {
     fn read_environment(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) {
         // Sorted, so that messages come in the same order every time.

@@ -187,7 +187,9 @@ impl Gateway {
         let config = wanted.clone().for_running(&self.config);
         let changed = self.config.differing_keys(&config);
         let needs_restart = config.differing_keys(&wanted);
-        // First whatever can fail.
+        // First whatever can fail. What was right beside its own addresses may be wrong beside
+        // those that stay: an API that others reach needs its keys.
+        config.check().map_err(|error| error.problems().to_vec())?;
         let problem = |error: &dyn fmt::Display| vec![error.to_string()];
         let limits = &config.limits;
         let access = Access::load(&config.auth).map_err(|error| problem(&error))?;

@@ -1,5 +1,6 @@
 //! What operators order and see.
 
+mod access;
 mod door;
 mod drain;
 mod kick;

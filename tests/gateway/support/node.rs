@@ -87,9 +87,14 @@ impl Node {
         data(self.try_reload(change))
     }
 
+    /// Changes the configuration that the next reload reads.
+    pub fn write(&self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.written.lock().expect("whole"));
+    }
+
     /// The same where it may be refused.
     pub fn try_reload(&self, change: impl FnOnce(&mut Config)) -> (u16, String) {
-        change(&mut self.written.lock().expect("whole"));
+        self.write(change);
         self.post("/admin/reload", &[])
     }
 
