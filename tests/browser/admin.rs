@@ -3,6 +3,8 @@
 use crate::driver::{Driver, Page};
 use crate::server::Server;
 use fantoccini::Locator;
+use millgate::auth::new_key;
+use millgate::config::Scopes;
 use serde_json::json;
 use tungstenite::Message;
 
@@ -96,6 +98,27 @@ async fn an_operator_drains_with_a_throttle() {
     page.execute(slide, vec![json!(60)]).await.expect("moved");
     page.until(".//p[@id='drain-said'][.='Goes on like that.']").await;
     page.until(".//output[@id='drain-rate-text'][.='1,000 a second']").await;
+    page.leave().await;
+}
+
+#[tokio::test]
+async fn an_operator_shows_a_key_that_stays_in_the_tab() {
+    let (key, line) = new_key("boss", Scopes::parse("admin").unwrap()).unwrap();
+    let server = Server::start(&[&format!("auth.keys=[\"{line}\"]")]);
+    let (driver, url) = (Driver::start(), server.admin_page());
+    let page = driver.open(&url).await;
+    page.see("#key-form:not([hidden])").await;
+    page.see("#panels[hidden]").await;
+    page.enter("#key", "mg_guess").await;
+    page.until(".//p[@id='key-error'][contains(., 'key')]").await;
+    page.enter("#key", &key).await;
+    watching(&page).await;
+    page.goto(&url).await.expect("opened again");
+    watching(&page).await;
+    let kept = page.run("return [document.cookie, localStorage.length, location.href]").await;
+    assert_eq!(kept, json!(["", 0, url]), "and nowhere else");
+    page.click("#forget").await;
+    page.see("#key-form:not([hidden])").await;
     page.leave().await;
 }
 

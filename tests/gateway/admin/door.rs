@@ -1,5 +1,6 @@
 //! Who may give orders, and what a page of somebody else cannot.
 
+use crate::keys::{ask, key};
 use crate::support::{Client, Node};
 
 fn post(node: &Node, path: &str, headers: &[&str]) -> u16 {
@@ -35,6 +36,44 @@ fn a_page_of_another_site_orders_nothing() {
     client.expect_silence();
     let own = format!("Origin: http://{}", node.http());
     assert_eq!(post(&node, "/admin/kick?userID=ann", &[&own, "Sec-Fetch-Site: same-origin"]), 200);
+    client.expect_close(3503);
+}
+
+#[test]
+fn with_keys_only_one_for_admins_opens_it() {
+    let [(admin, admin_line), (other, other_line)] =
+        [key("boss", "admin"), key("shop", "read+send+metrics")];
+    let node = Node::with(|config| config.auth.keys = vec![admin_line, other_line]);
+    let mut client = Client::login(&node, 101, "ann");
+    let key_of = |key: &str| format!("X-API-Key: {key}\r\n");
+    for request in [
+        "GET /admin/state",
+        "POST /admin/drain",
+        "DELETE /admin/drain",
+        "POST /admin/reload",
+        "POST /admin/kick",
+        "POST /admin/trace",
+    ] {
+        for (header, status) in
+            [(String::new(), 401), (key_of("mg_guess"), 401), (key_of(&other), 403)]
+        {
+            let answer = ask(&node, request, &header, "userID=ann&seconds=0");
+            assert_eq!(answer.status, status, "{request}: {answer:?}");
+        }
+        // In a cookie, or where a link could carry it, it opens nothing.
+        let cookie = format!("Cookie: X-API-Key={admin}; key={admin}\r\n");
+        let (verb, path) = request.split_once(' ').expect("two words");
+        let linked = format!("{verb} {path}?key={admin}&X-API-Key={admin}");
+        assert_eq!(ask(&node, request, &cookie, "userID=ann").status, 401, "{request}");
+        assert_eq!(ask(&node, &linked, "", "userID=ann").status, 401, "{request}");
+    }
+    client.expect_silence();
+    assert_eq!(node.request("GET", "/admin").status, 200, "the page itself holds nothing");
+    assert_eq!(ask(&node, "GET /admin/state", &key_of(&admin), "").status, 200);
+    // A page of another site with a stolen key is still a page of another site.
+    let foreign = format!("{}Origin: https://evil.example.org\r\n", key_of(&admin));
+    assert_eq!(ask(&node, "POST /admin/kick", &foreign, "userID=ann").status, 403);
+    assert_eq!(ask(&node, "POST /admin/kick", &key_of(&admin), "userID=ann").status, 200);
     client.expect_close(3503);
 }
 
