@@ -297,6 +297,7 @@ impl Reactor {
             || self.overdrawn
             || self.refile_from.is_some()
             || !self.sweeps.is_empty()
+            || self.has_to_tell()
             || self.may_fan_out()
             || !self.unread.is_empty()
             || !self.unproven.is_empty()

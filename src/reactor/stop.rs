@@ -14,6 +14,8 @@ use std::time::Duration;
 pub(super) struct Stopping {
     /// Slots below this one have been told.
     cursor: u32,
+    /// More are due than one turn tells.
+    is_behind: bool,
 }
 
 /// How often the next few are told.
@@ -23,7 +25,7 @@ impl Reactor {
     /// From now on nobody new is let in.
     pub(super) fn begin_stop(&mut self) {
         self.acceptor.close_for_good(self.poll.registry());
-        self.stopping.get_or_insert(Stopping { cursor: 0 });
+        self.stopping.get_or_insert(Stopping { cursor: 0, is_behind: false });
     }
 
     /// Tells the next few.
@@ -31,6 +33,7 @@ impl Reactor {
         let Some(mut stopping) = self.stopping.take() else { return };
         let next: Vec<u32> = self.conns.slots_from(stopping.cursor).take(TOLD_PER_TURN).collect();
         let leave = self.shared.drain.take(self.now, next.len());
+        stopping.is_behind = leave.positions.len() == TOLD_PER_TURN;
         for (slot, position) in next.into_iter().zip(leave.positions.clone()) {
             stopping.cursor = slot + 1;
             match self.conns[slot].state {
@@ -43,6 +46,11 @@ impl Reactor {
             }
         }
         self.stopping = Some(stopping);
+    }
+
+    /// Whether the next few are due already.
+    pub(super) fn has_to_tell(&self) -> bool {
+        self.stopping.as_ref().is_some_and(|stopping| stopping.is_behind)
     }
 
     /// True when all have gone, or their time is over.
