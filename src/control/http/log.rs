@@ -35,7 +35,8 @@ pub(super) async fn observe(
     }
     let duration_ms = (site.clock.now() - begun).as_micros() as f64 / 1e3;
     let (path, status) = (shown(&uri), response.status());
-    let is_routine = matches!(path, "/healthz" | "/readyz" | "/metrics") && status.is_success();
+    let is_asked_often = matches!(path, "/healthz" | "/readyz" | "/metrics" | "/admin/state");
+    let is_routine = is_asked_often && status.is_success();
     let status = status.as_u16();
     if is_routine {
         tracing::debug!(target: TARGET, trace, %method, path, status, duration_ms, "request");
