@@ -136,6 +136,10 @@ impl Verifier {
     /// The claims of a token whose signature is good.
     fn open(&self, token: &str) -> Result<Claims, TokenFault> {
         let header = decode_header(token).map_err(|_| TokenFault::Malformed)?;
+        // RFC 7515 §4.1.11: what is marked as critical has to be understood, and none of it is.
+        if header.crit.is_some() {
+            return Err(TokenFault::Malformed);
+        }
         let is_accepted = |list: &Vec<Algorithm>| list.contains(&header.alg);
         if !self.algorithms.as_ref().is_none_or(is_accepted) {
             return Err(TokenFault::Algorithm);

@@ -5,6 +5,7 @@ use crate::auth::{Issuer, Order};
 use crate::config::Secret;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
@@ -155,6 +156,39 @@ fn what_is_no_token_is_malformed() {
     ] {
         assert_eq!(fault(&shared(), &sign(&odd)), TokenFault::Malformed, "{odd}");
     }
+}
+
+/// Signed by the right key, and still nothing to be taken in.
+#[test]
+fn claims_that_mean_two_things_are_malformed() {
+    let sign_text = |text: String| {
+        let claims = RawValue::from_string(text).unwrap();
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
+    };
+    let exp = NOW + 60;
+    let verify = |text: String| Verifier::load(&shared()).unwrap().verify(&sign_text(text), NOW);
+    // What nobody asks for is skipped, however deep it is: it costs neither stack nor memory.
+    let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    let good = format!(r#"{{"sub":"ann","appID":101,"exp":{exp},"more":{deep}}}"#);
+    assert_eq!(verify(good).map(|grant| grant.user), Ok("ann".into()));
+    for more in [
+        r#""sub":"bob""#.to_owned(),
+        format!(r#""exp":{}"#, NOW + 1_000_000),
+        r#""appID":[102]"#.to_owned(),
+        r#""nbf":1e999"#.to_owned(),
+    ] {
+        let text = format!(r#"{{"sub":"ann","appID":101,"exp":{exp},{more}}}"#);
+        assert_eq!(verify(text).err(), Some(TokenFault::Malformed), "{more}");
+    }
+}
+
+#[test]
+fn what_a_token_marks_as_critical_is_not_passed_over() {
+    let mut header = Header::new(Algorithm::HS256);
+    header.crit = Some(vec!["exp".into()]);
+    let token = encode(&header, &claims(), &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+    assert_eq!(fault(&shared(), &token), TokenFault::Malformed);
 }
 
 #[test]
