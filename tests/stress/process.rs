@@ -16,6 +16,8 @@ use std::time::Duration;
 
 pub struct Process {
     child: Child,
+    /// What it said before it listened.
+    early: Vec<String>,
     log: Receiver<String>,
     websocket: SocketAddr,
     http: SocketAddr,
@@ -56,14 +58,15 @@ impl Process {
     fn run(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("the program starts");
         let log = lines(&mut child);
-        let clock = Clock::start();
+        let (clock, mut early) = (Clock::start(), Vec::new());
         loop {
             let left = PATIENCE.saturating_sub(clock.now());
             let line = log.recv_timeout(left).expect("it says that it listens");
             if let Some((websocket, http)) = listening(&line) {
                 let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE));
-                return Self { child, log, websocket, http, agent: config.build().into() };
+                return Self { child, early, log, websocket, http, agent: config.build().into() };
             }
+            early.push(line);
         }
     }
 
@@ -100,9 +103,12 @@ impl Process {
         }
     }
 
-    /// Waits for its end, which is when nobody holds its log any more.
+    /// Waits for its end, which is when nobody holds its log any more; returns what it has
+    /// said, but for lines that were waited for.
     pub fn ended_within(mut self, limit: Duration) -> (ExitStatus, Vec<String>) {
-        let lines = until_end(&self.log, limit).expect("it ends in time");
+        let later = until_end(&self.log, limit).expect("it ends in time");
+        let mut lines = std::mem::take(&mut self.early);
+        lines.extend(later);
         (self.child.wait().expect("it has ended"), lines)
     }
 
