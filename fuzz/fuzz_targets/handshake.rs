@@ -12,7 +12,7 @@ const PATHS: Paths<'_> = Paths {
     echo: "/e",
 };
 
-fn drip(head: &[u8], step: usize) -> Result<Option<Upgrade>, Refusal> {
+fn drip(head: &[u8], step: usize) -> Result<Option<Upgrade<'_>>, Refusal> {
     let mut seen = 0;
     while seen < head.len() {
         let end = (seen + step).min(head.len());
