@@ -34,6 +34,9 @@ pub(super) struct Extra {
     pub(super) grant: Option<Box<Grant>>,
 }
 
+/// The allocator serves it from a block of 144 bytes; `Tls` and `Grant` have their own.
+const _: () = assert!(size_of::<Extra>() <= 128);
+
 /// Whether a connection is encrypted.
 #[derive(Debug, Default)]
 pub(super) enum Security {

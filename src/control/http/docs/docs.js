@@ -69,6 +69,8 @@ function draw(verb, path, operation) {
   }
   part("form").addEventListener("submit", async (event) => {
     event.preventDefault();
+    const isOrder = verb !== "get" && operation.tags?.includes("admin");
+    if (isOrder && !confirm(`Really? ${operation.summary}.`)) return;
     const answer = part(".answer");
     answer.hidden = false;
     answer.textContent = "…";
