@@ -1,6 +1,7 @@
 //! `login`: who is on this connection.
 
-use super::json::{Data, Fields, Text, Whole, is_key};
+use super::json::{Data, Fields, Text, is_key};
+use super::who::Who;
 use super::{Code, Done, Effect, Failure, Rules, Session};
 use crate::auth::{Grant, Verifier};
 use crate::id::AppId;
@@ -12,19 +13,19 @@ use std::borrow::Cow;
 /// is the last one, since it costs most.
 pub(super) fn apply(data: Data<'_>, session: Session<'_>, rules: &Rules) -> Result<Done, Failure> {
     let body: Body<'_> = data.read().map_err(|_| Code::BadParameter)?;
-    if body.user.is_empty() || body.user.len() > rules.user_id_bytes_max {
+    if body.who.user.is_empty() || body.who.user.len() > rules.user_id_bytes_max {
         return Err(Code::BadUserId.into());
     }
-    let app = AppId(body.app);
+    let app = AppId(body.who.app);
     if rules.apps.binary_search(&app).is_err() {
         return Err(Code::NotAuthorized.into());
     }
     let effect = match (&rules.tokens, session.user) {
         (None, Some(_)) => return Err(Code::Failed.into()),
-        (None, None) => Effect::Login { app, user: body.user.into(), expires: None },
+        (None, None) => Effect::Login { app, user: body.who.user.into(), expires: None },
         (Some(tokens), Some(who)) => {
             // Nobody becomes somebody else, whatever the token says.
-            if who != (app, &*body.user) || body.token.is_empty() {
+            if who != (app, &*body.who.user) || body.token.is_empty() {
                 return Err(Code::Failed.into());
             }
             if !session.may_renew {
@@ -34,7 +35,7 @@ pub(super) fn apply(data: Data<'_>, session: Session<'_>, rules: &Rules) -> Resu
         }
         (Some(tokens), None) => {
             let expires = Some(body.prove(tokens, session)?);
-            Effect::Login { app, user: body.user.into(), expires }
+            Effect::Login { app, user: body.who.user.into(), expires }
         }
     };
     Ok(Done { data: "null", effect })
@@ -55,25 +56,23 @@ impl Body<'_> {
     }
 
     fn check(&self, grant: &Grant, now: u64) -> Result<u64, TokenFault> {
-        grant.admit(&self.user, AppId(self.app), now)?;
+        grant.admit(&self.who.user, AppId(self.who.app), now)?;
         Ok(grant.expires)
     }
 }
 
 #[derive(Default)]
 struct Body<'a> {
-    user: Cow<'a, str>,
-    app: u32,
+    who: Who<'a>,
     token: Cow<'a, str>,
 }
 
 impl<'de: 'a, 'a> Fields<'de> for Body<'a> {
     fn field<M: MapAccess<'de>>(&mut self, key: &str, map: &mut M) -> Result<(), M::Error> {
-        if is_key(key, "userID") {
-            self.user = map.next_value::<Text<'_>>()?.0;
-        } else if is_key(key, "appID") {
-            self.app = map.next_value::<Whole>()?.0;
-        } else if is_key(key, "serviceToken") {
+        if self.who.take(key, map)? {
+            return Ok(());
+        }
+        if is_key(key, "serviceToken") {
             self.token = map.next_value::<Text<'_>>()?.0;
         } else {
             map.next_value::<IgnoredAny>()?;

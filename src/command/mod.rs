@@ -11,6 +11,7 @@ pub mod push;
 mod reply;
 mod request;
 mod send;
+mod who;
 
 pub use reply::Code;
 

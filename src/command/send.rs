@@ -1,7 +1,8 @@
 //! `send`: a message to another client, or to all of one's own app.
 
-use super::json::{Fields, Text, Whole, is_key};
+use super::json::{Fields, Text, is_key};
 use super::request::Request;
+use super::who::Who;
 use super::{Code, Done, Effect, Failure, Rules, SendOrder, Session};
 use crate::id::AppId;
 use serde::de::{IgnoredAny, MapAccess};
@@ -18,14 +19,14 @@ pub(super) fn apply(
         return Err(Code::BadParameter.into());
     }
     let (own, _) = session.user.ok_or(Code::NotLoggedIn)?;
-    if body.user.len() > rules.user_id_bytes_max {
+    if body.who.user.len() > rules.user_id_bytes_max {
         return Err(Code::BadUserId.into());
     }
     // An app is a room of its own: nobody writes into one that he is not in.
-    if body.app != 0 && AppId(body.app) != own {
+    if body.who.app != 0 && AppId(body.who.app) != own {
         return Err(Code::NotAuthorized.into());
     }
-    let to = (!body.user.is_empty()).then(|| body.user.into());
+    let to = (!body.who.user.is_empty()).then(|| body.who.user.into());
     let order =
         SendOrder { seq: request.seq.as_ref().to_owned(), to, text: body.text.into_owned() };
     Ok(Done { data: "null", effect: Effect::Send(Box::new(order)) })
@@ -33,18 +34,16 @@ pub(super) fn apply(
 
 #[derive(Default)]
 struct Body<'a> {
-    user: Cow<'a, str>,
-    app: u32,
+    who: Who<'a>,
     text: Cow<'a, str>,
 }
 
 impl<'de: 'a, 'a> Fields<'de> for Body<'a> {
     fn field<M: MapAccess<'de>>(&mut self, key: &str, map: &mut M) -> Result<(), M::Error> {
-        if is_key(key, "userID") {
-            self.user = map.next_value::<Text<'_>>()?.0;
-        } else if is_key(key, "appID") {
-            self.app = map.next_value::<Whole>()?.0;
-        } else if is_key(key, "message") {
+        if self.who.take(key, map)? {
+            return Ok(());
+        }
+        if is_key(key, "message") {
             self.text = map.next_value::<Text<'_>>()?.0;
         } else {
             map.next_value::<IgnoredAny>()?;

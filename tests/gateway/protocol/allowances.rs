@@ -91,14 +91,7 @@ fn a_login_has_its_time_whatever_else_is_sent() {
     let mut chatty = Client::connect(&node);
     let mut user = Client::login(&node, 101, "ann");
     let mut echo = Client::connect_to(node.websocket(), "/echo");
-    let socket = chatty.socket().try_clone().expect("a descriptor");
-    socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a deadline");
-    let mut signs = 0;
-    while socket.peek(&mut [0]).is_err() {
-        chatty.send_frame(0x8A, b"a sign of life");
-        signs += 1;
-        assert!(signs < 75, "it is still there after 15 seconds");
-    }
+    chatty.live_until_spoken_to();
     chatty.expect_close(3502);
     user.expect_silence();
     echo.expect_silence();

@@ -215,6 +215,20 @@ impl Client {
         self.socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
     }
 
+    /// Gives signs of life until something has come. The deadline of each look is
+    /// the clock: no test has to sleep.
+    pub fn live_until_spoken_to(&mut self) {
+        let socket = self.socket.try_clone().expect("a descriptor");
+        socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a deadline");
+        let mut signs = 0;
+        while socket.peek(&mut [0]).is_err() {
+            self.send_frame(0x8A, b"a sign of life");
+            signs += 1;
+            assert!(signs < 75, "nothing has come in 15 seconds");
+        }
+        socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    }
+
     /// Asserts that the server closes with `code` and then ends TCP.
     pub fn expect_close(&mut self, code: u16) {
         match self.recv() {
