@@ -82,6 +82,7 @@ impl Gateway {
         let told = Told { events, outgoing: Outgoing::new(post, SENDS_BYTES_MAX) };
         let settings = Settings::new(&config, &access)?;
         let shared = Arc::new(shared(&config, &hub, metrics, told, settings, pinned.len())?);
+        shared.drain.configure_refuges(&config.stop.other_nodes);
         let (order, orders) = crossbeam_channel::bounded(ORDERS_MAX);
         let base = Base {
             hub,

@@ -58,6 +58,9 @@ pub struct Cluster {
     /// Empty means `listen.grpc`, and where that is every address, the first one of this host
     /// that is not loopback. It names the node: no two have the same.
     pub advertise: String,
+    /// Where clients reach this node, such as `wss://a.example.org/acc`: nodes that stop send
+    /// theirs there, as long as this one lets clients in. Empty means that they do not; at most 79 bytes.
+    pub client_url: String,
     /// Shared by all nodes and sent with every call; empty means none.
     pub token: Secret,
     /// PEM file of this node's certificate; with `tls_key` and `tls_ca` gRPC is mutual TLS.

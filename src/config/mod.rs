@@ -28,7 +28,7 @@ pub use listen::{LISTENERS_MAX, Listen, Listener, Listeners, Place, Trusted};
 pub use load::Loaded;
 pub use origin::Origins;
 pub use secret::Secret;
-pub use stop::Stop;
+pub use stop::{Stop, refuge_fault};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

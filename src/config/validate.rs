@@ -3,10 +3,9 @@
 mod auth;
 
 use super::listen::TRUSTED_MAX;
+use super::stop::refuge_fault;
 use super::{Cluster, Config, Listen, Redis, RedisMode, Stop, Trusted};
-use crate::limits::{
-    APPS_MAX, OTHER_NODE_BYTES_MAX, OTHER_NODES_MAX, REACTORS_MAX, RECEIVE_BUFFER_BYTES,
-};
+use crate::limits::{APPS_MAX, OTHER_NODES_MAX, REACTORS_MAX, RECEIVE_BUFFER_BYTES};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -176,18 +175,8 @@ impl Check {
                 format!("has {} entries, must have at most {OTHER_NODES_MAX}", nodes.len());
             self.say(key, complaint);
         }
-        // Each has to fit into the reason of a close frame, and stands in JSON there.
-        if let Some(long) = nodes.iter().find(|url| url.len() > OTHER_NODE_BYTES_MAX) {
-            let complaint = format!(
-                "contains {long:?}, must have URLs of at most {OTHER_NODE_BYTES_MAX} bytes"
-            );
-            self.say(key, complaint);
-        }
-        for url in nodes {
-            if url.is_empty() || url.contains(char::is_control) {
-                self.say(key, format!("contains {url:?}, must have URLs"));
-            }
-            self.url(key, url, ["ws://", "wss://"]);
+        for (url, fault) in nodes.iter().filter_map(|url| Some((url, refuge_fault(url)?))) {
+            self.say(key, format!("contains {url:?}, {fault}"));
         }
     }
 
@@ -216,7 +205,11 @@ impl Check {
     }
 
     fn cluster(&mut self, config: &Config) {
-        let Cluster { advertise, tls_cert, tls_key, tls_ca, .. } = &config.cluster;
+        let Cluster { advertise, client_url, tls_cert, tls_key, tls_ca, .. } = &config.cluster;
+        let fault = (!client_url.is_empty()).then(|| refuge_fault(client_url)).flatten();
+        if let Some(fault) = fault {
+            self.say("cluster.client_url", format!("is {client_url:?}, {fault}"));
+        }
         if !advertise.is_empty() && !is_reachable(advertise) {
             let complaint = format!("is {advertise:?}, must be host:port where others reach it");
             self.say("cluster.advertise", complaint);

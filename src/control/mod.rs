@@ -10,6 +10,7 @@ mod delivery;
 mod grpc;
 mod http;
 mod listen;
+mod orders;
 mod pace;
 mod pressure;
 mod proto;

@@ -68,12 +68,15 @@ const STOP_LEEWAY: Duration = Duration::from_secs(15);
 const MISSING_MAX: u64 = 3;
 
 /// Sends canaries through each reactor, through Redis and to each peer, and
-/// notes which did not arrive. systemd hears every time that the reactors live; it is
+/// notes which did not arrive, and which peers take clients. systemd hears every time that the reactors live; it is
 /// not told of Redis and peers, since a restart would mend neither.
 pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option<Arc<Cluster>>) {
     let mut ticks = tokio::time::interval(EVERY);
     for number in 1_u64.. {
         ticks.tick().await;
+        if let Some(cluster) = &cluster {
+            base.drain.offer_refuges(cluster.peers().refuges());
+        }
         if readiness.drain.stage() == Stage::Closing {
             // What falls silent then is meant to.
             systemd::stopping(readiness.drain.progress(base.clock.now()).left + STOP_LEEWAY);

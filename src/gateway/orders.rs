@@ -205,6 +205,7 @@ impl Gateway {
         self.shared.assemblies.set_limit(assemblies);
         self.control.reload(&config, access);
         self.shared.settings.replace(settings);
+        self.shared.drain.configure_refuges(&config.stop.other_nodes);
         bid_reload(&self.shared.hub, self.reactors.threads.len());
         self.config = config;
         Ok(Reloaded { changed, needs_restart, notices })

@@ -88,8 +88,6 @@ pub struct Settings {
     pub(super) trusted: Trusted,
     /// What TLS is spoken with, by those who come from now on.
     pub(super) tls: Option<Arc<ServerConfig>>,
-    /// Where clients are sent when the node stops.
-    pub(super) other_nodes: Vec<String>,
 }
 
 impl Settings {
@@ -132,7 +130,6 @@ impl Settings {
             login_ticks: (!limits.login_timeout.is_zero()).then(|| ticks(limits.login_timeout)),
             trusted: Trusted::new(&config.listen.trusted_proxies),
             tls: tls::load(&config.listen)?,
-            other_nodes: config.stop.other_nodes.clone(),
         })
     }
 

@@ -14,6 +14,8 @@ use std::time::Duration;
 pub(super) struct Stopping {
     /// Slots below this one have been told.
     cursor: u32,
+    /// So many had to be told in the beginning, and have not been.
+    untold: usize,
     /// More are due than one turn tells.
     is_behind: bool,
 }
@@ -25,20 +27,25 @@ impl Reactor {
     /// From now on nobody new is let in.
     pub(super) fn begin_stop(&mut self) {
         self.acceptor.close_for_good(self.poll.registry());
-        self.stopping.get_or_insert(Stopping { cursor: 0, is_behind: false });
+        let untold = self.conns.len();
+        self.stopping.get_or_insert(Stopping { cursor: 0, untold, is_behind: false });
     }
 
     /// Tells the next few.
     pub(super) fn stop_step(&mut self) {
         let Some(mut stopping) = self.stopping.take() else { return };
         let next: Vec<u32> = self.conns.slots_from(stopping.cursor).take(TOLD_PER_TURN).collect();
-        let leave = self.shared.drain.take(self.now, next.len());
+        // Some may have gone by themselves.
+        stopping.untold = stopping.untold.min(self.conns.len());
+        let leave = self.shared.drain.take(self.now, next.len(), stopping.untold);
+        stopping.untold = stopping.untold.saturating_sub(leave.positions.len());
         stopping.is_behind = leave.positions.len() == TOLD_PER_TURN;
+        let refuges = self.shared.drain.refuges();
         for (slot, position) in next.into_iter().zip(leave.positions.clone()) {
             stopping.cursor = slot + 1;
             match self.conns[slot].state {
                 State::Open(_) => {
-                    let reason = farewell(&leave, position, &self.settings.other_nodes);
+                    let reason = farewell(&leave, position, &refuges);
                     self.close(slot, Cause::Shutdown, close::RESTART, &reason);
                 }
                 State::Handshake { .. } => self.lose(slot, Cause::Shutdown),
@@ -60,11 +67,11 @@ impl Reactor {
 }
 
 /// The reason of the close: when this client should be back, and where. It fits
-/// into a close frame, since `stop.other_nodes` are bounded.
-fn farewell(leave: &Slot, position: usize, other_nodes: &[String]) -> String {
-    let elsewhere = match other_nodes.len() {
+/// into a close frame, since URLs of other nodes are bounded.
+fn farewell(leave: &Slot, position: usize, refuges: &[String]) -> String {
+    let elsewhere = match refuges.len() {
         0 => None,
-        nodes => other_nodes.get(position % nodes),
+        nodes => refuges.get(position % nodes),
     };
     let after_ms = leave.back_after(position, elsewhere.is_some()).as_millis();
     match elsewhere {
@@ -86,7 +93,7 @@ mod tests {
         let drain = Drain::default();
         let year = Duration::from_secs(365 * 24 * 3_600);
         drain.close(Duration::ZERO, 4_000_000, Plan { grace: year, rate: 0, timeout: year });
-        let leave = drain.take(Duration::ZERO, 2);
+        let leave = drain.take(Duration::ZERO, 2, 2);
         let url = |letter: &str| format!("wss://{}", letter.repeat(OTHER_NODE_BYTES_MAX - 6));
         let nodes = [url("a"), url("b")];
         let told = [farewell(&leave, 0, &nodes), farewell(&leave, 1, &nodes)];

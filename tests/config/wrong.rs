@@ -157,14 +157,19 @@ fn bounds_of_numbers_and_paths_are_kept() {
         (
             "stop.other_nodes",
             "[\"https://b.example.org\"]",
-            "is \"https://b.example.org\", must begin with ws:// or wss://",
+            "contains \"https://b.example.org\", must begin with ws:// or wss://",
         ),
         (
             "stop.other_nodes",
             "[\"wss://b.example.org/a\\\"b\"]",
-            "is \"wss://b.example.org/a\\\"b\", must be a URL without spaces and quotes",
+            "contains \"wss://b.example.org/a\\\"b\", must be a URL without spaces and quotes",
         ),
-        ("stop.other_nodes", "[\"\"]", "contains \"\", must have URLs"),
+        ("stop.other_nodes", "[\"\"]", "contains \"\", must begin with ws:// or wss://"),
+        (
+            "cluster.client_url",
+            "b.example.org",
+            "is \"b.example.org\", must begin with ws:// or wss://",
+        ),
         ("dedup.window", "2years", "is too long, must be at most 365days"),
         ("dedup.entries_max", "0", "is 0, must be at least 1"),
         ("limits.message_bytes", "124", "is 124, must be at least 125"),
@@ -288,5 +293,5 @@ fn the_url_of_another_node_is_short() {
         |bytes: usize| Case::default().flag("stop.other_nodes", &format!("[{:?}]", url(bytes)));
     assert_eq!(of(79).config().stop.other_nodes, [url(79)]);
     let [problem] = &of(80).problems()[..] else { panic!("one problem") };
-    assert!(problem.ends_with("must have URLs of at most 79 bytes"), "{problem}");
+    assert!(problem.ends_with("must be of at most 79 bytes"), "{problem}");
 }

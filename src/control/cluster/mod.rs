@@ -91,7 +91,8 @@ impl Cluster {
         let security = Arc::new(Security::load(&config.cluster).map_err(io::Error::other)?);
         let (tell, conflicts) = mpsc::channel(CONFLICTS_MAX);
         let cluster = Arc::new(Self::open(config, own, &base, Arc::clone(&security), tell)?);
-        let serving = cluster.serve(listener, &base, security, ended);
+        let client_url = config.cluster.client_url.clone();
+        let serving = cluster.serve(listener, &base, security, client_url, ended);
         let registry = Arc::clone(&cluster.registry);
         if !registry.register().await {
             tracing::warn!("this node is alone until Redis answers");
@@ -145,6 +146,7 @@ impl Cluster {
         listener: TcpListener,
         base: &Base,
         security: Arc<Security>,
+        client_url: String,
         ended: watch::Receiver<bool>,
     ) -> JoinHandle<()> {
         let cluster = Arc::downgrade(self);
@@ -155,6 +157,8 @@ impl Cluster {
         let parts = grpc::Parts {
             hub: Arc::clone(&base.hub),
             metrics: Arc::clone(&base.metrics),
+            drain: Arc::clone(&base.drain),
+            client_url,
             clock: base.clock,
             access: Arc::clone(&base.access),
             security,

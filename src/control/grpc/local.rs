@@ -1,10 +1,11 @@
 //! What a peer's message comes to on this node.
 
 use crate::command::push;
+use crate::control::proto::relay::Standing;
 use crate::envelope::{Envelope, Frame};
-use crate::hub::{Delivered, Directory, Hub};
+use crate::hub::{Delivered, Directory, Hub, Orders};
 use crate::id::{AppId, UserId};
-use crate::link::{Fanout, Refused};
+use crate::link::{Drain, Fanout, Kick, Mail, Refused, Stage};
 use crate::metrics::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +14,9 @@ use std::sync::atomic::Ordering;
 pub(super) struct Local {
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
+    drain: Arc<Drain>,
+    /// Where clients reach this node; empty if others are not to send theirs here.
+    client_url: String,
 }
 
 /// What cannot be done, now or ever.
@@ -27,8 +31,13 @@ pub(super) enum Invalid {
 }
 
 impl Local {
-    pub(super) fn new(hub: Arc<Hub>, metrics: Arc<Metrics>) -> Self {
-        Self { hub, metrics }
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        metrics: Arc<Metrics>,
+        drain: Arc<Drain>,
+        client_url: String,
+    ) -> Self {
+        Self { hub, metrics, drain, client_url }
     }
 
     /// Who is here.
@@ -74,6 +83,20 @@ impl Local {
             let _displaced_if_here = self.hub.directory.displace(app, user);
             Ok(())
         })
+    }
+
+    /// Closes connections.
+    pub(super) fn kick(&self, kick: Kick) -> Orders {
+        tracing::info!(whom = ?kick.whom, reason = kick.reason, "kick, by order of another node");
+        let kick = Arc::new(kick);
+        self.hub.router.order(None, || Mail::Kick(Arc::clone(&kick)))
+    }
+
+    /// Whether clients of other nodes may come, and where.
+    pub(super) fn standing(&self) -> Standing {
+        let is_serving = self.drain.stage() == Stage::Serving;
+        let takes_clients = is_serving && !self.hub.admission.is_closed();
+        Standing { client_url: self.client_url.clone(), takes_clients }
     }
 
     fn counted<T>(&self, act: impl FnOnce() -> Result<T, Invalid>) -> Result<T, Invalid> {

@@ -28,7 +28,7 @@ use crate::limits::{
     GRPC_CALL_SECONDS_MAX, GRPC_CONNECTION_WINDOW_BYTES, GRPC_CONNECTIONS_MAX, GRPC_HEAD_BYTES_MAX,
     GRPC_MESSAGE_BYTES_MAX, GRPC_STREAM_WINDOW_BYTES, GRPC_STREAMS_MAX,
 };
-use crate::link::Current;
+use crate::link::{Current, Drain};
 use crate::metrics::Metrics;
 use doorman::Doorman;
 use futures_util::FutureExt;
@@ -51,6 +51,9 @@ pub(super) type Anywhere =
 pub(super) struct Parts {
     pub(super) hub: Arc<Hub>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) drain: Arc<Drain>,
+    /// Where clients reach this node; empty if it does not say.
+    pub(super) client_url: String,
     pub(super) clock: Clock,
     pub(super) security: Arc<Security>,
     /// The keys of the API.
@@ -70,8 +73,9 @@ pub(super) async fn serve(
     parts: Parts,
     mut ended: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let Parts { hub, metrics, clock, security, access, anywhere, callers } = parts;
-    let local = Arc::new(Local::new(hub, Arc::clone(&metrics)));
+    let Parts { hub, metrics, drain, client_url, clock, security, access, anywhere, callers } =
+        parts;
+    let local = Arc::new(Local::new(hub, Arc::clone(&metrics), drain, client_url));
     let doorman = Arc::new(Doorman::new(clock, metrics));
     let guard = Guard::of_nodes(&security, Arc::clone(&doorman));
     let acc = AccServerServer::new(acc::Calls::new(Arc::clone(&local), anywhere))

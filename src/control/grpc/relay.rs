@@ -1,14 +1,16 @@
 //! What nodes of millgate ask each other: messages in batches, lists in pages.
 
 use super::local::Local;
+use crate::control::orders::kick_of;
 use crate::control::proto::relay::item::Kind;
 use crate::control::proto::relay::relay_server::Relay;
 use crate::control::proto::relay::{
-    Batch, HoldsReply, HoldsRequest, Item, ListPage, ListRequest, Outcome, Receipt,
+    Batch, HoldsReply, HoldsRequest, Item, KickReply, KickRequest, ListPage, ListRequest, Outcome,
+    Receipt,
 };
 use crate::control::push::personal;
 use crate::envelope::Envelope;
-use crate::hub::Delivered;
+use crate::hub::{Delivered, Orders};
 use crate::id::AppId;
 use crate::limits::{RELAY_BATCH_ITEMS_MAX, RELAY_LIST_PAGE_MAX};
 use crate::link::Refused;
@@ -74,6 +76,14 @@ impl Relay for Calls {
         let holds = self.local.directory().find(AppId(app), &user).is_some();
         Ok(Response::new(HoldsReply { holds }))
     }
+
+    async fn kick(&self, request: Request<KickRequest>) -> Result<Response<KickReply>, Status> {
+        let kick = kick_of(request.into_inner());
+        let kick = kick.ok_or_else(|| Status::invalid_argument("nobody is meant"))?;
+        let Orders { taken, refused } = self.local.kick(kick);
+        let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        Ok(Response::new(KickReply { taken: number(taken), refused: number(refused) }))
+    }
 }
 
 /// A stream of batches that is being read. The next batch is only taken when
@@ -108,7 +118,9 @@ impl Arriving {
             return Err(Status::invalid_argument("too many items in a batch"));
         }
         let outcomes = batch.items.iter().map(|item| self.take(item).into()).collect();
-        Ok(Receipt { number: batch.number, outcomes })
+        let is_canary = |item: &Item| matches!(item.kind, Some(Kind::Canary(_)));
+        let standing = batch.items.iter().any(is_canary).then(|| self.local.standing());
+        Ok(Receipt { number: batch.number, outcomes, standing })
     }
 
     fn take(&self, item: &Item) -> Outcome {

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::id::{AppId, ConnId, NodeAddr};
-use crate::link::{Current, Mail, Mailbox, mailbox};
+use crate::link::{Current, Drain, Mail, Mailbox, mailbox};
 use crate::metrics::Metrics;
 use crate::session::User;
 use std::net::{SocketAddr, TcpListener};
@@ -24,6 +24,7 @@ pub(in crate::control) struct Node {
     pub(in crate::control) addr: NodeAddr,
     pub(in crate::control) hub: Arc<Hub>,
     pub(in crate::control) metrics: Arc<Metrics>,
+    pub(in crate::control) drain: Arc<Drain>,
     /// Of the only reactor.
     pub(in crate::control) mail: Mailbox,
     pub(in crate::control) ending: watch::Sender<bool>,
@@ -43,11 +44,14 @@ impl Node {
         let (post, mail) = mailbox(depth).unwrap();
         let metrics = Metrics::new(1);
         let hub = Hub::new(config, vec![post], Arc::clone(&metrics));
+        let drain = Arc::<Drain>::default();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (ending, ended) = watch::channel(false);
         let parts = Parts {
             hub: Arc::clone(&hub),
             metrics: Arc::clone(&metrics),
+            drain: Arc::clone(&drain),
+            client_url: config.cluster.client_url.clone(),
             clock: Clock::start(),
             access: Arc::new(Current::new(Access::load(&config.auth).unwrap())),
             security: Arc::new(Security::load(&config.cluster).unwrap()),
@@ -59,7 +63,7 @@ impl Node {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             serve(listener, parts, ended).await.unwrap();
         });
-        Self { addr, hub, metrics, mail, ending, serving, runtime: Some(runtime) }
+        Self { addr, hub, metrics, drain, mail, ending, serving, runtime: Some(runtime) }
     }
 
     /// Logs a user in on a connection whose slot is `slot`.

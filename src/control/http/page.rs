@@ -66,7 +66,8 @@ fn content_policy(site: &Site, config: &Config) -> String {
     };
     let api = origin(&page.http_url);
     // Where a page is sent when this node stops.
-    let others = config.stop.other_nodes.iter().map(|url| origin(url));
+    let others = site.drain.refuges();
+    let others = others.iter().map(|url| origin(url));
     let sources = ["'self'", &websocket, api].into_iter().chain(others);
     let sources: Vec<&str> = sources.filter(|source| !source.is_empty()).collect();
     let sources = sources.join(" ");

@@ -60,6 +60,7 @@ impl Stream {
         common: &Common,
     ) -> Broken {
         let broken = self.carry(queue, common).await;
+        common.gauges.stand(None);
         for slip in self.desk.unacked.into_iter().flat_map(|batch| batch.slips) {
             slip.answer(Err(PeerError::Lost), &common.metrics);
         }
@@ -139,6 +140,9 @@ impl Desk {
             return Err(Broken::new("the peer has sent a receipt for another batch"));
         };
         common.gauges.hear(common.clock.now());
+        if receipt.standing.is_some() {
+            common.gauges.stand(receipt.standing.as_ref());
+        }
         for (slip, outcome) in batch.slips.into_iter().zip(&receipt.outcomes) {
             // What only newer nodes can say is no success.
             let outcome = relay::Outcome::try_from(*outcome).unwrap_or(relay::Outcome::Refused);

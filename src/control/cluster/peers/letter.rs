@@ -1,14 +1,15 @@
 //! One message to a peer, and what its sender is told.
 
 use crate::clock::Clock;
+use crate::config::refuge_fault;
 use crate::control::proto::relay::item::Kind;
-use crate::control::proto::relay::{Deliver, Displaced, FanOut};
+use crate::control::proto::relay::{Deliver, Displaced, FanOut, Standing};
 use crate::control::push::Push;
 use crate::id::{AppId, UserId};
 use crate::limits::{PEER_BYTES_MAX, PEER_ITEMS_MAX, RELAY_PUSH_BYTES_MAX};
 use crate::metrics::Metrics;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -46,16 +47,20 @@ pub(in crate::control) enum PeerError {
     /// It answered the call with an error.
     #[error("the node refused the call")]
     Refused,
+    /// It is a node of gowebsocket, which has no such call.
+    #[error("nodes of gowebsocket know no such order")]
+    Unable,
 }
 
 pub(super) type Answer = Result<Outcome, PeerError>;
 
-/// What waits for a peer, and when it was last heard.
+/// What waits for a peer, when it was last heard, and whether it takes clients.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
     items: AtomicUsize,
     bytes: AtomicUsize,
     heard_ms: AtomicU64,
+    refuge: Mutex<Option<String>>,
 }
 
 impl Gauges {
@@ -77,6 +82,20 @@ impl Gauges {
     pub(super) fn hear(&self, now: Duration) {
         let ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         self.heard_ms.store(ms.max(1), Ordering::Relaxed);
+    }
+
+    /// Notes how it stands towards clients of others; `None` if that is not known any more.
+    pub(super) fn stand(&self, standing: Option<&Standing>) {
+        let takes = standing.filter(|standing| standing.takes_clients);
+        // One that is not fit to be told to clients is as good as none.
+        let url =
+            takes.map(|standing| &standing.client_url).filter(|url| refuge_fault(url).is_none());
+        *self.refuge.lock().unwrap_or_else(PoisonError::into_inner) = url.cloned();
+    }
+
+    /// Where it takes clients of others, if it does.
+    pub(super) fn refuge(&self) -> Option<String> {
+        self.refuge.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// When it last did; `None` if never.

@@ -23,9 +23,11 @@ use super::super::grpc::Security;
 use super::super::push::Push;
 use super::Nodes;
 use crate::clock::Clock;
-use crate::control::proto::relay::Canary;
 use crate::control::proto::relay::item::Kind;
+use crate::control::proto::relay::{Canary, KickRequest};
+use crate::hub::Orders;
 use crate::id::{AppId, NodeAddr, UserId};
+use crate::limits::OTHER_NODES_MAX;
 use crate::metrics::Metrics;
 use futures_util::future::join_all;
 use peer::Peer;
@@ -151,6 +153,23 @@ impl Peers {
         limit: u64,
     ) -> Result<Listing, PeerError> {
         Listing::open(&*self.peer(to)?, app, from, limit).await
+    }
+
+    /// Orders all other nodes to close connections.
+    pub(in crate::control) async fn kick(
+        &self,
+        request: &KickRequest,
+    ) -> Vec<(NodeAddr, Result<Orders, PeerError>)> {
+        let told = self.all().into_iter().map(|(addr, peer)| {
+            let request = request.clone();
+            async move { (addr, peer.kick(request).await) }
+        });
+        join_all(told).await
+    }
+
+    /// URLs of nodes that take clients of one that stops.
+    pub(in crate::control) fn refuges(&self) -> Vec<String> {
+        self.all().into_iter().filter_map(|(_, peer)| peer.refuge()).take(OTHER_NODES_MAX).collect()
     }
 
     /// Whether that node lives and is not connected at the moment.

@@ -5,10 +5,11 @@ use super::circuit::Circuit;
 use super::connect::Way;
 use super::letter::{Answer, Common, Gauges, Letter, Outcome, PeerError, fits};
 use super::runner::{Link, Runner};
-use super::unary::{error_of, timed};
+use super::unary::{CALL_PATIENCE, error_of, timed};
 use crate::control::proto::acc::QueryUsersOnlineReq;
-use crate::control::proto::relay::HoldsRequest;
 use crate::control::proto::relay::item::Kind;
+use crate::control::proto::relay::{HoldsRequest, KickReply, KickRequest};
+use crate::hub::Orders;
 use crate::id::{AppId, NodeAddr};
 use crate::limits::PEER_ITEMS_MAX;
 use std::sync::Arc;
@@ -129,6 +130,22 @@ impl Peer {
     pub(super) async fn holds(&self, app: AppId, user: &str) -> Result<bool, PeerError> {
         let asked = tokio::time::timeout(super::CALLER_PATIENCE, self.ask(app, user));
         asked.await.unwrap_or(Err(PeerError::Late))
+    }
+
+    /// Orders it to close connections.
+    pub(super) async fn kick(&self, request: KickRequest) -> Result<Orders, PeerError> {
+        let asked = async {
+            let Way::Relay(mut client) = self.way().await? else { return Err(PeerError::Unable) };
+            let reply = client.kick(timed(request)).await.map_err(|status| error_of(&status))?;
+            let KickReply { taken, refused } = reply.into_inner();
+            Ok(Orders { taken: taken as usize, refused: refused as usize })
+        };
+        tokio::time::timeout(CALL_PATIENCE, asked).await.unwrap_or(Err(PeerError::Late))
+    }
+
+    /// Where it takes clients of a node that stops; `None` if it does not, or cannot be asked.
+    pub(super) fn refuge(&self) -> Option<String> {
+        self.is_connected().then(|| self.common.gauges.refuge()).flatten()
     }
 
     async fn ask(&self, app: AppId, user: &str) -> Result<bool, PeerError> {

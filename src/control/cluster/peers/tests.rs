@@ -13,9 +13,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::grpc::Security;
 use crate::control::grpc::stage::{APP, Node, until};
+use crate::control::orders::kick_request;
 use crate::control::proto;
+use crate::control::proto::relay::KickRequest;
 use crate::control::push::Push;
+use crate::hub::Orders;
 use crate::id::NodeAddr;
+use crate::link::{Kick, Mail, Plan, Whom};
 use crate::metrics::Metrics;
 use futures_util::future::join_all;
 use std::collections::HashSet;
@@ -135,6 +139,59 @@ async fn each_outcome_comes_back() {
     assert_eq!(caller.peers.holds(&node.addr, APP, "moved").await, Ok(false));
     let stranger = NodeAddr::parse("127.0.0.1:2").unwrap();
     assert_eq!(caller.send(&stranger, push("ua", "x")).await, Err(PeerError::Unknown));
+}
+
+/// With each sign of life a node says whether clients of others may come, and where.
+#[tokio::test]
+async fn a_node_is_a_refuge_as_long_as_it_lets_clients_in() {
+    let mut config = Config::default();
+    config.cluster.client_url = "wss://b.example.org/acc".into();
+    let node = Node::start(&config);
+    let caller = Caller::connected_to(&node.addr).await;
+    let after_canary = async || {
+        assert_eq!(caller.peers.canary(&node.addr).await, Ok(Outcome::Sent));
+        caller.peers.refuges()
+    };
+    assert_eq!(after_canary().await, ["wss://b.example.org/acc"]);
+    node.hub.admission.close(true);
+    assert!(after_canary().await.is_empty(), "its memory is short");
+    node.hub.admission.close(false);
+    assert_eq!(after_canary().await.len(), 1);
+    let second = Duration::from_secs(1);
+    node.drain.begin_grace(second, Plan { grace: second, rate: 0, timeout: second });
+    assert!(after_canary().await.is_empty(), "it is about to stop");
+    node.drain.cancel();
+    assert_eq!(after_canary().await.len(), 1);
+    let addr = node.addr.clone();
+    drop(node);
+    until("gone", || caller.kind(&addr).is_none()).await;
+    assert!(caller.peers.refuges().is_empty());
+}
+
+/// A URL that does not fit into a goodbye is told to nobody.
+#[tokio::test]
+async fn what_cannot_be_told_to_clients_is_no_refuge() {
+    let mut config = Config::default();
+    config.cluster.client_url = format!("wss://{}", "b".repeat(200));
+    let node = Node::start(&config);
+    let caller = Caller::connected_to(&node.addr).await;
+    assert_eq!(caller.peers.canary(&node.addr).await, Ok(Outcome::Sent));
+    assert!(caller.peers.refuges().is_empty());
+}
+
+#[tokio::test]
+async fn a_kick_arrives_and_its_answer_says_who_took_it() {
+    let node = Node::start_at(&Config::default(), SocketAddr::from(([127, 0, 0, 1], 0)), 1);
+    let caller = Caller::connected_to(&node.addr).await;
+    let kick = Kick { whom: Whom::App(APP), reason: "bye".into() };
+    let request = kick_request(&kick).unwrap();
+    let answers = async || caller.peers.kick(&request).await.remove(0).1;
+    assert_eq!(answers().await, Ok(Orders { taken: 1, refused: 0 }));
+    assert_eq!(answers().await, Ok(Orders { taken: 0, refused: 1 }), "its mailbox is full");
+    assert!(matches!(node.mail.take(), Some(Mail::Kick(taken)) if *taken == kick));
+    let nobody = KickRequest { whom: None, ..request.clone() };
+    let answers = caller.peers.kick(&nobody).await;
+    assert_eq!(answers[0].1, Err(PeerError::Refused));
 }
 
 /// News is sent even if the caller does not care for the answer.

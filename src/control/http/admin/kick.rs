@@ -4,14 +4,16 @@ use super::orders::TARGET;
 use super::{Given, Site};
 use crate::control::cluster::Located;
 use crate::control::http::answer::{not_taken, success};
+use crate::control::orders::kick_request;
+use crate::hub::Orders;
 use crate::id::{AppId, ConnId, UserId};
 use crate::link::{Kick, Mail, Whom};
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-/// Orders the reactors to close with 3503 those that are meant; who counts them
+/// Orders the reactors of all nodes to close with 3503 those that are meant; who counts them
 /// are the reactors, under the cause `kicked`.
 pub(super) async fn kick(State(site): State<Arc<Site>>, given: Given) -> Response {
     let (owner, whom) = match target(&given) {
@@ -19,7 +21,8 @@ pub(super) async fn kick(State(site): State<Arc<Site>>, given: Given) -> Respons
         Err(why) => return not_taken(&why),
     };
     let reason = given.find("reason").unwrap_or("closed by an operator").to_owned();
-    tracing::info!(target: TARGET, ?whom, reason, "kick");
+    let only_here = matches!(given.find("onlyHere"), Some("1" | "true"));
+    tracing::info!(target: TARGET, ?whom, reason, only_here, "kick");
     // Before the order, which may be carried out before anybody could look.
     let places = match &whom {
         Whom::User { app, user } => Some(places(&site, *app, user).await),
@@ -27,13 +30,23 @@ pub(super) async fn kick(State(site): State<Arc<Site>>, given: Given) -> Respons
     };
     let kick = Arc::new(Kick { whom, reason });
     let orders = site.hub.router.order(owner, || Mail::Kick(Arc::clone(&kick)));
-    let mut data = json!({"orders": orders.taken, "refused": orders.refused});
+    let mut data = told(orders);
     if let Some((is_here, nodes)) = places {
         data["here"] = is_here.into();
-        // An order is for this node alone: they have to be told as well.
         data["elsewhere"] = nodes.into();
     }
+    if let (Some(cluster), Some(request), false) = (&site.cluster, kick_request(&kick), only_here) {
+        let nodes = cluster.peers().kick(&request).await.into_iter().map(|(node, answer)| {
+            let answer = answer.map_or_else(|error| json!({"error": error.to_string()}), told);
+            (node.to_string(), answer)
+        });
+        data["nodes"] = nodes.collect::<Map<_, _>>().into();
+    }
     success(&data)
+}
+
+fn told(orders: Orders) -> Value {
+    json!({"orders": orders.taken, "refused": orders.refused})
 }
 
 /// Who is meant, and the reactor that owns them if it is only one.

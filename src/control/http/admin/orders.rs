@@ -22,7 +22,7 @@ pub(super) async fn drain(State(site): State<Arc<Site>>, given: Given) -> Respon
     };
     tracing::info!(target: TARGET, ?wish, "drain");
     match ask(&site, |answer| Order::Drain { wish, answer: Some(answer) }).await {
-        Some(progress) => success(&told(&progress)),
+        Some(progress) => success(&told(&site, &progress)),
         None => busy(),
     }
 }
@@ -31,7 +31,7 @@ pub(super) async fn drain(State(site): State<Arc<Site>>, given: Given) -> Respon
 pub(super) async fn cancel(State(site): State<Arc<Site>>) -> Response {
     tracing::info!(target: TARGET, "take the drain back");
     match ask(&site, |answer| Order::CancelDrain { answer: Some(answer) }).await {
-        Some(true) => success(&told(&Progress::default())),
+        Some(true) => success(&told(&site, &Progress::default())),
         Some(false) => refused(StatusCode::CONFLICT, "there is no drain that could be taken back"),
         None => busy(),
     }
@@ -61,7 +61,7 @@ fn wish(given: &Given) -> Result<Wish, String> {
 }
 
 /// How a drain stands.
-pub(super) fn told(progress: &Progress) -> Value {
+pub(super) fn told(site: &Site, progress: &Progress) -> Value {
     let stage = match progress.stage {
         Stage::Serving => "serving",
         Stage::Grace => "grace",
@@ -73,6 +73,7 @@ pub(super) fn told(progress: &Progress) -> Value {
         "told": progress.told,
         "perSecond": if progress.per_second.is_finite() { progress.per_second } else { 0.0 },
         "leftMs": u64::try_from(progress.left.as_millis()).unwrap_or(u64::MAX),
+        "otherNodes": &*site.drain.refuges(),
     })
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn state(State(site): State<Arc<Site>>) -> Response {
         "memory": memory(&site),
         "room": fits(&site),
         "cluster": cluster(&site),
-        "drain": told(&site.drain.progress(site.clock.now())),
+        "drain": told(&site, &site.drain.progress(site.clock.now())),
         "logLinesLost": site.dropped.count(),
     }))
 }

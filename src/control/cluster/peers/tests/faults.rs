@@ -7,7 +7,7 @@ use crate::control::cluster::peers::{Outcome, PeerError};
 use crate::control::grpc::stage::{APP, Node, bind, until};
 use crate::control::proto::relay::relay_server::{Relay, RelayServer};
 use crate::control::proto::relay::{
-    Batch, HoldsReply, HoldsRequest, ListPage, ListRequest, Receipt,
+    Batch, HoldsReply, HoldsRequest, KickReply, KickRequest, ListPage, ListRequest, Receipt,
 };
 use crate::id::NodeAddr;
 use futures_util::future::join_all;
@@ -114,6 +114,10 @@ impl Relay for Odd {
     async fn holds(&self, _: Request<HoldsRequest>) -> Result<Response<HoldsReply>, Status> {
         std::future::pending().await
     }
+
+    async fn kick(&self, _: Request<KickRequest>) -> Result<Response<KickReply>, Status> {
+        std::future::pending().await
+    }
 }
 
 impl Odd {
@@ -128,7 +132,7 @@ impl Odd {
 }
 
 fn acknowledge(batch: &Batch) -> Receipt {
-    Receipt { number: batch.number, outcomes: vec![0; batch.items.len()] }
+    Receipt { number: batch.number, outcomes: vec![0; batch.items.len()], standing: None }
 }
 
 /// It is there, and acknowledges the first batch, but then nothing any more.
@@ -139,6 +143,9 @@ async fn a_peer_that_stops_answering() {
     let caller = Caller::connected_to(&addr).await;
     let holds = tokio::time::timeout(PROMISE, caller.peers.holds(&addr, APP, "ua")).await.unwrap();
     assert_eq!(holds, Err(PeerError::Late));
+    let kick = KickRequest::default();
+    let kicked = tokio::time::timeout(PROMISE, caller.peers.kick(&kick)).await.unwrap();
+    assert_eq!(kicked, [(addr.clone(), Err(PeerError::Late))]);
     let sent = caller.send(&addr, push("ua", "x")).await.unwrap_err();
     assert!(matches!(sent, PeerError::Late | PeerError::Lost), "{sent}");
     until("noticed", || caller.metrics.peers.breaks.load(Ordering::Relaxed) > 0).await;
@@ -173,7 +180,7 @@ async fn receipts_that_fit_no_batch_break_the_stream() {
 #[tokio::test]
 async fn an_outcome_that_nobody_knows_is_no_success() {
     let unheard_of: Receipts =
-        |batch| Some(Receipt { number: batch.number, outcomes: vec![99; batch.items.len()] });
+        |batch| Some(Receipt { outcomes: vec![99; batch.items.len()], ..acknowledge(batch) });
     let (addr, serving) = Odd::start(loopback(), unheard_of);
     let caller = Caller::connected_to(&addr).await;
     assert_eq!(caller.send(&addr, push("ua", "x")).await, Ok(Outcome::Refused));

@@ -6,7 +6,9 @@ use crate::config::Config;
 use crate::control::cluster::peers::peer::PeerKind;
 use crate::control::cluster::peers::{Outcome, PeerError};
 use crate::control::grpc::stage::{APP, Node};
+use crate::control::orders::kick_request;
 use crate::id::NodeAddr;
+use crate::link::{Kick, Whom};
 use futures_util::future::join_all;
 
 async fn pair() -> (GoNode, NodeAddr, Caller) {
@@ -41,6 +43,16 @@ async fn messages_arrive_as_calls() {
     assert_eq!(room.messages, [expected]);
     let got = &room.broadcasts[0];
     assert_eq!((got.app_id, got.user_id.as_str(), got.msg.as_str()), (101, "ub", "all"));
+}
+
+/// Nor does it say where clients could go.
+#[tokio::test]
+async fn orders_are_not_for_such_nodes() {
+    let (_go, addr, caller) = pair().await;
+    let kick = Kick { whom: Whom::App(APP), reason: "bye".into() };
+    let answers = caller.peers.kick(&kick_request(&kick).unwrap()).await;
+    assert_eq!(answers, [(addr, Err(PeerError::Unable))]);
+    assert!(caller.peers.refuges().is_empty());
 }
 
 #[tokio::test]

@@ -61,18 +61,19 @@ export class Drain {
   }
 
   show(state) {
-    const { stage, total, told, perSecond, leftMs } = state.drain;
+    const { stage, total, told, perSecond, leftMs, otherNodes } = state.drain;
     this.#stage = stage;
     this.#connections = state.connections;
     at("drain-cancel").hidden = stage !== "grace";
     at("drain-go").textContent = stage === "serving" ? "Drain this node" : "Apply";
     at("drain-bar").hidden = stage !== "closing";
     at("drain-bar").value = total > 0 ? Math.min(told / total, 1) : 1;
+    const away = otherNodes.length > 0 ? ` Clients go to ${otherNodes.join(", ")}.` : "";
     at("drain-text").textContent = {
-      serving: "This node serves.",
+      serving: otherNodes.length > 0 ? "This node serves. In a drain:" : "This node serves.",
       grace: `Not ready any more; connections are closed in ${duration(leftMs)}.`,
       closing: `${count(told)} of ${count(total)} told, ${count(perSecond)} a second; ${count(state.connections)} are still here. Ends in ${duration(leftMs)} at the latest.`,
-    }[stage];
+    }[stage] + away;
   }
 
   async #begin() {
@@ -109,11 +110,16 @@ export function reloads() {
 export async function kick(whom, name) {
   if (!(await sure(`Close the connections of ${name}? They are told not to come back.`, "Kick"))) return;
   await attempt("whom-said", async () => {
-    const { orders, refused, here, elsewhere } = await post("/admin/kick", { ...whom, reason: at("kick-reason").value.trim() });
-    const words = [`Ordered from ${count(orders)} reactors.`];
-    if (refused > 0) words.push(`${count(refused)} were too busy: try again.`);
-    if (here === false) words.push("The user is not on this node.");
-    if (elsewhere?.length > 0) words.push(`Kick there too: ${elsewhere.join(", ")}.`);
-    return words.join(" ");
+    const { orders, refused, here, elsewhere, nodes } =
+      await post("/admin/kick", { ...whom, reason: at("kick-reason").value.trim() });
+    const others = Object.entries(nodes ?? {});
+    const failed = others.filter(([, { error }]) => error);
+    const asked = others.length - failed.length;
+    const words = [`Ordered from ${count(orders)} reactors${asked > 0 ? `, and ${count(asked)} other nodes` : ""}.`];
+    const busy = others.reduce((sum, [, node]) => sum + (node.refused ?? 0), refused);
+    if (busy > 0) words.push(`${count(busy)} reactors were too busy: try again.`);
+    if (here === false && elsewhere.length === 0) words.push("Nobody of that name was connected.");
+    if (elsewhere?.length > 0) words.push(`The user was on ${elsewhere.join(", ")}.`);
+    return [words.join(" "), ...failed.map(([node, { error }]) => `${node}: ${error}`)].join("\n");
   });
 }
