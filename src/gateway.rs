@@ -11,12 +11,11 @@ use crate::auth::Access;
 use crate::clock::Clock;
 use crate::config::{Config, Listener};
 use crate::control::{Base, Control, Door, Entry, Holdings, Plane};
-use crate::host::{address, fd_table, kernel};
+use crate::host::{address, fd_table, kernel, tls};
 use crate::hub::Hub;
 use crate::id::NodeAddr;
 use crate::limits::{
-    EVENTS_MAX, HTTP_CONNECTIONS_MAX, MAIL_DEPTH_MAX, ORDERS_MAX, REACTORS_MAX, SENDS_BYTES_MAX,
-    SENDS_MAX,
+    EVENTS_MAX, MAIL_DEPTH_MAX, ORDERS_MAX, REACTORS_MAX, SENDS_BYTES_MAX, SENDS_MAX,
 };
 use crate::link::{
     Backlogs, Budget, Current, Mailbox, News, Order, Outgoing, Permits, Plan, Post, SharedRate,
@@ -27,11 +26,10 @@ use crate::metrics::Metrics;
 use crate::reactor::{self, Settings, Setup, Shared};
 use core_affinity::CoreId;
 use crossbeam_channel::{Receiver, Sender};
-use doors::Doors;
-use socket2::{Domain, Protocol, Socket, Type};
+use doors::{Doors, listen_tcp};
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -80,7 +78,8 @@ impl Gateway {
         let (events, news) = boxes.news.unzip();
         let (post, sends) = boxes.sends;
         let told = Told { events, outgoing: Outgoing::new(post, SENDS_BYTES_MAX) };
-        let settings = Settings::new(&config, &access)?;
+        let tls = tls::load(&config.listen)?;
+        let settings = Settings::new(&config, &access, tls.clone());
         let shared = Arc::new(shared(&config, &hub, metrics, told, settings, pinned.len())?);
         shared.drain.configure_refuges(&config.stop.other_nodes);
         let (order, orders) = crossbeam_channel::bounded(ORDERS_MAX);
@@ -117,12 +116,15 @@ impl Gateway {
             };
             doors.settle(started.start(setup)?);
         }
-        let control = open(&config, plane, doors.listeners(), sends, dropped)?;
+        let http = doors.open_http(&config.listen.http)?;
+        let door = Door { listeners: doors.listeners(), sends, dropped, http, tls };
+        let control = plane.open(&config, door)?;
+        let http: Vec<String> = control.served_at().iter().map(Listener::to_string).collect();
         tracing::info!(
-            websocket = %doors, path = config.listen.path, http = %control.http_addr(),
+            websocket = %doors, path = config.listen.path, http = http.join(", "),
             reactors = count, open_files_max, "listening"
         );
-        warn_of_open_doors(&config, control.http_addr(), grpc);
+        warn_of_open_doors(&config, control.served_at(), grpc);
         let threads = std::mem::take(&mut started.threads);
         let (reactors, grpc_addr) = (Reactors { threads, alive }, grpc);
         Ok(Self { config, doors, grpc_addr, shared, reactors, control, order, orders })
@@ -143,10 +145,18 @@ impl Gateway {
         self.doors.listeners()
     }
 
-    /// Where the HTTP API listens; the port is never 0.
+    /// The first address that the HTTP API is served at; the port is never 0, unless
+    /// there is no address at all but unix sockets.
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
-        self.control.http_addr()
+        let first = self.control.served_at().iter().find_map(Listener::address);
+        first.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// All places where the API is served, in the order of the configuration; no port is 0.
+    #[must_use]
+    pub fn http_listeners(&self) -> &[Listener] {
+        self.control.served_at()
     }
 
     /// Where other nodes are listened for, in a cluster; the port is never 0.
@@ -222,7 +232,7 @@ fn shared(
 /// Opens the gRPC listener and joins the cluster; returns where it listens.
 fn join(config: &Config, plane: &mut Plane, news: Mailbox<News>) -> Result<SocketAddr, StartError> {
     let address = config.listen.grpc;
-    let grpc = listen_tcp(address).map_err(|error| StartError::Grpc { address, error })?;
+    let grpc = listen_tcp(address, false).map_err(|error| StartError::Grpc { address, error })?;
     let bound = grpc.local_addr()?;
     let own = match config.cluster.advertise.as_str() {
         "" => SocketAddr::new(reachable(bound), bound.port()).to_string(),
@@ -241,21 +251,11 @@ fn reachable(bound: SocketAddr) -> IpAddr {
     address::first().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
-/// Opens the HTTP listener and starts what is behind it.
-fn open(
-    config: &Config,
-    plane: Plane,
-    listeners: Vec<Listener>,
-    sends: Mailbox<Waiting>,
-    dropped: DroppedLines,
-) -> Result<Control, StartError> {
-    let address = config.listen.http;
-    let http = listen_tcp(address).map_err(|error| StartError::Http { address, error })?;
-    Ok(plane.open(config, Door { listeners, sends, dropped, http })?)
-}
-
-fn warn_of_open_doors(config: &Config, http: SocketAddr, grpc: Option<SocketAddr>) {
-    if !http.ip().is_loopback() && config.auth.keys.is_empty() {
+/// Warns of what strangers may reach without a key.
+fn warn_of_open_doors(config: &Config, http: &[Listener], grpc: Option<SocketAddr>) {
+    let addresses = http.iter().filter_map(Listener::address);
+    let open = addresses.filter(|http| !http.ip().is_loopback() && config.auth.keys.is_empty());
+    for http in open {
         tracing::warn!(
             %http,
             "the HTTP API has no key: whoever reaches this address can send to every user"
@@ -274,16 +274,6 @@ fn warn_of_open_doors(config: &Config, http: SocketAddr, grpc: Option<SocketAddr
 fn pinned_cores(config: &Config) -> Vec<CoreId> {
     let cores = if config.reactor.pin { core_affinity::get_core_ids() } else { None };
     cores.unwrap_or_default()
-}
-
-/// With room for all connections that are served at once: the standard
-/// library asks for less, and a burst of callers would wait for SYN retries.
-fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(HTTP_CONNECTIONS_MAX).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
 }
 
 /// Reactors that have been started; ends them again if the start fails half-way.

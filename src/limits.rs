@@ -158,6 +158,9 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 32_768;
 /// Silence on an HTTP connection between two requests, and time for a head to arrive.
 pub const HTTP_IDLE_SECONDS: u64 = 30;
 
+/// Time for a caller of the API to shake hands where it is served over TLS.
+pub const HTTP_TLS_SECONDS: u64 = 5;
+
 /// Time for the body of an HTTP request to arrive; 408 after it.
 pub const HTTP_BODY_SECONDS: u64 = 10;
 

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crossbeam_channel::Sender;
 use door::{NewKey, NewToken, Suspect};
 use millgate::auth::{Access, AuthError};
-use millgate::config::{Config, ConfigError, Listen, Listener, Loaded};
+use millgate::config::{Config, ConfigError, Listener, Listeners, Loaded};
 use millgate::gateway::{Gateway, Source, StartError};
 use millgate::host::doctor::{Facts, Report, Target, number};
 use millgate::host::systemd;
@@ -269,14 +269,14 @@ fn summary(Loaded { config, notices }: &Loaded) -> String {
     let mut text = format!(
         "ok\n\
          websocket  {}\n\
-         http       http://{}\n\
+         http       {}\n\
          reactors   {threads}\n\
          idle after {:?}\n\
          apps       {}\n\
          log        {} to {file}\n\
          cluster    {cluster}\n",
-        places(listen),
-        listen.http,
+        places(&listen.websocket, "ws", &listen.path),
+        places(&listen.http, "http", ""),
         heartbeat.idle_timeout,
         some_of(&apps.ids),
         log.level,
@@ -288,16 +288,16 @@ fn summary(Loaded { config, notices }: &Loaded) -> String {
 }
 
 /// Where clients connect to.
-fn places(listen: &Listen) -> String {
+fn places(listeners: &Listeners, scheme: &str, path: &str) -> String {
     let place = |listener: &Listener| match listener.address() {
         Some(address) => {
-            let scheme = if listener.tls { "wss" } else { "ws" };
+            let safe = if listener.tls { "s" } else { "" };
             let behind = if listener.proxy { " behind PROXY headers" } else { "" };
-            format!("{scheme}://{address}{}{behind}", listen.path)
+            format!("{scheme}{safe}://{address}{path}{behind}")
         }
         None => listener.to_string(),
     };
-    listen.websocket.iter().map(place).collect::<Vec<_>>().join(", ")
+    listeners.iter().map(place).collect::<Vec<_>>().join(", ")
 }
 
 /// The first few of a list that may be long.

@@ -25,7 +25,7 @@ impl Config {
         Self {
             listen: Listen {
                 websocket: running.listen.websocket.clone(),
-                http: running.listen.http,
+                http: running.listen.http.clone(),
                 grpc: running.listen.grpc,
                 ..self.listen
             },
@@ -114,7 +114,7 @@ mod tests {
         let running = Config::default();
         let mut other = running.clone();
         other.listen.path = "/ws".into();
-        other.listen.http.set_port(1);
+        other.listen.http = "127.0.0.1:1".parse().unwrap();
         other.reactor.threads = 3;
         other.log.level = "debug".into();
         other.log.keep_files = 1;

@@ -19,7 +19,7 @@ const KEYS: &str = "auth.keys";
 
 /// A text for one, a list of texts for several. What is wrong with them they say
 /// themselves, since it may be a single entry.
-pub(super) const TEXT_OR_LIST: [&str; 1] = ["listen.websocket"];
+pub(super) const TEXT_OR_LIST: [&str; 2] = ["listen.websocket", "listen.http"];
 
 /// Every key with its default, taken from the configuration itself so that
 /// there is no second list to keep.

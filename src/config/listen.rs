@@ -1,10 +1,9 @@
-//! Where clients are listened for, and whom their proxies may speak for.
+//! Where clients are listened for, and callers of the API.
 
-use crate::address::Network;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -16,8 +15,8 @@ pub struct Listen {
     pub websocket: Listeners,
     /// The path clients upgrade on; begins with `/`.
     pub path: String,
-    /// HTTP API, pages and metrics.
-    pub http: SocketAddr,
+    /// HTTP API, pages and metrics: one listener or a list, without `proxy`.
+    pub http: Listeners,
     /// gRPC for other nodes, with `[redis]` only; port 0 lets the kernel choose.
     pub grpc: SocketAddr,
     /// Proxies that are believed whom they speak for: addresses, networks, `unix`; at most 256.
@@ -33,7 +32,7 @@ impl Default for Listen {
         Self {
             websocket: SocketAddr::from(([0, 0, 0, 0], 8089)).into(),
             path: "/acc".into(),
-            http: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            http: SocketAddr::from(([127, 0, 0, 1], 8080)).into(),
             grpc: SocketAddr::from(([127, 0, 0, 1], 9001)),
             trusted_proxies: Vec::new(),
             tls_cert: PathBuf::new(),
@@ -42,7 +41,7 @@ impl Default for Listen {
     }
 }
 
-/// The listeners of WebSocket clients; at least one, at most [`LISTENERS_MAX`].
+/// Listeners of one kind; at least one, at most [`LISTENERS_MAX`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listeners(Vec<Listener>);
 
@@ -118,10 +117,22 @@ impl Listeners {
         address.is_ipv6() && address.port() != 0 && self.addresses().any(is_twin)
     }
 
+    /// Whether nobody but processes of this host reaches them.
+    #[must_use]
+    pub fn are_local(&self) -> bool {
+        self.addresses().all(|address| address.ip().is_loopback())
+    }
+
+    /// The first place that is listed in both.
+    pub(super) fn shared_with(&self, others: &Self) -> Option<&Listener> {
+        let is_fixed = |listener: &&Listener| listener.has_fixed_place();
+        let is_there = |listener: &&Listener| others.iter().any(|o| o.is_at_the_place_of(listener));
+        self.iter().filter(is_fixed).find(is_there)
+    }
+
     /// The first place that is listed twice.
     pub(super) fn twice(&self) -> Option<&Listener> {
-        let is_fixed = |listener: &&Listener| listener.address().is_none_or(|at| at.port() != 0);
-        let mut places: Vec<_> = self.iter().filter(is_fixed).collect();
+        let mut places: Vec<_> = self.iter().filter(|at| at.has_fixed_place()).collect();
         while let Some(last) = places.pop() {
             if places.iter().any(|other| other.is_at_the_place_of(last)) {
                 return Some(last);
@@ -148,6 +159,10 @@ impl Listener {
             Place::Tcp(address) => Some(address),
             Place::Unix { .. } => None,
         }
+    }
+
+    fn has_fixed_place(&self) -> bool {
+        self.address().is_none_or(|at| at.port() != 0)
     }
 
     fn is_at_the_place_of(&self, other: &Self) -> bool {
@@ -278,46 +293,6 @@ impl<'de> Visitor<'de> for TextOrList {
     }
 }
 
-/// Who is believed when it says whom it speaks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trusted {
-    networks: Vec<Network>,
-    unix: bool,
-}
-
-/// Each hop that a request has passed is compared with all of them.
-pub(super) const TRUSTED_MAX: usize = 256;
-
-/// The word for unix sockets among trusted proxies.
-const UNIX: &str = "unix";
-
-impl Trusted {
-    /// Reads addresses, networks and the word `unix`; what is none of them is
-    /// left out: validation has refused it.
-    #[must_use]
-    pub fn new(entries: &[String]) -> Self {
-        let networks = entries.iter().filter_map(|entry| entry.parse().ok()).collect();
-        Self { networks, unix: entries.iter().any(|entry| entry == UNIX) }
-    }
-
-    /// The first entry that cannot be read.
-    pub(super) fn wrong(entries: &[String]) -> Option<&String> {
-        entries.iter().find(|entry| *entry != UNIX && entry.parse::<Network>().is_err())
-    }
-
-    /// Whether nobody is trusted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.networks.is_empty() && !self.unix
-    }
-
-    /// Whether this address is; `None` is the other end of a unix socket.
-    #[must_use]
-    pub fn trusts(&self, ip: Option<IpAddr>) -> bool {
-        ip.map_or(self.unix, |ip| self.networks.iter().any(|network| network.contains(ip)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,21 +343,5 @@ mod tests {
             assert!(listeners(&twice).twice().is_some(), "{twice:?}");
         }
         assert_eq!(listeners(&["0.0.0.0:0", "0.0.0.0:0"]).twice(), None);
-    }
-
-    #[test]
-    fn trust_is_of_addresses_networks_and_unix_sockets() {
-        let trusted = |entries: &[&str]| {
-            Trusted::new(&entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>())
-        };
-        let some = trusted(&["10.0.0.0/8", "::1", "unix"]);
-        for ip in ["10.1.2.3", "::ffff:10.1.2.3", "::1"] {
-            assert!(some.trusts(Some(ip.parse().unwrap())), "{ip}");
-        }
-        assert!(some.trusts(None) && !some.trusts(Some("11.0.0.1".parse().unwrap())));
-        assert!(!trusted(&["10.0.0.0/8"]).trusts(None));
-        assert!(trusted(&[]).is_empty());
-        let entries = ["10.0.0.1", "Unix"].map(str::to_owned);
-        assert_eq!(Trusted::wrong(&entries), Some(&entries[1]));
     }
 }

@@ -16,6 +16,7 @@ mod origin;
 mod reference;
 mod secret;
 mod stop;
+mod trusted;
 mod validate;
 
 pub use admin::Admin;
@@ -24,11 +25,12 @@ pub use cluster::{Cluster, Redis, RedisMode};
 pub use draft::ConfigError;
 pub use key::{ApiKey, Scope, Scopes, is_key_name};
 pub use limits::{Excess, Limits};
-pub use listen::{LISTENERS_MAX, Listen, Listener, Listeners, Place, Trusted};
+pub use listen::{LISTENERS_MAX, Listen, Listener, Listeners, Place};
 pub use load::Loaded;
 pub use origin::Origins;
 pub use secret::Secret;
 pub use stop::{Stop, refuge_fault};
+pub use trusted::Trusted;
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

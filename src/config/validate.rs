@@ -2,8 +2,8 @@
 
 mod auth;
 
-use super::listen::TRUSTED_MAX;
 use super::stop::refuge_fault;
+use super::trusted::TRUSTED_MAX;
 use super::{Cluster, Config, Listen, Redis, RedisMode, Stop, Trusted};
 use crate::limits::{APPS_MAX, OTHER_NODES_MAX, REACTORS_MAX, RECEIVE_BUFFER_BYTES};
 use std::collections::HashSet;
@@ -83,17 +83,23 @@ impl Check {
             }
         }
         let Listen { websocket, http, trusted_proxies, tls_cert, tls_key, .. } = &config.listen;
-        if http.port() != 0 && websocket.addresses().any(|address| address == *http) {
-            self.say("listen.http", format!("is {http}, must differ from listen.websocket"));
+        if let Some(both) = http.shared_with(websocket) {
+            self.say("listen.http", format!("is {both}, must differ from listen.websocket"));
         }
-        if let Some(twice) = websocket.twice() {
-            self.say("listen.websocket", format!("has {:?} twice", twice.to_string()));
+        if http.iter().any(|listener| listener.proxy) {
+            self.say("listen.http", "has proxy, which is for listen.websocket");
         }
         let files = [tls_cert, tls_key].map(|file| !file.as_os_str().is_empty());
         if files[0] != files[1] {
             self.say("listen.tls_cert", "needs tls_key, and that needs it");
-        } else if websocket.have_tls() && !files[0] {
-            self.say("listen.websocket", "has tls, which needs listen.tls_cert and listen.tls_key");
+        }
+        for (key, listeners) in [("listen.websocket", websocket), ("listen.http", http)] {
+            if let Some(twice) = listeners.twice() {
+                self.say(key, format!("has {:?} twice", twice.to_string()));
+            }
+            if listeners.have_tls() && files == [false, false] {
+                self.say(key, "has tls, which needs listen.tls_cert and listen.tls_key");
+            }
         }
         self.trusted_proxies(trusted_proxies);
     }

@@ -33,8 +33,10 @@ use futures_util::future::OptionFuture;
 use http::{Policy, Site, Traces};
 use pace::Pace;
 use ready::Readiness;
+use rustls::ServerConfig;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -93,8 +95,28 @@ pub struct Door {
     pub sends: Mailbox<Waiting>,
     /// The log's lost lines.
     pub dropped: DroppedLines,
-    /// An open listener for HTTP.
-    pub http: TcpListener,
+    /// Where the API is served.
+    pub http: Vec<HttpDoor>,
+    /// What its `tls` listeners show.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// One place where the API is served, open already.
+#[derive(Debug)]
+pub struct HttpDoor {
+    /// Where; no port is 0.
+    pub listener: Listener,
+    /// What connections are accepted from, without blocking.
+    pub socket: HttpSocket,
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum HttpSocket {
+    /// At an address.
+    Tcp(TcpListener),
+    /// At a path.
+    Unix(UnixListener),
 }
 
 /// The control plane before it serves anybody.
@@ -112,7 +134,6 @@ pub struct Plane {
 #[derive(Debug)]
 pub struct Control {
     plane: Plane,
-    http_addr: SocketAddr,
     site: Arc<Site>,
     http: JoinHandle<()>,
     /// Writes off the users of this node, once it has left.
@@ -160,9 +181,8 @@ impl Plane {
     /// When the kernel refuses a descriptor.
     pub fn open(self, config: &Config, door: Door) -> io::Result<Control> {
         let _inside = self.runtime.enter();
-        let http_addr = door.http.local_addr()?;
-        door.http.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(door.http)?;
+        let (served_at, sockets): (Vec<_>, Vec<_>) =
+            door.http.into_iter().map(|door| (door.listener, door.socket)).unzip();
         let Base { hub, metrics, clock, access, drain, holdings, orders } = self.base.clone();
         let readiness = Arc::new(Readiness::new(Arc::clone(&drain)));
         let watching =
@@ -182,7 +202,8 @@ impl Plane {
             cluster: self.cluster.clone(),
             readiness,
             listeners: door.listeners,
-            http_addr,
+            served_at,
+            tls: Current::new(door.tls),
             traces: Traces::default(),
             dropped: door.dropped,
             drain,
@@ -192,22 +213,22 @@ impl Plane {
         });
         self.runtime.spawn(send_digests(Arc::clone(&site)));
         self.runtime.spawn(pressure::watch(Arc::clone(&site)));
-        let serving = http::serve(listener, Arc::clone(&site), self.ending.subscribe());
+        let serving = http::serve(sockets, Arc::clone(&site), self.ending.subscribe())?;
         let http = self.runtime.spawn(serving);
-        Ok(Control { plane: self, http_addr, site, http, farewell: None })
+        Ok(Control { plane: self, site, http, farewell: None })
     }
 }
 
 impl Control {
-    /// Where the HTTP API listens.
+    /// Where the HTTP API is served; no port is 0.
     #[must_use]
-    pub fn http_addr(&self) -> SocketAddr {
-        self.http_addr
+    pub fn served_at(&self) -> &[Listener] {
+        &self.site.served_at
     }
 
     /// Goes by another configuration, as far as it can be changed.
-    pub fn reload(&self, config: &Config, access: Access) {
-        self.site.reload(config, access);
+    pub fn reload(&self, config: &Config, access: Access, tls: Option<Arc<ServerConfig>>) {
+        self.site.reload(config, access, tls);
     }
 
     /// From here on no messages come from elsewhere, and who is here is written

@@ -2,7 +2,8 @@
 
 use crate::auth::AuthError;
 use crate::config::Listener;
-use crate::reactor::{OpenError, TlsError};
+use crate::host::tls::TlsError;
+use crate::reactor::OpenError;
 use std::io;
 use std::net::SocketAddr;
 
@@ -18,10 +19,10 @@ pub enum StartError {
         error: io::Error,
     },
     /// The HTTP listener could not be opened.
-    #[error("cannot listen for HTTP on {address} (listen.http): {}", reason(.error))]
+    #[error("cannot listen for HTTP on {listener} (listen.http): {}", reason(.error))]
     Http {
         /// Where.
-        address: SocketAddr,
+        listener: Listener,
         /// Why not.
         error: io::Error,
     },

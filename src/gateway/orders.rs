@@ -6,7 +6,7 @@
 use super::{Gateway, bid_drain, join_all, share_of_memory};
 use crate::auth::Access;
 use crate::config::{ConfigError, Loaded};
-use crate::host::systemd;
+use crate::host::{systemd, tls};
 use crate::hub::Hub;
 use crate::link::{Order, Plan, Progress, Reloaded, Wish};
 use crate::logging::Level;
@@ -193,7 +193,8 @@ impl Gateway {
         let problem = |error: &dyn fmt::Display| vec![error.to_string()];
         let limits = &config.limits;
         let access = Access::load(&config.auth).map_err(|error| problem(&error))?;
-        let settings = Settings::new(&config, &access).map_err(|error| problem(&error))?;
+        let tls = tls::load(&config.listen).map_err(|error| problem(&error))?;
+        let settings = Settings::new(&config, &access, tls.clone());
         let outboxes = share_of_memory(limits.outbox_total_bytes);
         let outboxes = outboxes.map_err(|error| problem(&error))?;
         let assemblies = share_of_memory(limits.assembly_total_bytes);
@@ -203,7 +204,7 @@ impl Gateway {
         level.set(&config.log.level).map_err(|error| problem(&error))?;
         self.shared.outboxes.set_limit(outboxes);
         self.shared.assemblies.set_limit(assemblies);
-        self.control.reload(&config, access);
+        self.control.reload(&config, access, tls);
         self.shared.settings.replace(settings);
         self.shared.drain.configure_refuges(&config.stop.other_nodes);
         bid_reload(&self.shared.hub, self.reactors.threads.len());

@@ -8,4 +8,5 @@ pub mod kernel;
 pub mod pem;
 pub mod pressure;
 pub mod systemd;
+pub mod tls;
 pub mod unix;

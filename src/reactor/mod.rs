@@ -36,7 +36,6 @@ mod write;
 
 pub use listener::{Entrance, probe};
 pub use setup::{Settings, Setup, Shared};
-pub use tls::TlsError;
 
 use crate::config::Listener;
 use crate::host::fd_table;

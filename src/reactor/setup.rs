@@ -2,7 +2,6 @@
 
 use super::flow::FlowRules;
 use super::listener::Entrance;
-use super::tls::{self, TlsError};
 use crate::auth::Access;
 use crate::clock::Clock;
 use crate::command;
@@ -91,15 +90,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Takes what it needs, and reads the files of TLS.
-    ///
-    /// # Errors
-    /// When one of them cannot be used.
-    pub fn new(config: &Config, access: &Access) -> Result<Self, TlsError> {
+    /// Takes what it needs. `tls` is what its `tls` listeners show.
+    #[must_use]
+    pub fn new(config: &Config, access: &Access, tls: Option<Arc<ServerConfig>>) -> Self {
         let mut apps: Vec<AppId> = config.apps.ids.iter().copied().map(AppId).collect();
         apps.sort_unstable();
         let limits = &config.limits;
-        Ok(Self {
+        Self {
             path: config.listen.path.clone(),
             echo_path: config.echo.path.clone(),
             head_bytes_max: limits.handshake_bytes,
@@ -129,8 +126,8 @@ impl Settings {
             handshake_ticks: ticks(limits.handshake_timeout),
             login_ticks: (!limits.login_timeout.is_zero()).then(|| ticks(limits.login_timeout)),
             trusted: Trusted::new(&config.listen.trusted_proxies),
-            tls: tls::load(&config.listen)?,
-        })
+            tls,
+        }
     }
 
     /// Whether somebody may have to go earlier than by `before`.

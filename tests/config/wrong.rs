@@ -191,6 +191,24 @@ fn two_listeners_have_two_addresses() {
 }
 
 #[test]
+fn places_of_the_api_are_bounded_like_those_of_clients() {
+    for (value, complaint) in [
+        ("127.0.0.1:8080 proxy", "has proxy, which is for listen.websocket"),
+        ("127.0.0.1:8080 tls", "has tls, which needs listen.tls_cert and listen.tls_key"),
+        ("[\"unix:/a\", \"unix:/a tls\"]", "has \"unix:/a tls\" twice"),
+        ("[]", "has 0 entries, must have 1 to 16"),
+    ] {
+        let problems = Case::default().flag("listen.http", value).problems();
+        assert!(problems.iter().any(|problem| problem.ends_with(complaint)), "{problems:?}");
+    }
+    let places = "[\"127.0.0.1:8080\", \"unix:/run/millgate/api.sock mode=0600\"]";
+    Case::default().flag("listen.http", places).config();
+    let beyond = "[\"127.0.0.1:8080\", \"10.0.0.1:8080\"]";
+    let problems = Case::default().flag("listen.http", beyond).problems();
+    assert!(problems[0].contains("strangers could send"), "{problems:?}");
+}
+
+#[test]
 fn bounds_of_lists_are_kept() {
     let too_many = format!("{:?}", (1..=4097).collect::<Vec<u32>>());
     assert_complaints(&[

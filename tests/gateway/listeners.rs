@@ -1,5 +1,6 @@
 //! How clients come in: several listeners, unix sockets, behind proxies, over TLS.
 
+mod api;
 mod forwarded;
 mod proxy;
 mod several;

@@ -108,8 +108,8 @@ impl Check {
     /// Whoever reaches the API without a key can send to every user under any name.
     fn open_doors(&mut self, config: &Config) {
         let Auth { keys, open_api, .. } = &config.auth;
-        let http = config.listen.http;
-        if keys.is_empty() && !open_api && !http.ip().is_loopback() {
+        let http = &config.listen.http;
+        if keys.is_empty() && !open_api && !http.are_local() {
             self.say(
                 "listen.http",
                 format!(

@@ -18,7 +18,7 @@ use super::Site;
 use super::answer::refused;
 use super::form::{Fields, Form, Query};
 use super::gate::{self, Gate};
-use crate::config::Scope;
+use crate::config::{Listener, Scope};
 use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::header::{HOST, ORIGIN};
@@ -49,7 +49,9 @@ async fn require_admin(State(site): State<Arc<Site>>, request: Request, next: Ne
     if is_from_elsewhere(request.headers()) {
         return refused(StatusCode::FORBIDDEN, "a page of another origin may not do this");
     }
-    let is_ours = site.http_addr.ip().is_loopback() && is_called_by_address(request.headers());
+    let mut addresses = site.served_at.iter().filter_map(Listener::address);
+    let is_local = addresses.all(|address| address.ip().is_loopback());
+    let is_ours = is_local && is_called_by_address(request.headers());
     if is_ours && site.access.get().keys.is_empty() {
         return next.run(request).await;
     }

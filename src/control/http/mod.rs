@@ -29,11 +29,11 @@ mod server;
 mod state;
 mod trace_id;
 
-use super::Holdings;
 use super::cluster::Cluster;
 use super::delivery::Delivery;
 use super::pace::Pace;
 use super::ready::{Findings, Readiness};
+use super::{Holdings, HttpSocket};
 use crate::auth::Access;
 use crate::clock::Clock;
 use crate::config::{Config, Listener, Scope};
@@ -50,9 +50,9 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use crossbeam_channel::Sender;
 use gate::Gate;
-use std::net::SocketAddr;
+use rustls::ServerConfig;
+use std::io;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// What the routes answer from.
@@ -73,7 +73,9 @@ pub(super) struct Site {
     pub(super) readiness: Arc<Readiness>,
     pub(super) listeners: Vec<Listener>,
     /// Where this is served.
-    pub(super) http_addr: SocketAddr,
+    pub(super) served_at: Vec<Listener>,
+    /// What TLS is spoken with there, by those who come from now on.
+    pub(super) tls: Current<Option<Arc<ServerConfig>>>,
     pub(super) dropped: DroppedLines,
     /// How the node ends.
     pub(super) drain: Arc<Drain>,
@@ -104,16 +106,29 @@ pub(super) type Ruled = Extension<Arc<Policy>>;
 
 impl Site {
     /// Goes by another configuration from the next request on.
-    pub(super) fn reload(&self, config: &Config, access: Access) {
+    pub(super) fn reload(&self, config: &Config, access: Access, tls: Option<Arc<ServerConfig>>) {
+        self.tls.replace(tls);
         self.delivery.reload(config);
         self.access.replace(access);
         self.policy.replace(Policy::new(config));
     }
 }
 
-/// Serves until `ended` says so, then finishes what is under way.
-pub(super) async fn serve(listener: TcpListener, site: Arc<Site>, ended: watch::Receiver<bool>) {
-    server::run(listener, routes(site), ended).await;
+/// Serves at all these places until `ended` says so, then finishes what is under way.
+///
+/// # Errors
+/// When the runtime cannot watch a socket.
+pub(super) fn serve(
+    sockets: Vec<HttpSocket>,
+    site: Arc<Site>,
+    ended: watch::Receiver<bool>,
+) -> io::Result<impl Future<Output = ()> + Send + use<>> {
+    let speak_tls = site.served_at.iter().map(|listener| listener.tls);
+    let doors = sockets.into_iter().zip(speak_tls);
+    let doors = doors.map(|(socket, speaks_tls)| server::Door::new(socket, speaks_tls));
+    let doors = doors.collect::<io::Result<Vec<_>>>()?;
+    let routes = routes(Arc::clone(&site));
+    Ok(server::run(doors, server::Inside::new(site, routes, ended)))
 }
 
 /// Every route; the verbs are those of the reference, HEAD goes with GET.

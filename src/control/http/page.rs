@@ -10,6 +10,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use axum::response::{IntoResponse, Response};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -58,11 +59,14 @@ const REVALIDATE: &str = "no-cache";
 /// here, so without a configured URL every host is allowed on the one port.
 fn content_policy(site: &Site, config: &Config) -> String {
     let page = &config.page;
-    let websocket = match (origin(&page.websocket_url), port(&site.listeners)) {
-        ("", Some(port)) => format!("ws://*:{port} wss://*:{port}"),
-        // Through a proxy that serves both.
-        ("", None) => String::new(),
-        (origin, _) => origin.to_owned(),
+    let websocket = match origin(&page.websocket_url) {
+        "" => {
+            let ports = [port(&site.listeners, false), port(&site.listeners, true)];
+            let ports: BTreeSet<u16> = ports.into_iter().flatten().collect();
+            let sources = ports.iter().map(|port| format!("ws://*:{port} wss://*:{port}"));
+            sources.collect::<Vec<_>>().join(" ")
+        }
+        origin => origin.to_owned(),
     };
     let api = origin(&page.http_url);
     // Where a page is sent when this node stops.
@@ -85,14 +89,12 @@ fn origin(url: &str) -> &str {
     &url[..end]
 }
 
-/// The port that a browser can open a WebSocket on without TLS and without a
-/// proxy; `None` if there is no port at all.
-fn port(listeners: &[Listener]) -> Option<u16> {
-    let addresses = |is_wanted: fn(&Listener) -> bool| {
-        listeners.iter().filter(move |listener| is_wanted(listener)).find_map(Listener::address)
-    };
-    let plain = addresses(|listener| !listener.proxy && !listener.tls);
-    plain.or_else(|| addresses(|_| true)).map(|address| address.port())
+/// The port that a browser can open a WebSocket on without a proxy, from a page that came with
+/// TLS or without. If there is none, the proxy that the page came through serves both.
+fn port(listeners: &[Listener], tls: bool) -> Option<u16> {
+    let is_direct = |listener: &&Listener| !listener.proxy && listener.tls == tls;
+    let direct = listeners.iter().filter(is_direct).find_map(Listener::address);
+    direct.map(|address| address.port())
 }
 
 fn render(site: &Site, config: &Config, app: AppId) -> String {
@@ -100,7 +102,8 @@ fn render(site: &Site, config: &Config, app: AppId) -> String {
     let fillings = [
         ("{app}", app.to_string()),
         ("{api}", if config.auth.keys.is_empty() { "open" } else { "" }.to_owned()),
-        ("{port}", port(&site.listeners).map_or(String::new(), |port| port.to_string())),
+        ("{port}", text_of(port(&site.listeners, false))),
+        ("{tls_port}", text_of(port(&site.listeners, true))),
         ("{path}", escaped(&config.listen.path)),
         ("{websocket_url}", escaped(&page.websocket_url)),
         ("{http_url}", escaped(page.http_url.trim_end_matches('/'))),
@@ -116,6 +119,10 @@ fn render(site: &Site, config: &Config, app: AppId) -> String {
         html = html.replace(place, &text);
     }
     html
+}
+
+fn text_of(port: Option<u16>) -> String {
+    port.map_or(String::new(), |port| port.to_string())
 }
 
 /// How a page sends: by `socket` where clients may, by `http` where the API asks for no key,
@@ -174,15 +181,15 @@ mod tests {
 
     #[test]
     fn a_browser_is_sent_to_a_port_that_it_can_speak_with() {
-        let port_of = |texts: &[&str]| {
-            port(&texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>())
+        let ports_of = |texts: &[&str]| {
+            let listeners: Vec<_> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            [false, true].map(|tls| port(&listeners, tls))
         };
-        assert_eq!(
-            port_of(&["unix:/a", "[::]:1 tls", "[::]:2 proxy", "[::]:3", "[::]:4"]),
-            Some(3)
-        );
-        assert_eq!(port_of(&["unix:/a", "[::]:1 tls"]), Some(1));
-        assert_eq!(port_of(&["unix:/a"]), None);
+        let all = ["unix:/a", "[::]:1 tls", "[::]:2 proxy", "[::]:3", "[::]:4"];
+        assert_eq!(ports_of(&all), [Some(3), Some(1)]);
+        assert_eq!(ports_of(&["unix:/a", "[::]:1 tls"]), [None, Some(1)]);
+        assert_eq!(ports_of(&["unix:/a", "[::]:1"]), [Some(1), None]);
+        assert_eq!(ports_of(&["unix:/a", "[::]:1 proxy tls"]), [None, None]);
     }
 
     #[test]

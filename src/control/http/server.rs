@@ -1,34 +1,107 @@
 //! HTTP connections: accepted, bounded in number and in time, and ended in
 //! good order.
 
+use super::Site;
+use crate::control::HttpSocket;
 use crate::limits::{
     ACCEPT_PAUSE_MS, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_IDLE_SECONDS,
-    TCP_USER_TIMEOUT_SECONDS,
+    HTTP_TLS_SECONDS, TCP_USER_TIMEOUT_SECONDS,
 };
 use axum::Router;
+use futures_util::future::{Either, join_all};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-/// Serves `routes` until `ended` says so; returns when the last connection has ended.
-pub(super) async fn run(listener: TcpListener, routes: Router, mut ended: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX as usize));
-    loop {
-        let (socket, place) = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
-            () = end(&mut ended) => break,
+/// Where connections come in.
+pub(super) struct Door {
+    socket: Listening,
+    speaks_tls: bool,
+}
+
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// What all connections share.
+#[derive(Clone)]
+pub(super) struct Inside {
+    site: Arc<Site>,
+    routes: Router,
+    ended: watch::Receiver<bool>,
+    places: Arc<Semaphore>,
+}
+
+/// A connection as it was accepted.
+type Socket = Either<TcpStream, UnixStream>;
+
+impl Door {
+    /// Over an open socket. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch it.
+    pub(super) fn new(socket: HttpSocket, speaks_tls: bool) -> io::Result<Self> {
+        let socket = match socket {
+            HttpSocket::Tcp(socket) => Listening::Tcp(TcpListener::from_std(socket)?),
+            HttpSocket::Unix(socket) => Listening::Unix(UnixListener::from_std(socket)?),
         };
-        tokio::spawn(converse(socket, place, routes.clone(), ended.clone()));
+        Ok(Self { socket, speaks_tls })
     }
-    drop(listener);
+
+    /// The next connection.
+    async fn next(&self) -> Socket {
+        loop {
+            let accepted = match &self.socket {
+                Listening::Tcp(socket) => socket.accept().await.map(|(peer, _)| Either::Left(peer)),
+                Listening::Unix(socket) => {
+                    socket.accept().await.map(|(peer, _)| Either::Right(peer))
+                }
+            };
+            match accepted {
+                Ok(socket) => return socket,
+                // The peer was gone before it was its turn.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "HTTP connections cannot be accepted");
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Serves until it is to end; returns when the last connection has ended.
+pub(super) async fn run(doors: Vec<Door>, inside: Inside) {
+    let places = Arc::clone(&inside.places);
+    join_all(doors.into_iter().map(|door| attend(door, inside.clone()))).await;
+    drop(inside);
     // All places are free when all connections have ended. The semaphore is never closed.
     let _all = places.acquire_many(HTTP_CONNECTIONS_MAX).await;
+}
+
+/// Lets in who comes through one door, until it is to end.
+async fn attend(door: Door, mut inside: Inside) {
+    loop {
+        // The semaphore is never closed, so there always is a permit in the end.
+        let place = Arc::clone(&inside.places);
+        let next = async { (place.acquire_owned().await.ok(), door.next().await) };
+        let (place, socket) = tokio::select! {
+            next = next => next,
+            () = end(&mut inside.ended) => return,
+        };
+        tokio::spawn(inside.clone().receive(socket, door.speaks_tls, place));
+    }
 }
 
 /// Waits until the server is to end. An error means that the sender is gone: an end as well.
@@ -36,57 +109,74 @@ async fn end(ended: &mut watch::Receiver<bool>) {
     let _told = ended.wait_for(|ended| *ended).await;
 }
 
-/// The next connection, once there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed, so there always is a permit in the end.
-    let place = Arc::clone(places).acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((socket, _)) => return (socket, place),
-            // The peer was gone before it was its turn.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+impl Inside {
+    pub(super) fn new(site: Arc<Site>, routes: Router, ended: watch::Receiver<bool>) -> Self {
+        let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX as usize));
+        Self { site, routes, ended, places }
+    }
+
+    async fn receive(self, socket: Socket, speaks_tls: bool, place: Option<OwnedSemaphorePermit>) {
+        match socket {
+            Either::Left(socket) => match prepare(&socket) {
+                Ok(()) => self.open(socket, speaks_tls).await,
+                Err(error) => tracing::debug!(%error, "HTTP connection not served"),
+            },
+            Either::Right(socket) => self.open(socket, speaks_tls).await,
+        }
+        drop(place);
+    }
+
+    async fn open<S>(self, socket: S, speaks_tls: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if !speaks_tls {
+            return self.converse(socket).await;
+        }
+        match self.shake(socket).await {
+            Ok(socket) => self.converse(socket).await,
             Err(error) => {
-                tracing::warn!(%error, "HTTP connections cannot be accepted");
-                tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+                self.site.metrics.shared.http_tls_failed.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(%error, "HTTP connection without TLS");
             }
         }
     }
-}
 
-/// Answers on one connection until either side ends it.
-async fn converse(
-    socket: TcpStream,
-    place: Option<OwnedSemaphorePermit>,
-    routes: Router,
-    mut ended: watch::Receiver<bool>,
-) {
-    if let Err(error) = prepare(&socket) {
-        tracing::debug!(%error, "HTTP connection not served");
-        return;
+    async fn shake<S>(&self, socket: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = self.site.tls.get();
+        let config = config.as_ref().as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let acceptor = TlsAcceptor::from(Arc::clone(config));
+        let patience = Duration::from_secs(HTTP_TLS_SECONDS);
+        tokio::time::timeout(patience, acceptor.accept(socket)).await?
     }
-    let mut protocol = http1::Builder::new();
-    protocol
-        .timer(TokioTimer::new())
-        // Also the bound of idling: hyper waits for the next head from the end of an answer on.
-        .header_read_timeout(Duration::from_secs(HTTP_IDLE_SECONDS))
-        .max_buf_size(HTTP_HEAD_BYTES_MAX);
-    let connection =
-        protocol.serve_connection(TokioIo::new(socket), TowerToHyperService::new(routes));
-    let mut connection = pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = end(&mut ended) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+
+    /// Answers on one connection until either side ends it.
+    async fn converse<S>(mut self, socket: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut protocol = http1::Builder::new();
+        protocol
+            .timer(TokioTimer::new())
+            // Also the bound of idling: hyper waits for the next head from the end of an answer on.
+            .header_read_timeout(Duration::from_secs(HTTP_IDLE_SECONDS))
+            .max_buf_size(HTTP_HEAD_BYTES_MAX);
+        let routes = TowerToHyperService::new(self.routes.clone());
+        let mut connection = pin!(protocol.serve_connection(TokioIo::new(socket), routes));
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = end(&mut self.ended) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "HTTP connection ended early");
         }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "HTTP connection ended early");
     }
-    drop(place);
 }
 
 fn prepare(socket: &TcpStream) -> io::Result<()> {

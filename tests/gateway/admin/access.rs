@@ -34,7 +34,7 @@ fn where_there_are_keys_an_operator_has_one() {
 #[test]
 fn an_open_api_is_not_open_to_orders() {
     let node = Node::with(|config| {
-        config.listen.http = SocketAddr::from(([0, 0, 0, 0], 0));
+        config.listen.http = SocketAddr::from(([0, 0, 0, 0], 0)).into();
         config.auth.open_api = true;
     });
     let port = node.http().port();
@@ -88,11 +88,11 @@ fn a_file_that_cannot_be_read_changes_nothing() {
 fn an_api_that_others_reach_keeps_its_keys() {
     let (admin, line) = key("admin", "admin");
     let node = Node::with(|config| {
-        config.listen.http = SocketAddr::from(([0, 0, 0, 0], 0));
+        config.listen.http = SocketAddr::from(([0, 0, 0, 0], 0)).into();
         config.auth.keys = vec![line];
     });
     node.write(|config| {
-        config.listen.http = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.listen.http = SocketAddr::from(([127, 0, 0, 1], 0)).into();
         config.auth.keys.clear();
     });
     let address = SocketAddr::from(([127, 0, 0, 1], node.http().port()));

@@ -100,7 +100,7 @@ fn what_cannot_change_is_named_each_time_and_stays() {
     for _ in 0..2 {
         let done = node.reload(|config| {
             config.reactor.threads = 7;
-            config.listen.http.set_port(1);
+            config.listen.http = "127.0.0.1:1".parse().unwrap();
             config.control.threads = 3;
         });
         let restart = json!(["control.threads", "listen.http", "reactor.threads"]);

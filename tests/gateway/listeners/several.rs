@@ -68,7 +68,7 @@ fn both_families_may_be_listed_for_one_port() {
             let list = format!("[\"127.0.0.1:{free}\", \"[::]:{free}\"]");
             let overrides = [("listen.websocket".into(), list)];
             config.listen = Config::load_with(None, [], &overrides).unwrap().config.listen;
-            config.listen.http = SocketAddr::from(([127, 0, 0, 1], 0));
+            config.listen.http = SocketAddr::from(([127, 0, 0, 1], 0)).into();
         })
     });
     let node = node.expect("a free port");

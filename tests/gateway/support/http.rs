@@ -16,7 +16,11 @@ impl Answer {
     /// Sends a whole request and reads to the end; the request must ask for it
     /// (`Connection: close`) or be one that the server ends by itself.
     pub fn to(address: SocketAddr, request: &[u8]) -> Self {
-        let mut client = Client::tcp(address);
+        Self::over(Client::tcp(address), request)
+    }
+
+    /// The same over any connection.
+    pub fn over(mut client: Client, request: &[u8]) -> Self {
         client.send_raw(request);
         let head = client.read_head();
         let status = head.get(9..12).and_then(|word| word.parse().ok()).expect("a status");

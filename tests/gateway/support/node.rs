@@ -16,6 +16,7 @@ pub struct Node {
     websocket: SocketAddr,
     listeners: Vec<Listener>,
     http: SocketAddr,
+    http_listeners: Vec<Listener>,
     grpc: Option<SocketAddr>,
     orders: Sender<Order>,
     /// What a reload reads.
@@ -60,6 +61,7 @@ impl Node {
             websocket: gateway.websocket_addr(),
             listeners: gateway.websocket_listeners(),
             http: gateway.http_addr(),
+            http_listeners: gateway.http_listeners().to_vec(),
             grpc: gateway.grpc_addr(),
             orders: gateway.orders(),
             written,
@@ -72,7 +74,7 @@ impl Node {
     fn config(change: impl FnOnce(&mut Config)) -> Config {
         let mut config = Config::default();
         config.listen.websocket = SocketAddr::from(([127, 0, 0, 1], 0)).into();
-        config.listen.http = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.listen.http = SocketAddr::from(([127, 0, 0, 1], 0)).into();
         config.reactor.threads = 2;
         config.reactor.pin = false;
         config.echo.path = "/echo".into();
@@ -115,6 +117,11 @@ impl Node {
 
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// All places where the API is served.
+    pub fn http_listeners(&self) -> &[Listener] {
+        &self.http_listeners
     }
 
     /// Where other nodes are listened for, in a cluster.

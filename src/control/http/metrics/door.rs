@@ -23,6 +23,11 @@ impl Page {
             denied,
         )
         .counter(
+            "millgate_http_tls_failures_total",
+            "Connections to tls listeners of the HTTP API that did not complete a TLS handshake.",
+            load(&metrics.shared.http_tls_failed),
+        )
+        .counter(
             "millgate_foreign_origins_total",
             "Handshakes of pages that auth.allowed_origins does not list.",
             metrics.total(|block| &block.foreign_origins),

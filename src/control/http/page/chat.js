@@ -5,7 +5,7 @@ import { Link } from "/home/link.js";
 import { People } from "/home/people.js";
 import { Token } from "/home/token.js";
 
-const { app, websocketPort, websocketPath, websocketUrl, httpUrl, allowedOrigins, nameBytes } = document.body.dataset;
+const { app, websocketPort, websocketTlsPort, websocketPath, websocketUrl, httpUrl, allowedOrigins, nameBytes } = document.body.dataset;
 // `api` is "open" where it asks for no key; `send` is the way to: "http", "socket" or none;
 // `token` is "wanted" where a login needs one.
 const { api: apiAccess, send: wayToSend, token: tokenWish } = document.body.dataset;
@@ -74,9 +74,9 @@ function isOurs(pattern) {
 
 function websocketAddress() {
   if (websocketUrl) return websocketUrl;
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  const [scheme, port] = location.protocol === "https:" ? ["wss", websocketTlsPort] : ["ws", websocketPort];
   // Without a port of its own it is where the page came from: a proxy serves both.
-  const place = websocketPort ? `${location.hostname}:${websocketPort}` : location.host;
+  const place = port ? `${location.hostname}:${port}` : location.host;
   return `${scheme}://${place}${websocketPath}`;
 }
 
