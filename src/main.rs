@@ -232,14 +232,19 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 impl Settings {
     fn load(&self) -> Result<Loaded, ConfigError> {
         let named = [
-            ("listen.websocket", &self.websocket),
-            ("listen.http", &self.http),
-            ("reactor.threads", &self.threads),
-            ("log.level", &self.log_level),
+            ("--websocket", "listen.websocket", &self.websocket),
+            ("--http", "listen.http", &self.http),
+            ("--threads", "reactor.threads", &self.threads),
+            ("--log-level", "log.level", &self.log_level),
         ];
         let mut overrides = self.assignments.clone();
-        for (key, value) in named {
-            overrides.extend(value.clone().map(|value| (key.to_owned(), value)));
+        for (flag, key, value) in named {
+            let Some(value) = value.clone() else { continue };
+            if self.assignments.iter().any(|(assigned, _)| assigned == key) {
+                let twice = format!("command line: {key:?} is set twice: by {flag} and by --set");
+                return Err(twice.into());
+            }
+            overrides.push((key.to_owned(), value));
         }
         Config::load(self.config.as_deref(), &overrides)
     }

@@ -114,6 +114,20 @@ fn check_config_sums_up() {
     assert_eq!(stderr(&output), "");
 }
 
+/// Which of them was meant?
+#[test]
+fn a_flag_and_an_assignment_of_one_key_exclude_each_other() {
+    let output = millgate(&["check-config", "--websocket", "127.0.0.1:7000"])
+        .args(["--set", "listen.websocket=127.0.0.1:7002"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "millgate: command line: \"listen.websocket\" is set twice: by --websocket and by --set\n"
+    );
+}
+
 #[test]
 fn each_problem_is_a_line_on_stderr() {
     for command in ["check-config", "serve"] {
@@ -181,7 +195,7 @@ fn the_doctor_says_whether_it_fits() {
     assert!(text.contains("10,000 connections do not fit: the ceiling is 1,916"), "{text}");
     assert!(text.contains("[reactor]\n  threads = 12\n"), "{text}");
     assert_eq!(stderr(&short), "");
-    let cured = doctor(1_024, &["--connections", "10k", "--threads", "12"]);
+    let cured = doctor(1_024, &["--connections", "10k", "--set", "reactor.threads=12"]);
     assert_eq!(cured.status.code(), Some(0), "{cured:?}");
     let ceiling = doctor(1_024, &[]);
     assert_eq!(ceiling.status.code(), Some(0));

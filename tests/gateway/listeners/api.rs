@@ -138,7 +138,7 @@ fn a_place_that_is_taken_is_named() {
     let mut config = Config::default();
     config.listen.websocket = "127.0.0.1:0".parse().unwrap();
     let unix = format!("unix:{}", path.display());
-    config.listen.http = served_at(&[unix.clone()]);
+    config.listen.http = served_at(std::slice::from_ref(&unix));
     let error = millgate::gateway::Gateway::start(config, Default::default()).unwrap_err();
     let expected = format!(
         "cannot listen for HTTP on {unix} (listen.http): another process listens there already"
