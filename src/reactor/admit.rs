@@ -81,7 +81,7 @@ impl Reactor {
         }
         let slot = self.conns.insert(conn);
         self.file(slot);
-        if !self.watches.is_empty() {
+        if self.watched.has_watches() {
             self.watch_arrival(slot);
         }
         Ok(())

@@ -12,8 +12,25 @@ use crate::metrics::{Cause, TokenFault};
 use crate::websocket::close;
 use crate::websocket::frame::{self, Kind};
 use crate::websocket::handshake::{Endpoint, Refusal, Upgrade};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// What proofs of identity cost in a turn: those who come with too many of them wait.
+#[derive(Debug, Default)]
+pub(super) struct Proofs {
+    /// Signatures that this turn may still verify.
+    left: u32,
+    /// Those who have not logged in and wait for a turn that may verify some, oldest first.
+    waiting: VecDeque<(u32, u32)>,
+}
+
+impl Proofs {
+    /// Whether somebody waits.
+    pub(super) fn are_awaited(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+}
 
 impl Reactor {
     /// Answers one command, and does what it causes.
@@ -58,7 +75,7 @@ impl Reactor {
         let session = Session {
             user: open.user.as_deref().map(|user| (user.app, user.id.as_str())),
             grant: extra.and_then(|extra| extra.grant.as_deref()),
-            may_renew: self.verifications > 0
+            may_renew: self.proofs.left > 0
                 && extra.is_none_or(|extra| extra.renewed != Some(self.tick)),
             now,
         };
@@ -173,14 +190,14 @@ impl Reactor {
     fn count_verification(&mut self) {
         let tokens = self.settings.command.tokens.as_ref();
         if tokens.is_some_and(|tokens| tokens.is_costly()) {
-            self.verifications = self.verifications.saturating_sub(1);
+            self.proofs.left = self.proofs.left.saturating_sub(1);
         }
     }
 
     /// Whether this connection is read from only in a later turn: this one has verified as
     /// many tokens as it may, and who has not logged in may bring another.
     pub(super) fn has_to_wait(&mut self, slot: u32) -> bool {
-        if self.verifications > 0 {
+        if self.proofs.left > 0 {
             return false;
         }
         let conn = &mut self.conns[slot];
@@ -191,19 +208,19 @@ impl Reactor {
         };
         if is_unproven {
             conn.unread = Unread::Queued;
-            self.unproven.push_back((slot, conn.serial));
+            self.proofs.waiting.push_back((slot, conn.serial));
         }
         is_unproven
     }
 
     /// Reads from those who had to wait, in the order of their coming.
     pub(super) fn serve_unproven(&mut self) {
-        self.verifications = VERIFICATIONS_PER_TURN;
-        for _ in 0..self.unproven.len() {
-            if self.verifications == 0 {
+        self.proofs.left = VERIFICATIONS_PER_TURN;
+        for _ in 0..self.proofs.waiting.len() {
+            if self.proofs.left == 0 {
                 return;
             }
-            let Some((slot, serial)) = self.unproven.pop_front() else { return };
+            let Some((slot, serial)) = self.proofs.waiting.pop_front() else { return };
             if self.conns.get(slot, serial).is_some() {
                 self.drain(slot, true);
             }

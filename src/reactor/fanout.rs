@@ -29,6 +29,8 @@ pub(super) struct Rooms {
     /// Rooms with a wave to many, for which a permit is needed.
     large: VecDeque<usize>,
     queued: usize,
+    /// Steps that this turn has left.
+    pub(super) steps: usize,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +45,7 @@ struct Room {
 impl Rooms {
     pub(super) fn new(apps: usize) -> Self {
         let rooms = (0..apps).map(|_| Room::default()).collect();
-        Self { rooms, small: VecDeque::new(), large: VecDeque::new(), queued: 0 }
+        Self { rooms, small: VecDeque::new(), large: VecDeque::new(), queued: 0, steps: 0 }
     }
 
     /// A room that was added since the start is made when its first member comes.
@@ -130,7 +132,7 @@ impl Reactor {
     /// Takes the next steps of the waves under way, one room after the other,
     /// as many as this turn has left: small ones first.
     pub(super) fn fan_out(&mut self) {
-        while self.fanout_steps > 0
+        while self.rooms.steps > 0
             && let Some(room) = self.rooms.small.pop_front()
         {
             if !self.continue_wave(room) {
@@ -141,9 +143,9 @@ impl Reactor {
         let begins_long_work =
             in_cluster && self.permit == Permit::None && self.rooms.have_long_wave();
         if begins_long_work {
-            self.fanout_steps = self.fanout_steps.min(FANOUT_FIRST_STRETCH);
+            self.rooms.steps = self.rooms.steps.min(FANOUT_FIRST_STRETCH);
         }
-        while self.fanout_steps > 0
+        while self.rooms.steps > 0
             && self.rooms.has_large_waves()
             && self.obtain_permit()
             && let Some(room) = self.rooms.large.pop_front()
@@ -167,12 +169,12 @@ impl Reactor {
         let wave = std::mem::take(&mut self.rooms.rooms[room].wave);
         let mut meant = Vec::with_capacity(wave.len());
         let mut is_over = false;
-        while self.fanout_steps > 0 {
+        while self.rooms.steps > 0 {
             let Some(slot) = self.rooms.rooms[room].members.step() else {
                 is_over = true;
                 break;
             };
-            self.fanout_steps -= 1;
+            self.rooms.steps -= 1;
             meant.clear();
             meant.extend(self.meant_for(slot, &wave));
             self.send_frames(slot, &meant);

@@ -17,7 +17,7 @@ impl Reactor {
     /// Takes a bounded number of orders. Messages to the same connection are
     /// put together, so that they leave in one `writev`.
     pub(super) fn take_mail(&mut self) {
-        self.fanout_steps = FANOUT_PER_TURN;
+        self.rooms.steps = FANOUT_PER_TURN;
         for _ in 0..MAIL_PER_TURN {
             if self.rooms.are_full() || self.has_enough_sweeps() {
                 break;

@@ -39,19 +39,19 @@ pub use setup::{Settings, Setup, Shared};
 
 use crate::config::Listener;
 use crate::host::fd_table;
-use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES, VERIFICATIONS_PER_TURN};
+use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};
 use crate::link::Mailbox;
 use crate::metrics::ReactorStats;
 use accept::{Acceptor, BELL};
 use backlogs::Backlogged;
 use conn::{Conns, LinksOf, Unread};
 use crossbeam_channel::Sender;
+use door::Proofs;
 use fanout::Rooms;
 use mail::Staged;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use permit::Permit;
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use stop::Stopping;
 use sweep::Sweeps;
-use trace::Watch;
+use trace::Watched;
 use wheel::Wheel;
 use wrapped::Scratch;
 
@@ -146,14 +146,10 @@ struct Reactor {
     staged: Vec<Staged>,
     /// Connections that may have more to read than they were allowed.
     unread: Vec<(u32, u32)>,
-    /// Those who have not logged in and wait for a turn that may verify tokens, oldest first.
-    unproven: VecDeque<(u32, u32)>,
-    /// Signatures of tokens that this turn may still verify.
-    verifications: u32,
+    /// Signatures of tokens, and who waits to show one.
+    proofs: Proofs,
     /// Slots to be emptied at the end of the turn.
     dead: Vec<u32>,
-    /// Steps that this turn has left for broadcasts.
-    fanout_steps: usize,
     /// Whether large broadcasts may take theirs.
     permit: Permit,
     /// The output budget was found spent in this turn.
@@ -163,9 +159,8 @@ struct Reactor {
     refile_from: Option<u32>,
     /// Orders about some of the connections.
     sweeps: Sweeps,
-    /// Traces, and the connections that are watched for any of them.
-    watches: Vec<Watch>,
-    traced: Vec<(u32, u32)>,
+    /// Connections that are watched.
+    watched: Watched,
     backlogged: Backlogged,
     /// Dropped with the reactor: others know by it that it has ended.
     _alive: Sender<Infallible>,
@@ -209,17 +204,14 @@ impl Reactor {
             scratch: Scratch::default(),
             staged: Vec::new(),
             unread: Vec::new(),
-            unproven: VecDeque::new(),
-            verifications: VERIFICATIONS_PER_TURN,
+            proofs: Proofs::default(),
             dead: Vec::new(),
-            fanout_steps: 0,
             permit: Permit::None,
             overdrawn: false,
             stopping: None,
             refile_from: None,
             sweeps: Sweeps::new(),
-            watches: Vec::new(),
-            traced: Vec::new(),
+            watched: Watched::default(),
             backlogged: Backlogged::default(),
             _alive: setup.alive,
             now,
@@ -299,7 +291,7 @@ impl Reactor {
             || self.has_to_tell()
             || self.may_fan_out()
             || !self.unread.is_empty()
-            || !self.unproven.is_empty()
+            || self.proofs.are_awaited()
             || !self.dead.is_empty()
     }
 

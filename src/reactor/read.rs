@@ -301,7 +301,7 @@ impl Reactor {
             open.user = Some(Arc::clone(&user));
         }
         self.stats().logins.add(1);
-        if !self.watches.is_empty() {
+        if self.watched.has_watches() {
             self.watch_login(slot, &user);
         }
         if let Some(max) = self.settings.user_conns_max

@@ -13,52 +13,67 @@ use crate::websocket::message::Incoming;
 use crate::websocket::sent;
 use std::sync::Arc;
 
+/// What is watched in this reactor.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    watches: Vec<Watch>,
+    /// The connections that are watched for any of them.
+    conns: Vec<(u32, u32)>,
+}
+
 /// A trace and the connections that are watched for it.
 #[derive(Debug)]
-pub(super) struct Watch {
+struct Watch {
     trace: Arc<Trace>,
     conns: Vec<(u32, u32)>,
+}
+
+impl Watched {
+    /// Whether there is any trace.
+    pub(super) fn has_watches(&self) -> bool {
+        !self.watches.is_empty()
+    }
 }
 
 impl Reactor {
     /// Begins to watch: those who come from now on, and by a sweep those who are here.
     pub(super) fn begin_trace(&mut self, trace: Arc<Trace>) {
         self.forget_closed_traces();
-        self.watches.push(Watch { trace: Arc::clone(&trace), conns: Vec::new() });
+        self.watched.watches.push(Watch { trace: Arc::clone(&trace), conns: Vec::new() });
         self.begin_sweep(Sweep::Trace(trace));
     }
 
     /// Nobody reads this one any more.
     pub(super) fn end_trace(&mut self, id: u64) {
-        if let Some(watch) = self.watches.iter().find(|watch| watch.trace.id == id) {
+        if let Some(watch) = self.watched.watches.iter().find(|watch| watch.trace.id == id) {
             watch.trace.tap.close();
         }
         self.forget_closed_traces();
     }
 
     fn forget_closed_traces(&mut self) {
-        self.watches.retain(|watch| !watch.trace.tap.is_closed());
+        self.watched.watches.retain(|watch| !watch.trace.tap.is_closed());
         // The flags are set anew: a connection may be watched for several traces.
         let traced: Vec<(u32, u32)> =
-            self.watches.iter().flat_map(|watch| watch.conns.iter().copied()).collect();
-        for (slot, serial) in std::mem::take(&mut self.traced) {
+            self.watched.watches.iter().flat_map(|watch| watch.conns.iter().copied()).collect();
+        for (slot, serial) in std::mem::take(&mut self.watched.conns) {
             if let Some(conn) = self.conns.get(slot, serial) {
                 conn.traced = traced.contains(&(slot, serial));
             }
         }
-        self.traced = traced;
+        self.watched.conns = traced;
     }
 
     /// Watches the connection in `slot` for a trace that has begun.
     pub(super) fn watch(&mut self, slot: u32, trace: &Arc<Trace>) {
         let here = (slot, self.conns[slot].serial);
-        let watch = self.watches.iter_mut().find(|watch| Arc::ptr_eq(&watch.trace, trace));
+        let watch = self.watched.watches.iter_mut().find(|watch| Arc::ptr_eq(&watch.trace, trace));
         let Some(watch) = watch.filter(|watch| !watch.conns.contains(&here)) else { return };
         if watch.conns.len() >= TRACED_CONNECTIONS_MAX {
             return;
         }
         watch.conns.push(here);
-        self.traced.push(here);
+        self.watched.conns.push(here);
         self.conns[slot].traced = true;
         let user = match &self.conns[slot].state {
             State::Open(Open { user: Some(user), .. }) => Some((user.app, user.id.clone())),
@@ -83,7 +98,7 @@ impl Reactor {
     }
 
     fn watch_if(&mut self, slot: u32, of_kind: impl Fn(&Whom) -> bool) {
-        let traces = self.watches.iter().map(|watch| &watch.trace);
+        let traces = self.watched.watches.iter().map(|watch| &watch.trace);
         let meant: Vec<Arc<Trace>> = traces
             .filter(|trace| of_kind(&trace.whom) && self.is_meant(slot, &trace.whom))
             .cloned()
@@ -127,8 +142,8 @@ impl Reactor {
         self.tell(slot, |_| Happening::Close(name));
         let here = (slot, self.conns[slot].serial);
         self.conns[slot].traced = false;
-        self.traced.retain(|traced| *traced != here);
-        for watch in &mut self.watches {
+        self.watched.conns.retain(|traced| *traced != here);
+        for watch in &mut self.watched.watches {
             watch.conns.retain(|watched| *watched != here);
         }
     }
@@ -136,7 +151,7 @@ impl Reactor {
     /// Tells those who watch the connection in `slot`.
     fn tell(&self, slot: u32, what: impl Fn(&Trace) -> Happening) {
         let here = (slot, self.conns[slot].serial);
-        for watch in self.watches.iter().filter(|watch| watch.conns.contains(&here)) {
+        for watch in self.watched.watches.iter().filter(|watch| watch.conns.contains(&here)) {
             let what = what(&watch.trace);
             watch.trace.tap.tell(Line { at: self.now, conn: self.id(slot), what });
         }
