@@ -44,6 +44,7 @@ pub(super) fn merge(shares: Vec<Share>) -> Result<(RunResult, Vec<Stretch>), Str
     merged.loads = loads(&shares)?;
     merged.fanout = scenes::fanout(&shares)?;
     merged.storm = scenes::storm(&results);
+    merged.come_back = scenes::come_back(&results)?;
     merged.hostile = scenes::hostile(&results);
     merged.figures = figures::merge(&shares, &merged, &stretches);
     merged.stall = shares.iter().find_map(|share| {
@@ -156,6 +157,8 @@ fn timeline(results: &[&RunResult]) -> Vec<Sample> {
             sum.open += sample.open;
             sum.logged_in += sample.logged_in;
             sum.lost += sample.lost;
+            sum.told += sample.told;
+            sum.returned += sample.returned;
             sum.sent += sample.sent;
             sum.received += sample.received;
             sum.generator_cpu_s += sample.generator_cpu_s;
@@ -207,12 +210,20 @@ fn add_load(sum: &mut LoadPoint, more: &LoadPoint, name: &str) -> Result<(), Str
         sum.verdict = judged(name, &more.verdict);
     }
     let (a, b) = (&sum.latency, &more.latency);
-    sum.latency = Latency {
-        corrected: quantiles([&a.corrected, &b.corrected])?,
-        uncorrected: quantiles([&a.uncorrected, &b.uncorrected])?,
-        lag: quantiles([&a.lag, &b.lag])?,
-    };
+    sum.latency = latency([a, b])?;
     Ok(())
+}
+
+/// The three views of all messages together.
+pub(super) fn latency<'a>(
+    all: impl IntoIterator<Item = &'a Latency> + Clone,
+) -> Result<Latency, String> {
+    let of = |view: fn(&Latency) -> &Quantiles| quantiles(all.clone().into_iter().map(view));
+    Ok(Latency {
+        corrected: of(|latency| &latency.corrected)?,
+        uncorrected: of(|latency| &latency.uncorrected)?,
+        lag: of(|latency| &latency.lag)?,
+    })
 }
 
 fn judged(name: &str, verdict: &Verdict) -> Verdict {

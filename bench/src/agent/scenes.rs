@@ -1,7 +1,9 @@
 //! What `fanout`, `storm` and `hostile` have seen from many hosts.
 
-use super::merge::{Share, histogram, quantiles, together};
-use crate::result::{BadClients, Fanout, FanoutRound, Hostile, Recovery, RunResult, Storm};
+use super::merge::{Share, histogram, latency, quantiles, together};
+use crate::result::{
+    BadClients, ComeBack, Fanout, FanoutRound, Hostile, Recovery, RunResult, Storm,
+};
 use crate::run::led::FANOUT_ROUND;
 use crate::stats::fairness::jain;
 
@@ -80,6 +82,21 @@ fn curve(all: &[&Storm]) -> Vec<Recovery> {
         Recovery { at_s: point.at_s, returned: stands.iter().sum() }
     };
     steps.into_iter().map(add_up).collect()
+}
+
+pub(super) fn come_back(results: &[&RunResult]) -> Result<Option<ComeBack>, String> {
+    let all: Vec<&ComeBack> = results.iter().filter_map(|one| one.come_back.as_ref()).collect();
+    if all.is_empty() {
+        return Ok(None);
+    }
+    let total = |value: fn(&ComeBack) -> u64| all.iter().map(|one| value(one)).sum();
+    Ok(Some(ComeBack {
+        told: total(|one| one.told),
+        returned: total(|one| one.returned),
+        retried: total(|one| one.retried),
+        moved: total(|one| one.moved),
+        late: latency(all.iter().map(|one| &one.late))?,
+    }))
 }
 
 pub(super) fn hostile(results: &[&RunResult]) -> Option<Hostile> {

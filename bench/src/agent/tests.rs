@@ -28,6 +28,7 @@ fn result() -> RunResult {
         loads: Vec::new(),
         fanout: None,
         storm: None,
+        come_back: None,
         hostile: None,
         plan: None,
         objectives: Vec::new(),

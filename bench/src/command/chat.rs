@@ -3,7 +3,6 @@
 use super::hold::{bad, exit_of, log_in, open_all};
 use crate::exit::Exit;
 use crate::result::{Better, Figure, LoadPoint, Verdict};
-use crate::run::backend::Backend;
 use crate::run::unicast::{Doors, Senders, Sent, Unicast};
 use crate::run::{Common, Ended, Level, Run};
 use crate::swarm::{Count, Load, Order, Policy, Protocol, Request, Timing, Whom};
@@ -103,7 +102,8 @@ impl Chat {
             true => Doors::across(doors, nodes, self.senders),
             false => Doors::any(doors),
         };
-        let doors = doors.map_err(bad)?;
+        let key = self.common.credentials.api_key().map_err(bad)?;
+        let doors = doors.map_err(bad)?.with_key(key);
         let mut run = Run::start("chat", &self.common, spec)?;
         run.swarm.order(Whom::Crowd, &Order::Beat(self.common.beat(true)))?;
         let mut ended = open_all(&mut run, self.common.connect_rate)?;
@@ -133,7 +133,7 @@ impl Chat {
         // An API that is not there is an error now, not a column of zeros later.
         let spec = run.swarm.spec();
         for http in &self.http {
-            Backend::new(http).send(spec.app(0), "load-lab-nobody", "")?;
+            self.common.backend(http)?.send(spec.app(0), "load-lab-nobody", "")?;
         }
         let senders = Senders::start(unicast, doors, spec, run.swarm.clock())?;
         let requests = share(self.mix.ping + self.mix.heartbeat);

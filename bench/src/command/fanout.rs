@@ -4,7 +4,6 @@ use super::hold::{bad, exit_of, log_in, open_all};
 use super::probes::Probes;
 use crate::exit::Exit;
 use crate::result::{Better, Fanout, FanoutRound, Figure};
-use crate::run::backend::Backend;
 use crate::run::led::{FANOUT_ROUND, Part};
 use crate::run::{Common, Ended, Run};
 use crate::stats::fairness::jain;
@@ -202,7 +201,7 @@ impl FanoutCommand {
             let order = format!("text {}\n", gateway::push_of(&text()));
             return File::options().write(true).open(orders)?.write_all(order.as_bytes());
         }
-        let backend = Backend::new(&self.http);
+        let backend = self.common.backend(&self.http)?;
         let mut apps = run.swarm.spec().apps.iter();
         apps.try_for_each(|app| backend.send_all(*app, &text()).map(drop))
     }

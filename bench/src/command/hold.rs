@@ -3,7 +3,7 @@
 use crate::exit::Exit;
 use crate::result::{Better, Figure};
 use crate::run::{Common, Ended, Run};
-use crate::swarm::{Count, Order, Protocol, Whom};
+use crate::swarm::{Count, Order, Policy, Protocol, Totals, Whom};
 use crate::units::{count, duration};
 use clap::Args;
 use std::io;
@@ -23,6 +23,12 @@ pub struct Hold {
     /// A stage, DURATION:CONNECTIONS: grow to so many within this time; may be repeated
     #[arg(long = "stage", short, value_parser = stage)]
     stages: Vec<Stage>,
+    /// Clients obey a server that stops: they come back when, and where, its close says
+    #[arg(long)]
+    come_back: bool,
+    /// How long to wait in the end for those who were told and are not back
+    #[arg(long, default_value = "120s", value_parser = duration)]
+    limit: Duration,
 }
 
 /// Part of a ramp.
@@ -52,12 +58,21 @@ impl Hold {
         let spec = self.common.spec(protocol).map_err(bad)?;
         let mut run = Run::start("hold", &self.common, spec)?;
         run.swarm.order(Whom::Crowd, &Order::Beat(self.common.beat(self.login)))?;
+        if self.come_back {
+            run.swarm.order(Whom::Crowd, &Order::Return(Policy::Obey))?;
+        }
         let mut ended = self.open(&mut run)?;
         if ended == Ended::Done && self.login {
             ended = log_in(&mut run, self.login_rate.map(|rate| rate as f64))?;
         }
         if ended == Ended::Done {
             ended = run.pass("holding", self.common.duration)?;
+        }
+        if ended == Ended::Done && self.come_back {
+            // Some may be told meanwhile.
+            let all_back =
+                |totals: &Totals| u64::from(totals[Count::Told] <= totals[Count::Returned]);
+            ended = run.wait_for("coming back", 1, Some(self.limit), all_back)?;
         }
         let exit = exit_of(&mut run, ended)?;
         Ok((run, exit))

@@ -5,7 +5,6 @@ use super::probes::Probes;
 use crate::exit::Exit;
 use crate::probe::kernel;
 use crate::result::{BadClients, Hostile};
-use crate::run::backend::Backend;
 use crate::run::{Common, Ended, Run};
 use crate::swarm::{Count, Order, Protocol, Role, Whom};
 use clap::Args;
@@ -133,7 +132,7 @@ impl HostileCommand {
         let reads_badly =
             matches!(kind.role, Role::SlowReader | Role::StuckReader | Role::HalfOpen);
         let sends = reads_badly && !self.http.is_empty() && !self.common.listen_only;
-        let backend = sends.then(|| Backend::new(&self.http));
+        let backend = sends.then(|| self.common.backend(&self.http)).transpose()?;
         let pause = self.common.duration / self.messages.max(1);
         for _ in 0..self.messages.max(1) {
             if let Some(backend) = &backend {

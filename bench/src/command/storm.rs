@@ -56,6 +56,7 @@ fn policy_text(policy: Policy) -> String {
         Policy::Immediate => "immediate".to_owned(),
         Policy::Fixed(delay) => format!("fixed {delay:?}"),
         Policy::Exponential { base, cap } => format!("exponential {base:?}..{cap:?}"),
+        Policy::Obey => "as bidden".to_owned(),
     }
 }
 

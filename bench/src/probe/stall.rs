@@ -64,29 +64,47 @@ impl Symptoms {
 /// Below this the kernel begins to fail allocations.
 const LITTLE_MEMORY_BYTES: u64 = 256 << 20;
 
+/// Errors that name their limit: what the cause of a failure contains, the limit, how to lift it.
+const ERRORS: [(&str, &str, &str); 13] = [
+    ("EADDRNOTAVAIL", "net.ipv4.ip_local_port_range", PORTS),
+    ("EMFILE", "RLIMIT_NOFILE", FILES),
+    ("ENFILE", "fs.file-max", "sysctl -w fs.file-max=2621440"),
+    ("ENOSPC", "fs.epoll.max_user_watches", "sysctl -w fs.epoll.max_user_watches=2621440"),
+    ("ENOBUFS", "net.ipv4.tcp_mem", TCP_MEM),
+    ("ENOMEM", "memory of this host", "add RAM, or ask for fewer connections"),
+    (
+        "handshake: 503",
+        "the server's limit of connections",
+        "raise it there (millgate: limits.connections, handshakes_per_second, memory_reserve_bytes)",
+    ),
+    (
+        "handshake: 429",
+        "the server's limit of handshakes a second, or of connections, of one address",
+        "use --connect-rate or --source-ip, or raise it there (millgate: limits.*_per_address)",
+    ),
+    ("handshake: 502", "the way from a proxy to the server", BEHIND_PROXY),
+    ("handshake: 504", "the way from a proxy to the server", BEHIND_PROXY),
+    (
+        "handshake: 401",
+        "tokens that the server does not take",
+        "--token-secret-file, --token-issuer and --token-audience, as it is configured",
+    ),
+    (
+        "login: 1003",
+        "logins that the server does not take",
+        "--token-secret-file if it wants tokens, --apps if it has others",
+    ),
+    (
+        "ECONNREFUSED",
+        "no listener at the server",
+        "see whether it runs, and whether its descriptors are used up",
+    ),
+];
+
 /// Names the limit that these symptoms show.
 #[must_use]
 pub fn diagnose(symptoms: &Symptoms) -> Stall {
-    let errors = [
-        ("EADDRNOTAVAIL", "net.ipv4.ip_local_port_range", PORTS),
-        ("EMFILE", "RLIMIT_NOFILE", FILES),
-        ("ENFILE", "fs.file-max", "sysctl -w fs.file-max=2621440"),
-        ("ENOSPC", "fs.epoll.max_user_watches", "sysctl -w fs.epoll.max_user_watches=2621440"),
-        ("ENOBUFS", "net.ipv4.tcp_mem", TCP_MEM),
-        ("ENOMEM", "memory of this host", "add RAM, or ask for fewer connections"),
-        (
-            "handshake: 503",
-            "the server's limit of connections",
-            "raise it there (millgate: limits.connections)",
-        ),
-        ("handshake: 429", "the server's limit of handshakes a second", "use --connect-rate"),
-        (
-            "ECONNREFUSED",
-            "no listener at the server",
-            "see whether it runs, and whether its descriptors are used up",
-        ),
-    ];
-    let found = errors.iter().find(|(error, ..)| symptoms.failures(error) > 0);
+    let found = ERRORS.iter().find(|(error, ..)| symptoms.failures(error) > 0);
     if let Some((error, limit, remedy)) = found {
         let count = symptoms.failures(error);
         return stall(symptoms, limit, format!("{count} × {error}"), remedy);
@@ -132,6 +150,8 @@ pub fn diagnose(symptoms: &Symptoms) -> Stall {
 
 const PORTS: &str =
     "more source addresses (--source-ip), or sysctl -w net.ipv4.ip_local_port_range='1024 65535'";
+const BEHIND_PROXY: &str = "a unix socket between them, or several addresses of the server: one pair of \
+    addresses has 28,232 ports; or see whether the server runs";
 const FILES: &str =
     "ulimit -n 1048576, or more threads, each with a descriptor table of its own (-t)";
 const TCP_MEM: &str = "scripts/tune --apply (net.ipv4.tcp_mem)";
@@ -189,6 +209,9 @@ mod tests {
             ("connect: EMFILE", "RLIMIT_NOFILE"),
             ("handshake: 503", "the server's limit of connections"),
             ("connect: ECONNREFUSED", "no listener at the server"),
+            ("handshake: 502", "the way from a proxy to the server"),
+            ("handshake: 401", "tokens that the server does not take"),
+            ("login: 1003", "logins that the server does not take"),
         ];
         for (cause, limit) in cases {
             assert_eq!(diagnose(&with(5_000, &[(cause, 3)])).limit, limit);

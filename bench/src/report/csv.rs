@@ -8,11 +8,13 @@ use csv::{Terminator, WriterBuilder};
 /// # Errors
 /// One line, when a row cannot be written.
 pub fn timeline(run: &RunResult) -> Result<String, String> {
-    const HEADER: [&str; 16] = [
+    const HEADER: [&str; 18] = [
         "at_s",
         "open",
         "logged_in",
         "lost",
+        "told",
+        "returned",
         "sent",
         "received",
         "generator_cpu_s",
@@ -60,7 +62,15 @@ pub fn loads(run: &RunResult) -> Result<String, String> {
 
 fn sample(sample: &Sample) -> Vec<String> {
     let mut row = vec![sample.at_s.to_string()];
-    let counts = [sample.open, sample.logged_in, sample.lost, sample.sent, sample.received];
+    let counts = [
+        sample.open,
+        sample.logged_in,
+        sample.lost,
+        sample.told,
+        sample.returned,
+        sample.sent,
+        sample.received,
+    ];
     row.extend(counts.map(|count| count.to_string()));
     row.push(sample.generator_cpu_s.to_string());
     row.push(sample.generator_bytes.to_string());

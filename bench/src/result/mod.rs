@@ -14,7 +14,7 @@ pub use capacity::{
     Throughput,
 };
 pub use latency::{Latency, LoadPoint, Quantiles, Verdict};
-pub use scene::{BadClients, Fanout, FanoutRound, Hostile, Recovery, Storm};
+pub use scene::{BadClients, ComeBack, Fanout, FanoutRound, Hostile, Recovery, Storm};
 pub use timeline::{KernelSample, Sample, ServerSample};
 
 use schemars::JsonSchema;
@@ -63,6 +63,9 @@ pub struct RunResult {
     /// Of `storm`.
     #[serde(default)]
     pub storm: Option<Storm>,
+    /// Of clients that obey a server which stops.
+    #[serde(default)]
+    pub come_back: Option<ComeBack>,
     /// Of `hostile`.
     #[serde(default)]
     pub hostile: Option<Hostile>,

@@ -1,6 +1,6 @@
 //! What `fanout`, `storm` and `hostile` have seen.
 
-use super::latency::Quantiles;
+use super::latency::{Latency, Quantiles};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +82,22 @@ pub struct Recovery {
     pub at_s: f64,
     /// Dropped connections that were back.
     pub returned: u64,
+}
+
+/// Clients that a server which stops has told when to come back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComeBack {
+    /// Those that were told, each as often as it was.
+    pub told: u64,
+    /// Those that came back.
+    pub returned: u64,
+    /// Those that needed more than one attempt.
+    pub retried: u64,
+    /// Those that came back at the other place which they were told.
+    pub moved: u64,
+    /// From the time that each was told to be back at, to its being back.
+    pub late: Latency,
 }
 
 /// Clients that misbehave.

@@ -15,6 +15,12 @@ pub struct Sample {
     pub logged_in: u64,
     /// Connections lost.
     pub lost: u64,
+    /// Clients told by a server that stops when to be back.
+    #[serde(default)]
+    pub told: u64,
+    /// Clients that were dropped or told, and are back.
+    #[serde(default)]
+    pub returned: u64,
     /// Messages sent.
     pub sent: u64,
     /// Messages received.

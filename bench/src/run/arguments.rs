@@ -1,10 +1,13 @@
 //! What every command that opens connections takes from the command line.
 
+use super::backend::Backend;
+use super::credentials::{Credentials, TokenAt};
 use crate::stats::slo::Slo;
 use crate::swarm::{Beat, Protocol, Sources, Spec, parse_sources};
 use crate::units::{count, duration};
 use crate::wire::url::Url;
 use clap::{Args, ValueEnum};
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -84,6 +87,9 @@ pub struct Common {
     /// Another generator sends what goes to everybody
     #[arg(long, hide = true)]
     pub listen_only: bool,
+    /// What the gateway wants to be shown
+    #[command(flatten)]
+    pub credentials: Credentials,
     /// Where results go
     #[command(flatten)]
     pub output: Output,
@@ -186,6 +192,10 @@ impl Common {
         if self.apps.is_empty() {
             return Err("--apps needs at least one app".into());
         }
+        let issuer = self.credentials.issuer()?;
+        let at_login = self.credentials.token_at == TokenAt::Login;
+        let (login_tokens, handshake_tokens) =
+            if at_login { (issuer, None) } else { (None, issuer) };
         Ok(Spec {
             urls: self.urls.clone(),
             headers: self.headers.clone(),
@@ -205,8 +215,19 @@ impl Common {
             apps: self.apps.clone(),
             user_prefix: self.user_prefix.clone(),
             first_user: self.first_user,
+            login_tokens,
+            handshake_tokens,
             seed: self.seed,
         })
+    }
+
+    /// The HTTP API of a gateway, called with the key that was given.
+    ///
+    /// # Errors
+    /// When the key cannot be read.
+    pub fn backend(&self, base: &str) -> io::Result<Backend> {
+        let wrong = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
+        Ok(Backend::new(base, self.credentials.api_key().map_err(wrong)?))
     }
 
     /// How connections are kept alive.

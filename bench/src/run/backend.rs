@@ -1,14 +1,17 @@
 //! What a back-end asks of the gateway's HTTP API.
 
 use serde_json::{Value, json};
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
 /// The HTTP side of a gateway.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Backend {
     agent: ureq::Agent,
     base: String,
+    /// Shown with every request.
+    key: Option<String>,
 }
 
 /// A text to one user.
@@ -26,11 +29,11 @@ pub struct ToUser {
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Backend {
-    /// For `http://host:port`.
+    /// For `http://host:port`, with a key if it wants one.
     #[must_use]
-    pub fn new(base: &str) -> Self {
+    pub fn new(base: &str, key: Option<String>) -> Self {
         let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build();
-        Self { agent: config.into(), base: base.trim_end_matches('/').to_owned() }
+        Self { agent: config.into(), base: base.trim_end_matches('/').to_owned(), key }
     }
 
     /// Sends a text to one user; false if that user is nowhere online.
@@ -57,7 +60,7 @@ impl Backend {
         let of = |to: &ToUser| json!({"appID": to.app, "userID": to.user, "message": to.text});
         let body = json!({"messages": messages.iter().map(of).collect::<Vec<_>>()}).to_string();
         let url = format!("{}/user/sendMessages", self.base);
-        let request = self.agent.post(&url).content_type("application/json");
+        let request = self.request(&url).content_type("application/json");
         let answer = read(&url, request.send(body))?;
         let results = answer["data"]["results"].as_array();
         let results = results.ok_or_else(|| failed(&url, &answer["msg"]))?;
@@ -68,11 +71,19 @@ impl Backend {
         Ok(results.iter().map(told).collect())
     }
 
+    fn request(&self, url: &str) -> ureq::RequestBuilder<ureq::typestate::WithBody> {
+        let request = self.agent.post(url);
+        match &self.key {
+            Some(key) => request.header("X-API-Key", key),
+            None => request,
+        }
+    }
+
     fn post(&self, route: &str, app: u32, user: &str, text: &str) -> io::Result<bool> {
         let url = format!("{}/user/{route}", self.base);
         let app = app.to_string();
         let form = [("appID", app.as_str()), ("userID", user), ("message", text)];
-        let answer = read(&url, self.agent.post(&url).send_form(form))?;
+        let answer = read(&url, self.request(&url).send_form(form))?;
         match &answer["data"]["sendResults"] {
             Value::Bool(delivered) => Ok(*delivered),
             _ => Err(failed(&url, &answer["msg"])),
@@ -84,13 +95,27 @@ fn read(
     url: &str,
     answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> io::Result<Value> {
-    let mut answer = answer.map_err(|error| failed(url, &error))?;
+    let mut answer = answer.map_err(|error| match error {
+        ureq::Error::StatusCode(401 | 403) => failed(url, &NO_KEY),
+        error => failed(url, &error),
+    })?;
     let body = answer.body_mut().read_to_string().map_err(|error| failed(url, &error))?;
     serde_json::from_str(&body).map_err(|error| failed(url, &error))
 }
 
-fn failed(url: &str, error: &dyn std::fmt::Display) -> io::Error {
+fn failed(url: &str, error: &dyn fmt::Display) -> io::Error {
     io::Error::other(format!("{url}: {error}"))
+}
+
+/// What a caller is told who shows no key, or one that does not open this.
+const NO_KEY: &str =
+    "the API wants a key with the scope send: --api-key-file, or MILLGATE_BENCH_API_KEY";
+
+/// Without the key.
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend").field("base", &self.base).finish_non_exhaustive()
+    }
 }
 
 /// Who is left out of a message to all.

@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod backend;
+pub mod credentials;
 mod finish;
 pub mod led;
 mod measure;
@@ -18,7 +19,9 @@ use crate::clock::{Clock, unix_seconds};
 use crate::probe::kernel::Drops;
 use crate::probe::machine;
 use crate::probe::stall::{Symptoms, diagnose};
-use crate::result::{Better, Connections, FORMAT, Figure, Messages, RunResult, Stall, Target};
+use crate::result::{
+    Better, ComeBack, Connections, FORMAT, Figure, Messages, RunResult, Stall, Target,
+};
 use crate::stats::histogram::Histogram;
 use crate::stats::slo::{Measured, Slo};
 use crate::swarm::{Count, Harvest, Spec, Swarm, Timing, Totals, Whom};
@@ -134,6 +137,7 @@ impl Run {
             loads: Vec::new(),
             fanout: None,
             storm: None,
+            come_back: None,
             hostile: None,
             plan: None,
             objectives: Vec::new(),
@@ -321,6 +325,15 @@ impl Run {
         connections.causes = harvest.causes;
         let opens = self.result.timeline.iter().map(|sample| sample.open);
         connections.peak = opens.chain([totals[Count::Open]]).max().unwrap_or(0);
+        if totals[Count::Told] > 0 {
+            self.result.come_back = Some(ComeBack {
+                told: totals[Count::Told],
+                returned: totals[Count::Returned],
+                retried: totals[Count::Retried],
+                moved: totals[Count::Moved],
+                late: harvest.returns.latency(),
+            });
+        }
         let messages = &mut self.result.messages;
         messages.sent += totals[Count::Sent];
         messages.received += totals[Count::Answered] + totals[Count::Pushed];

@@ -67,6 +67,8 @@ impl Sampler {
             open: totals[Count::Open],
             logged_in: totals[Count::Present],
             lost: totals[Count::Lost],
+            told: totals[Count::Told],
+            returned: totals[Count::Returned],
             sent: totals[Count::Sent],
             received: totals[Count::Answered] + totals[Count::Pushed],
             generator_cpu_s: own,

@@ -28,11 +28,13 @@ pub struct Unicast {
 }
 
 /// Where messages enter: the HTTP APIs of the nodes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Doors {
     addresses: Vec<String>,
     /// How far along the nodes a sender's door is from the users that it sends to.
     shift: usize,
+    /// What they want to be shown.
+    key: Option<String>,
 }
 
 impl Doors {
@@ -43,7 +45,7 @@ impl Doors {
     pub fn any(addresses: Vec<String>) -> Result<Self, String> {
         match addresses.is_empty() {
             true => Err("--http needs an address".into()),
-            false => Ok(Self { addresses, shift: 0 }),
+            false => Ok(Self { addresses, shift: 0, key: None }),
         }
     }
 
@@ -59,7 +61,13 @@ impl Doors {
         if !(senders as usize).is_multiple_of(nodes) {
             return Err(format!("--across needs --senders in a multiple of {nodes}, the nodes"));
         }
-        Ok(Self { addresses, shift: 1 })
+        Ok(Self { addresses, shift: 1, key: None })
+    }
+
+    /// The same, opened with a key.
+    #[must_use]
+    pub fn with_key(self, key: Option<String>) -> Self {
+        Self { key, ..self }
     }
 
     /// That of a sender.
@@ -120,7 +128,7 @@ impl Senders {
         let mut threads = Vec::new();
         for index in 0..senders {
             let (shared, spec) = (Arc::clone(&shared), spec.clone());
-            let backend = Backend::new(doors.of(index));
+            let backend = Backend::new(doors.of(index), doors.key.clone());
             let name = format!("sender-{index}");
             let work = move || shared.send(index, &backend, &spec, clock);
             threads.push(std::thread::Builder::new().name(name).spawn(work)?);

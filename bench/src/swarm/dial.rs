@@ -129,6 +129,7 @@ impl Worker {
     fn begin(&mut self, slot: u32, now: u64) {
         self.tally.one(Count::Dialled);
         self.dialer.under_way += 1;
+        self.note_dial(slot, now);
         match self.connect(slot) {
             Ok(socket) => {
                 let conn = self.conn(slot);
@@ -145,7 +146,7 @@ impl Worker {
 
     fn connect(&mut self, slot: u32) -> io::Result<TcpStream> {
         let spec = &self.setup.spec;
-        let server = spec.url(self.setup.first + slot).address;
+        let server = self.url(slot).address;
         let socket = Socket::new(
             Domain::for_address(server),
             Type::STREAM.nonblocking().cloexec(),
@@ -202,7 +203,7 @@ impl Worker {
 
     /// Where TLS is wanted it comes before the request.
     fn begin_tls(&mut self, slot: u32) -> io::Result<()> {
-        let url = self.setup.spec.url(self.setup.first + slot);
+        let url = self.url(slot);
         if let Some(config) = self.tls.as_ref().filter(|_| url.is_secure) {
             let tls = Tls::new(config, &url.authority)?;
             self.conns[slot as usize].rest().tls = Some(tls);
@@ -215,6 +216,12 @@ impl Worker {
         let request = self.handshake(slot).request();
         let loris = self.conns[slot as usize].role == Role::SlowLoris;
         out.extend_from_slice(if loris { &request[..1] } else { request });
+        if let (Some(issuer), false) = (&self.setup.spec.handshake_tokens, loris) {
+            let token = self.token(slot, issuer);
+            // Before the empty line that ends the request.
+            out.truncate(out.len() - 2);
+            out.extend_from_slice(format!("Authorization: Bearer {token}\r\n\r\n").as_bytes());
+        }
         self.write(slot, &out);
         out.clear();
         self.out = out;
@@ -227,6 +234,7 @@ impl Worker {
         self.dialer.settled();
         self.close(slot);
         self.blame(cause);
+        self.note_failure(slot);
         self.come_back(slot);
     }
 

@@ -130,6 +130,7 @@ impl Worker {
     pub(super) fn arrived(&mut self, slot: u32) {
         if std::mem::take(&mut self.conn(slot).was_dropped) {
             self.tally.one(Count::Returned);
+            self.note_return(slot);
         }
         self.turn_bad(slot);
         self.settle_in(slot);
@@ -149,11 +150,13 @@ impl Worker {
                 }
             }
             Opcode::Close => {
-                let code = frame.payload.first_chunk().map(|code| u16::from_be_bytes(*code));
                 let payload = frame.payload.to_vec();
                 self.send(slot, Opcode::Close, &payload);
-                let code = code.map_or("without a code".to_owned(), |code| code.to_string());
-                self.lose(slot, format!("close {code}"));
+                let (code, reason) = match payload.split_first_chunk() {
+                    Some((code, reason)) => (Some(u16::from_be_bytes(*code)), reason),
+                    None => (None, &[][..]),
+                };
+                self.goodbye(slot, code, reason);
             }
         }
         Ok(())

@@ -7,6 +7,7 @@
 
 mod conn;
 mod dial;
+mod farewell;
 mod hear;
 mod hostile;
 mod ledger;

@@ -93,7 +93,13 @@ pub enum Policy {
         /// The largest bound.
         cap: Duration,
     },
+    /// Does what a server that stops bids it. If nobody has bidden anything it waits a random
+    /// time up to half a minute, and after a failure as [`Policy::Exponential`] up to that.
+    Obey,
 }
+
+/// The longest wait of a client that nobody has bidden anything.
+const UNBIDDEN_MAX: Duration = Duration::from_secs(30);
 
 impl Policy {
     /// How long to wait before an attempt, `tries` having failed before.
@@ -107,6 +113,11 @@ impl Policy {
             Self::Exponential { base, cap } => {
                 let bound = base.saturating_mul(1 << tries.min(20)).min(cap);
                 Some(bound.mul_f64(random.f64()))
+            }
+            Self::Obey if tries == 0 => Some(UNBIDDEN_MAX.mul_f64(random.f64())),
+            Self::Obey => {
+                let base = Duration::from_secs(1);
+                Self::Exponential { base, cap: UNBIDDEN_MAX }.delay(tries - 1, random)
             }
         }
     }
@@ -176,6 +187,8 @@ pub struct Harvest {
     pub beats: Timing,
     /// Pushes.
     pub pushes: Timing,
+    /// Returns of clients that were told when to be back, from that time on; sent is when they dialled.
+    pub returns: Timing,
     /// Shortest delay of a push at each address ([`super::Spec::urls`]) that got one, microseconds.
     pub firsts: BTreeMap<usize, u64>,
     /// Failures and losses by cause, since the start.
@@ -196,6 +209,7 @@ impl Harvest {
         self.replies.merge(&other.replies);
         self.beats.merge(&other.beats);
         self.pushes.merge(&other.pushes);
+        self.returns.merge(&other.returns);
         for (url, first) in &other.firsts {
             self.first(*url, *first);
         }

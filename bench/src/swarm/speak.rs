@@ -6,9 +6,11 @@ use super::order::{Beat, Load, Request};
 use super::pacer::Pacer;
 use super::totals::Count;
 use super::worker::Worker;
+use crate::clock::unix_seconds;
 use crate::wire::frame::{self, Opcode};
 use crate::wire::gateway::{self, Command};
 use crate::wire::stamp::{self, Stamp};
+use crate::wire::token::Issuer;
 use std::collections::VecDeque;
 use std::io;
 
@@ -109,9 +111,21 @@ impl Worker {
             let spec = &self.setup.spec;
             let global = self.setup.first + slot;
             let mut text = Vec::new();
-            gateway::append_login(&mut text, &spec.user(global), spec.app(global));
+            let token = spec.login_tokens.as_ref().map(|issuer| self.token(slot, issuer));
+            gateway::append_login(
+                &mut text,
+                &spec.user(global),
+                spec.app(global),
+                token.as_deref(),
+            );
             self.send(slot, Opcode::Text, &text);
         }
+    }
+
+    /// A fresh token for the user of a client.
+    pub(super) fn token(&self, slot: u32, issuer: &Issuer) -> String {
+        let (spec, global) = (&self.setup.spec, self.setup.first + slot);
+        issuer.issue(&spec.user(global), spec.app(global), unix_seconds())
     }
 
     pub(super) fn login_answered(&mut self, slot: u32, code: u32) {

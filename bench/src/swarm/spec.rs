@@ -1,6 +1,7 @@
 //! What all clients of a swarm have in common.
 
 use super::source::Sources;
+use crate::wire::token::Issuer;
 use crate::wire::url::Url;
 use std::time::Duration;
 
@@ -50,6 +51,10 @@ pub struct Spec {
     pub user_prefix: String,
     /// Users of this generator are numbered from here: generators side by side must not share users.
     pub first_user: u32,
+    /// Issues a token for each login, where the gateway wants one.
+    pub login_tokens: Option<Issuer>,
+    /// The same for each handshake.
+    pub handshake_tokens: Option<Issuer>,
     /// Seed of everything random.
     pub seed: u64,
 }

@@ -21,7 +21,7 @@ pub enum Count {
     Lost,
     /// Attempts and logins that failed.
     Failed,
-    /// Connections that came back after having been dropped.
+    /// Connections that came back after having been dropped, or told to.
     Returned,
     /// Heartbeats sent.
     Beats,
@@ -51,9 +51,15 @@ pub enum Count {
     Misbehaving,
     /// Such clients that the server has closed.
     BadClosed,
+    /// Connections that a server that stops has closed, saying when to be back.
+    Told,
+    /// Those that were back after more than one attempt.
+    Retried,
+    /// Those that were back at another place.
+    Moved,
 }
 
-const COUNTS: usize = Count::BadClosed as usize + 1;
+const COUNTS: usize = Count::Moved as usize + 1;
 
 /// One worker's counters.
 #[derive(Debug)]

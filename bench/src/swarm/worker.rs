@@ -3,6 +3,7 @@
 use super::Setup;
 use super::conn::Conn;
 use super::dial::Dialer;
+use super::farewell::Farewells;
 use super::order::{Harvest, Order, Policy};
 use super::speak::Speech;
 use super::spec::Spec;
@@ -52,6 +53,7 @@ pub(super) struct Worker {
     pub(super) dialer: Dialer,
     pub(super) speech: Speech,
     pub(super) policy: Policy,
+    pub(super) farewells: Farewells,
     pub(super) harvest: Harvest,
     pub(super) causes: BTreeMap<String, u64>,
     /// This turn has brought a push.
@@ -111,6 +113,7 @@ impl Worker {
             random,
             speech: Speech::default(),
             policy: Policy::Never,
+            farewells: Farewells::default(),
             harvest: Harvest::default(),
             causes: BTreeMap::new(),
             was_told: false,
@@ -123,8 +126,8 @@ impl Worker {
         })
     }
 
-    /// What a client says and expects at its handshake.
-    pub(super) fn handshake(&self, slot: u32) -> &Handshake {
+    /// The handshake of a client that has not moved.
+    pub(super) fn own_handshake(&self, slot: u32) -> &Handshake {
         &self.handshakes[(self.setup.first + slot) as usize % self.handshakes.len()]
     }
 

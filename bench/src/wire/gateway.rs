@@ -27,12 +27,16 @@ pub fn append_command(out: &mut Vec<u8>, command: Command, seq: &[u8]) {
     out.extend_from_slice(b"\",\"data\":{}}");
 }
 
-/// Appends the login of a user.
-pub fn append_login(out: &mut Vec<u8>, user: &str, app: u32) {
+/// Appends the login of a user, with a token (which needs no escapes) if one is wanted.
+pub fn append_login(out: &mut Vec<u8>, user: &str, app: u32, token: Option<&str>) {
     let user = serde_json::Value::from(user);
     // Writing to memory does not fail.
     let _written =
-        write!(out, r#"{{"seq":"login","cmd":"login","data":{{"userID":{user},"appID":{app}}}}}"#);
+        write!(out, r#"{{"seq":"login","cmd":"login","data":{{"userID":{user},"appID":{app}"#);
+    if let Some(token) = token {
+        let _written = write!(out, r#","serviceToken":"{token}""#);
+    }
+    out.extend_from_slice(b"}}");
 }
 
 /// A push as the gateway encodes it, for a bare server that sends what it is told.
@@ -107,10 +111,15 @@ mod tests {
         assert_eq!(value["cmd"], "heartbeat");
         assert_eq!(value["seq"], "s1");
         out.clear();
-        append_login(&mut out, "a\"b", 101);
+        append_login(&mut out, "a\"b", 101, Some("x.y.z"));
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["data"]["userID"], "a\"b");
         assert_eq!(value["data"]["appID"], 101);
+        assert_eq!(value["data"]["serviceToken"], "x.y.z");
+        out.clear();
+        append_login(&mut out, "a", 101, None);
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["data"], serde_json::json!({"userID": "a", "appID": 101}));
     }
 
     #[test]

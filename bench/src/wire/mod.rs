@@ -5,4 +5,5 @@ pub mod frame;
 pub mod gateway;
 pub mod handshake;
 pub mod stamp;
+pub mod token;
 pub mod url;

@@ -27,6 +27,7 @@ pub(crate) fn nothing() -> RunResult {
         loads: Vec::new(),
         fanout: None,
         storm: None,
+        come_back: None,
         hostile: None,
         plan: None,
         objectives: Vec::new(),
@@ -110,6 +111,7 @@ pub(crate) fn everything() -> RunResult {
     run.messages.lost = 1;
     run.fanout = Some(crate::scenes::fanout());
     run.storm = Some(crate::scenes::storm());
+    run.come_back = Some(crate::scenes::come_back());
     run.hostile = Some(crate::scenes::hostile());
     run.plan = Some(crate::scenes::plan());
     run.stall = Some(Stall {
@@ -199,6 +201,8 @@ fn timeline(count: u64, seconds: u32) -> Vec<Sample> {
             open,
             logged_in: (((at_s - 2.0) / 23.0).clamp(0.0, 1.0) * count as f64) as u64,
             lost: 0,
+            told: ((at_s - 100.0).clamp(0.0, 20.0) / 20.0 * 50_000.0) as u64,
+            returned: ((at_s - 121.0).clamp(0.0, 20.0) / 20.0 * 50_000.0) as u64,
             sent: beats as u64,
             received: beats as u64,
             generator_cpu_s: at_s.min(23.0) * 0.9 + (at_s - 23.0).max(0.0) * 0.12,

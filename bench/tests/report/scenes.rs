@@ -3,8 +3,8 @@
 use crate::example::spread;
 use millgate_bench::capacity::{self, Host, Measured, Question};
 use millgate_bench::result::{
-    BadClients, CpuCosts, Fanout, FanoutRound, Hostile, Knee, MemoryPlateau, Plan, Recovery,
-    Scalability, Storm, Throughput,
+    BadClients, ComeBack, CpuCosts, Fanout, FanoutRound, Hostile, Knee, Latency, MemoryPlateau,
+    Plan, Recovery, Scalability, Storm, Throughput,
 };
 use millgate_bench::stats::regression;
 
@@ -51,6 +51,21 @@ pub(crate) fn storm() -> Storm {
         listen_overflows: 12,
         syn_retransmits: 340,
         curve,
+    }
+}
+
+pub(crate) fn come_back() -> ComeBack {
+    let late = |median: f64, seed: u64| spread(median, 0.6, 20_000, seed);
+    ComeBack {
+        told: 50_000,
+        returned: 50_000,
+        retried: 12,
+        moved: 0,
+        late: Latency {
+            corrected: late(9_000.0, 11),
+            uncorrected: late(8_000.0, 12),
+            lag: late(700.0, 13),
+        },
     }
 }
 

@@ -1,7 +1,6 @@
 //! What an event costs: one kind of load after the other, then a fit over all.
 
 use crate::result::CpuCosts;
-use crate::run::backend::Backend;
 use crate::run::unicast::{Doors, Senders, Unicast};
 use crate::run::{Ended, Run};
 use crate::stats::regression::{CpuLoad, cpu_costs};
@@ -139,7 +138,8 @@ impl Costs {
         time: Duration,
     ) -> io::Result<Ended> {
         let from = Stretch::begin(run)?;
-        let doors = Doors::any(vec![http.to_owned()]).map_err(io::Error::other)?;
+        let key = run.common().credentials.api_key().map_err(io::Error::other)?;
+        let doors = Doors::any(vec![http.to_owned()]).map_err(io::Error::other)?.with_key(key);
         let senders = Senders::start(order, &doors, run.swarm.spec(), run.swarm.clock())?;
         let ended = run.pass("messages to users", time)?;
         let sent = senders.stop();
@@ -151,7 +151,7 @@ impl Costs {
     }
 
     fn fanout(&mut self, run: &mut Run, http: &str, number: u32) -> io::Result<Ended> {
-        let backend = Backend::new(http);
+        let backend = run.common().backend(http)?;
         let from = Stretch::begin(run)?;
         let now = run.swarm.clock().now_us();
         // Above all numbers that single users have had.

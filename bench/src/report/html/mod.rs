@@ -43,6 +43,7 @@ pub fn page(run: &RunResult) -> Result<String, String> {
                     (latency::section(run)?)
                     (scenes::fanout(run)?)
                     (scenes::storm(run)?)
+                    (scenes::come_back(run)?)
                     (scenes::hostile(run))
                     (plan::memory(run)?)
                     (plan::load(run)?)

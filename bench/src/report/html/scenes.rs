@@ -3,7 +3,7 @@
 use super::parts::{figure, line, table};
 use crate::report::plot::{Axis, Plot, Scale, Tone, Unit};
 use crate::report::words;
-use crate::result::RunResult;
+use crate::result::{RunResult, Sample};
 use crate::stats::histogram::Histogram;
 use crate::units::{grouped, micros_text};
 use maud::{Markup, html};
@@ -102,6 +102,55 @@ pub(super) fn storm(run: &RunResult) -> Result<Markup, String> {
                 (grouped(storm.dropped)) " of " (grouped(storm.before)) " dropped at once; they come back "
                 (storm.policy) "."
             }
+            (figure(&plot, &html! {})?)
+            (table(&[], &rows))
+        }
+    })
+}
+
+pub(super) fn come_back(run: &RunResult) -> Result<Markup, String> {
+    let Some(come_back) = &run.come_back else { return Ok(html! {}) };
+    // From the last moment at which all were there to the first at which they are again.
+    let samples = &run.timeline;
+    let from = samples.iter().rposition(|sample| sample.told == 0).unwrap_or(0);
+    let is_over = |sample: &Sample| sample.returned >= come_back.returned;
+    let end = samples.iter().position(is_over).map_or(samples.len(), |at| at + 1);
+    let shown = samples.get(from..end).unwrap_or_default();
+    let begin_s = shown.first().map_or(0.0, |sample| sample.at_s);
+    let of = |value: fn(&Sample) -> u64| {
+        shown.iter().map(|sample| (sample.at_s - begin_s, value(sample) as f64)).collect()
+    };
+    let plot = Plot {
+        title: "Goodbyes and returns.",
+        x: Axis {
+            title: "time since the first goodbye",
+            unit: Unit::Seconds,
+            scale: Scale::Linear,
+        },
+        y: Axis { title: "clients", unit: Unit::Count, scale: Scale::Linear },
+        series: vec![
+            line("told", Tone::Second, of(|sample| sample.told)),
+            line("back", Tone::First, of(|sample| sample.returned)),
+        ],
+    };
+    let (late, lag) = (&come_back.late.corrected, &come_back.late.lag);
+    let time = |micros: u64| micros_text(micros as f64);
+    let facts = [
+        ("Told", grouped(come_back.told)),
+        ("Back", grouped(come_back.returned)),
+        ("At another place", grouped(come_back.moved)),
+        ("Not with the first attempt", grouped(come_back.retried)),
+        ("After their time: half", time(late.p50_us)),
+        ("After their time: 99 %", time(late.p99_us)),
+        ("After their time: the last", time(late.max_us)),
+        ("Of that the generator's own: 99 %", time(lag.p99_us)),
+    ];
+    let rows: Vec<Markup> =
+        facts.iter().map(|(name, value)| html! { tr { td { (name) } td.n { (value) } } }).collect();
+    Ok(html! {
+        section {
+            h2 { "Come back" }
+            p.lead { "Clients that a server which stops has told when to be back, each at its own time." }
             (figure(&plot, &html! {})?)
             (table(&[], &rows))
         }

@@ -2,7 +2,7 @@
 
 use super::page::{Cell, Look, Page, plain, unwanted};
 use crate::report::words;
-use crate::result::{Fanout, Hostile, RunResult, Storm};
+use crate::result::{ComeBack, Fanout, Hostile, RunResult, Storm};
 use crate::units::{grouped, micros_text};
 
 pub(super) fn write(page: &mut Page, run: &RunResult) {
@@ -11,6 +11,9 @@ pub(super) fn write(page: &mut Page, run: &RunResult) {
     }
     if let Some(storm) = &run.storm {
         write_storm(page, storm);
+    }
+    if let Some(come_back) = &run.come_back {
+        write_come_back(page, come_back);
     }
     if let Some(hostile) = &run.hostile {
         write_hostile(page, hostile);
@@ -107,6 +110,28 @@ fn write_storm(page: &mut Page, storm: &Storm) {
         vec![plain("accept queue overflows"), plain(grouped(storm.listen_overflows))],
         vec![plain("SYNs sent again"), plain(grouped(storm.syn_retransmits))],
     ]);
+}
+
+fn write_come_back(page: &mut Page, come_back: &ComeBack) {
+    page.heading("Come back", "clients that a server which stops has told when");
+    let back = if come_back.returned >= come_back.told { Look::Good } else { Look::Bad };
+    let late = &come_back.late.corrected;
+    let time = |micros: u64| micros_text(micros as f64);
+    page.table(&[
+        vec![plain("told"), plain(grouped(come_back.told))],
+        vec![plain("back"), (grouped(come_back.returned), back)],
+        vec![plain("at another place"), plain(grouped(come_back.moved))],
+        vec![plain("not at once"), unwanted(come_back.retried)],
+        vec![
+            plain("after their time"),
+            plain(format!("p50 {}", time(late.p50_us))),
+            plain(format!("p99 {}", time(late.p99_us))),
+            plain(format!("last {}", time(late.max_us))),
+        ],
+    ]);
+    let lag = &come_back.late.lag;
+    let own = format!("of that the generator's own: p99 {}", time(lag.p99_us));
+    page.line(&own, Look::Dim);
 }
 
 fn write_hostile(page: &mut Page, hostile: &Hostile) {
