@@ -7,6 +7,7 @@ mod budgets;
 mod crowd;
 mod descriptors;
 mod handshakes;
+mod hostile;
 mod idle;
 mod memory;
 mod process;
