@@ -51,6 +51,15 @@ pub struct Progress {
     pub left: Duration,
 }
 
+/// The part of a drain that one reactor has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Connections it had when its part began.
+    pub total: usize,
+    /// How many of them it has told, or found gone.
+    pub told: usize,
+}
+
 /// The drain of a node, shared by all that have a part in it.
 #[derive(Debug, Default)]
 pub struct Drain {
@@ -116,12 +125,12 @@ impl Drain {
         }
     }
 
-    /// Leave to tell up to `wanted` connections, for somebody who has `untold` of them; an
-    /// empty slot when it is not time yet. Each reactor gets the part that its connections are
-    /// of all, or the first to ask would be done long before the last has begun.
-    pub fn take(&self, now: Duration, wanted: usize, untold: usize) -> Slot {
+    /// Leave to tell up to `wanted` connections of a reactor's share; an empty slot when it is
+    /// not time yet. Each gets the part that its connections are of all, however often it
+    /// asks: whoever closes connections wakes more often, and would soon tell for all.
+    pub fn take(&self, now: Duration, wanted: usize, share: Share) -> Slot {
         match &mut *self.lock() {
-            State::Closing(schedule) => schedule.take(now, wanted, untold),
+            State::Closing(schedule) => schedule.take(now, wanted, share),
             State::Serving | State::Grace { .. } => Slot::default(),
         }
     }

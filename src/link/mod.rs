@@ -27,7 +27,7 @@ pub use admission::Admission;
 pub use backlogs::{Backlog, Backlogs};
 pub use budget::Budget;
 pub use current::Current;
-pub use drain::{Drain, Plan, Progress, Slot, Stage};
+pub use drain::{Drain, Plan, Progress, Share, Slot, Stage};
 pub use event::{Event, News};
 pub use mail::{Announcement, Change, ClientPage, Fanout, Mail};
 pub use mailbox::{Mailbox, Post, Refused, mailbox};

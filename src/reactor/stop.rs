@@ -4,7 +4,7 @@
 use super::Reactor;
 use super::conn::State;
 use crate::limits::TOLD_PER_TURN;
-use crate::link::Slot;
+use crate::link::{Share, Slot};
 use crate::metrics::Cause;
 use crate::websocket::close;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use std::time::Duration;
 pub(super) struct Stopping {
     /// Slots below this one have been told.
     cursor: u32,
-    /// So many had to be told in the beginning, and have not been.
-    untold: usize,
+    /// Its part of the node's drain.
+    share: Share,
     /// More are due than one turn tells.
     is_behind: bool,
 }
@@ -27,18 +27,16 @@ impl Reactor {
     /// From now on nobody new is let in.
     pub(super) fn begin_stop(&mut self) {
         self.acceptor.close_for_good(self.poll.registry());
-        let untold = self.conns.len();
-        self.stopping.get_or_insert(Stopping { cursor: 0, untold, is_behind: false });
+        let share = Share { total: self.conns.len(), told: 0 };
+        self.stopping.get_or_insert(Stopping { cursor: 0, share, is_behind: false });
     }
 
     /// Tells the next few.
     pub(super) fn stop_step(&mut self) {
         let Some(mut stopping) = self.stopping.take() else { return };
         let next: Vec<u32> = self.conns.slots_from(stopping.cursor).take(TOLD_PER_TURN).collect();
-        // Some may have gone by themselves.
-        stopping.untold = stopping.untold.min(self.conns.len());
-        let leave = self.shared.drain.take(self.now, next.len(), stopping.untold);
-        stopping.untold = stopping.untold.saturating_sub(leave.positions.len());
+        let leave = self.shared.drain.take(self.now, next.len(), stopping.share);
+        stopping.share.told += leave.positions.len();
         stopping.is_behind = leave.positions.len() == TOLD_PER_TURN;
         let refuges = self.shared.drain.refuges();
         for (slot, position) in next.into_iter().zip(leave.positions.clone()) {
@@ -93,7 +91,7 @@ mod tests {
         let drain = Drain::default();
         let year = Duration::from_secs(365 * 24 * 3_600);
         drain.close(Duration::ZERO, 4_000_000, Plan { grace: year, rate: 0, timeout: year });
-        let leave = drain.take(Duration::ZERO, 2, 2);
+        let leave = drain.take(Duration::ZERO, 2, Share { total: 2, told: 0 });
         let url = |letter: &str| format!("wss://{}", letter.repeat(OTHER_NODE_BYTES_MAX - 6));
         let nodes = [url("a"), url("b")];
         let told = [farewell(&leave, 0, &nodes), farewell(&leave, 1, &nodes)];

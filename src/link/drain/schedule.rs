@@ -1,6 +1,6 @@
 //! The pace of a drain: which positions are due, and when each should be back.
 
-use super::Plan;
+use super::{Plan, Share};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -79,15 +79,17 @@ impl Schedule {
         Self { deadline, since: now, told_before: self.told, at_once, per_second, ..self }
     }
 
-    /// Those that are due, as far as they fall to whoever has `untold` of those that are left.
-    pub(super) fn take(&mut self, now: Duration, wanted: usize, untold: usize) -> Slot {
+    /// Those that are due of this share.
+    pub(super) fn take(&mut self, now: Duration, wanted: usize, share: Share) -> Slot {
         let elapsed = now.saturating_sub(self.since).as_secs_f64();
-        let due = self.told_before + self.at_once + count(elapsed * self.per_second);
-        let (first, left) = (self.told, self.total.saturating_sub(self.told).max(untold));
-        let due = due.min(first.saturating_add(left)).saturating_sub(first);
-        let share = (due as u128 * untold as u128).div_ceil(left.max(1) as u128);
-        // No more than what is due.
-        self.told = first + usize::try_from(share).unwrap_or(due).min(wanted);
+        let due = self.told_before.saturating_add(self.at_once);
+        let due = due.saturating_add(count(elapsed * self.per_second));
+        // Nobody has less than all of its own when all are due.
+        let total = self.total.max(share.total).max(1);
+        let own = (due.min(total) as u128 * share.total as u128).div_ceil(total as u128);
+        let own = usize::try_from(own).unwrap_or(share.total).saturating_sub(share.told);
+        let first = self.told;
+        self.told = first + own.min(wanted);
         let length = self.length(now);
         let returns = Duration::from_secs_f64(self.total as f64 / RETURNS_PER_SECOND);
         let spread = returns.saturating_sub(length).max(SPREAD_MIN);

@@ -11,7 +11,8 @@ fn plan(rate: u32, timeout: u32) -> Plan {
 }
 
 fn told(drain: &Drain, now: Duration) -> usize {
-    drain.take(now, usize::MAX, drain.progress(now).total);
+    let Progress { total, told, .. } = drain.progress(now);
+    drain.take(now, usize::MAX, Share { total, told });
     drain.progress(now).told
 }
 
@@ -50,45 +51,52 @@ fn the_deadline_wins_over_the_rate() {
 fn each_reactor_gets_the_part_that_is_its_own() {
     let drain = Drain::default();
     drain.close(Duration::ZERO, 1_000, plan(100, 100));
-    assert_eq!(drain.take(SECOND, 512, 300).positions, 0..30);
-    assert_eq!(drain.take(SECOND, 512, 700).positions, 30..81, "of the 70 that are left");
-    assert_eq!(drain.take(SECOND, 512, 0).positions, 81..81);
-    assert_eq!(drain.take(SECOND, 10, 919).positions, 81..91, "no more than wanted");
-    assert_eq!(drain.take(SECOND, 512, 909).positions, 91..100);
-    assert_eq!(drain.take(SECOND, 512, 900).positions, 100..100, "it is not time yet");
+    let share = |total, told| Share { total, told };
+    assert_eq!(drain.take(SECOND, 512, share(300, 0)).positions, 0..30);
+    assert_eq!(drain.take(SECOND, 512, share(300, 30)).positions, 30..30, "however often it asks");
+    assert_eq!(drain.take(SECOND, 50, share(700, 0)).positions, 30..80, "no more than wanted");
+    assert_eq!(drain.take(SECOND, 512, share(700, 50)).positions, 80..100);
+    assert_eq!(drain.take(SECOND * 2, 512, share(0, 0)).positions, 100..100);
 }
 
+/// One wakes a hundred times as often as the other.
 #[test]
 fn reactors_of_any_size_come_to_their_end_together() {
     let drain = Drain::default();
     drain.close(Duration::ZERO, 10_000, plan(1_000, 100));
-    let mut untold = [1_000_usize, 9_000];
-    for step in 1..=500 {
-        for left in &mut untold {
-            *left -= drain.take(SECOND / 100 * step, 512, *left).positions.len();
+    let [mut calm, mut busy] = [1_000, 9_000].map(|total| Share { total, told: 0 });
+    for step in 1..=10_100 {
+        let now = SECOND / 1_000 * step;
+        busy.told += drain.take(now, 512, busy).positions.len();
+        if step % 100 == 0 {
+            calm.told += drain.take(now, 512, calm).positions.len();
+        }
+        if step == 5_000 {
+            assert_eq!((calm.told, busy.told), (500, 4_500));
         }
     }
-    // After half of the time; each step may have given either of them one too many.
-    let [small, large] = untold;
-    assert!(small.abs_diff(500) <= 60 && large.abs_diff(4_500) <= 60, "{small} and {large}");
-    for step in 501..=1_010 {
-        for left in &mut untold {
-            *left -= drain.take(SECOND / 100 * step, 512, *left).positions.len();
-        }
-    }
-    assert_eq!(untold, [0, 0]);
+    assert_eq!((calm.told, busy.told), (1_000, 9_000));
 }
 
-/// Those who have left by themselves hold nobody up.
+/// Those who have left by themselves hold nobody up, and hurry nobody.
 #[test]
 fn who_has_gone_before_its_time_is_not_waited_for() {
     let drain = Drain::default();
     drain.close(Duration::ZERO, 10_000, plan(1_000, 100));
-    let mut untold = 2_000_usize;
+    let mut share = Share { total: 2_000, told: 0 };
     for step in 1..=1_010 {
-        untold -= drain.take(SECOND / 100 * step, 512, untold).positions.len();
+        share.told += drain.take(SECOND / 100 * step, 512, share).positions.len();
     }
-    assert_eq!(untold, 0);
+    assert_eq!(share.told, 2_000);
+}
+
+/// More than were counted when it began: some were about to be let in.
+#[test]
+fn all_are_told_however_many_there_are() {
+    let drain = Drain::default();
+    drain.close(Duration::ZERO, 10, plan(10, 100));
+    let share = Share { total: 15, told: 0 };
+    assert_eq!(drain.take(SECOND * 2, 512, share).positions, 0..15);
 }
 
 #[test]
@@ -111,7 +119,8 @@ fn clients_come_back_in_their_order_when_the_last_has_gone() {
     drain.close(Duration::ZERO, 6_000, plan(100, 100));
     let back = |seconds: u32| {
         let now = SECOND * seconds;
-        let slot = drain.take(now, 100, 6_000);
+        let share = Share { total: 6_000, told: 100 * (seconds as usize - 1) };
+        let slot = drain.take(now, 100, share);
         slot.positions.clone().map(|at| now + slot.back_after(at, false)).collect::<Vec<_>>()
     };
     let first = back(1);
@@ -120,7 +129,7 @@ fn clients_come_back_in_their_order_when_the_last_has_gone() {
     let (least, most) = (first.iter().min().unwrap(), first.iter().max().unwrap());
     assert!(*most - *least > SECOND * 9 / 10, "they are spread: {least:?} to {most:?}");
     assert!(second.iter().min().unwrap() >= &(*least + SECOND * 9 / 10));
-    let elsewhere = drain.take(SECOND * 3, 1, 6_000);
+    let elsewhere = drain.take(SECOND * 3, 1, Share { total: 6_000, told: 200 });
     assert!(elsewhere.back_after(7, true) < SECOND);
 }
 
@@ -128,7 +137,7 @@ fn clients_come_back_in_their_order_when_the_last_has_gone() {
 fn a_million_does_not_come_back_at_once() {
     let drain = Drain::default();
     drain.close(Duration::ZERO, 1_000_000, plan(0, 10));
-    let slot = drain.take(SECOND, 1_000, 1_000_000);
+    let slot = drain.take(SECOND, 1_000, Share { total: 1_000_000, told: 0 });
     let back: Vec<_> = slot.positions.clone().map(|at| slot.back_after(at, false)).collect();
     assert!(*back.iter().max().unwrap() > SECOND * 45, "{:?}", back.iter().max());
 }
@@ -140,7 +149,7 @@ fn a_grace_can_be_taken_back_and_a_closing_cannot() {
     drain.begin_grace(SECOND, wanted);
     let progress = drain.progress(SECOND * 2);
     assert_eq!((progress.stage, progress.left), (Stage::Grace, SECOND * 4));
-    assert_eq!(drain.take(SECOND * 2, 5, 5).positions, 0..0);
+    assert_eq!(drain.take(SECOND * 2, 5, Share { total: 5, told: 0 }).positions, 0..0);
     assert!(drain.cancel());
     assert_eq!(drain.stage(), Stage::Serving);
     drain.close(SECOND, 3, wanted);
@@ -152,7 +161,7 @@ fn a_grace_can_be_taken_back_and_a_closing_cannot() {
 fn no_time_at_all_is_no_trouble() {
     let drain = Drain::default();
     drain.close(SECOND, 0, plan(0, 0));
-    let slot = drain.take(SECOND, 10, 10);
+    let slot = drain.take(SECOND, 10, Share { total: 10, told: 0 });
     assert_eq!(slot.positions, 0..10);
     assert!(slot.back_after(3, false) >= SECOND);
     assert!(drain.is_over(SECOND));
