@@ -151,7 +151,7 @@ pub fn diagnose(symptoms: &Symptoms) -> Stall {
 const PORTS: &str =
     "more source addresses (--source-ip), or sysctl -w net.ipv4.ip_local_port_range='1024 65535'";
 const BEHIND_PROXY: &str = "a unix socket between them, or several addresses of the server: one pair of \
-    addresses has 28,232 ports; or see whether the server runs";
+    addresses has 28,232 ports; or see in the proxy's log whether it may connect there at all";
 const FILES: &str =
     "ulimit -n 1048576, or more threads, each with a descriptor table of its own (-t)";
 const TCP_MEM: &str = "scripts/tune --apply (net.ipv4.tcp_mem)";

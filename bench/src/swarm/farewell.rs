@@ -7,6 +7,7 @@ use super::conn::Role;
 use super::order::Policy;
 use super::totals::Count;
 use super::worker::Worker;
+use crate::wire::frame::{self, Opcode};
 use crate::wire::handshake::{Handshake, random_key};
 use crate::wire::url::Url;
 use serde::Deserialize;
@@ -83,6 +84,19 @@ impl Worker {
                 self.blame(cause);
             }
             _ => self.lose(slot, cause),
+        }
+    }
+
+    /// Answers a close. Behind a proxy the other end may be gone already, and has said all that it
+    /// had to say: whether it hears this makes no difference.
+    pub(super) fn answer_goodbye(&mut self, slot: u32, payload: &[u8]) {
+        let mask = self.random.u32(..).to_ne_bytes();
+        let mut out = Vec::with_capacity(payload.len() + 14);
+        frame::append(&mut out, Opcode::Close, payload, mask);
+        let conn = self.conn(slot);
+        let waits = conn.rest.as_ref().is_some_and(|rest| !rest.outbound.is_empty());
+        if !waits && let Ok(written) = conn.write(&out) {
+            self.tally.add(Count::BytesOut, written as u64);
         }
     }
 

@@ -22,6 +22,11 @@ impl Worker {
         while self.read_once(slot, ended) {}
     }
 
+    /// Whether a read is under way, which has taken the buffer.
+    pub(super) fn is_reading(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     /// One read; true if another one may bring more.
     fn read_once(&mut self, slot: u32, ended: bool) -> bool {
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -151,7 +156,7 @@ impl Worker {
             }
             Opcode::Close => {
                 let payload = frame.payload.to_vec();
-                self.send(slot, Opcode::Close, &payload);
+                self.answer_goodbye(slot, &payload);
                 let (code, reason) = match payload.split_first_chunk() {
                     Some((code, reason)) => (Some(u16::from_be_bytes(*code)), reason),
                     None => (None, &[][..]),

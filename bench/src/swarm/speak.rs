@@ -306,7 +306,24 @@ impl Worker {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 conn.rest().outbound.extend_from_slice(bytes);
             }
-            Err(error) => self.lose(slot, format!("write: {}", name_of(&error))),
+            Err(error) => self.cut_off(slot, &error),
+        }
+    }
+
+    /// Nothing can be sent any more. What the server has said before, such as why, may still lie
+    /// in the socket.
+    fn cut_off(&mut self, slot: u32, error: &io::Error) {
+        if self.is_reading() {
+            // It is found out when everything has been read.
+            return;
+        }
+        let serial = self.conn(slot).serial;
+        if self.conn(slot).phase.is_open() {
+            self.readable(slot, true);
+        }
+        let conn = self.conn(slot);
+        if conn.serial == serial && conn.socket.is_some() {
+            self.lose(slot, format!("write: {}", name_of(error)));
         }
     }
 
