@@ -220,6 +220,26 @@ pub struct Stall {
 }
 
 impl RunResult {
+    /// Handshakes a second while all were opened; connections that came later do not count.
+    #[must_use]
+    pub fn opening_rate(&self) -> Option<f64> {
+        let c = &self.connections;
+        self.rate("open.handshakes_per_second", c.opened, c.open_seconds)
+    }
+
+    /// Logins a second while all logged in for the first time.
+    #[must_use]
+    pub fn login_rate(&self) -> Option<f64> {
+        let c = &self.connections;
+        self.rate("login.logins_per_second", c.logged_in, c.login_seconds)
+    }
+
+    /// As the figure says; without one as all of it over this time.
+    fn rate(&self, figure: &str, events: u64, seconds: f64) -> Option<f64> {
+        let said = self.figure(figure).and_then(|figure| figure.samples.first().copied());
+        said.or_else(|| (seconds > 0.0).then(|| events as f64 / seconds))
+    }
+
     /// The figure of that name.
     #[must_use]
     pub fn figure(&self, name: &str) -> Option<&Figure> {

@@ -42,8 +42,8 @@ fn tile(title: &'static str, value: String, note: String, good: Option<bool>) ->
 
 fn connections(run: &RunResult) -> Option<Tile> {
     let c = &run.connections;
-    let pace = match c.open_seconds {
-        s if s > 0.0 => format!("at once, opened at {}", words::rate(c.opened as f64 / s)),
+    let pace = match run.opening_rate() {
+        Some(rate) => format!("at once, opened at {}", words::rate(rate)),
         _ => "at once".to_owned(),
     };
     let note = if c.peak < c.asked { format!("of {} asked for", grouped(c.asked)) } else { pace };

@@ -49,17 +49,23 @@ fn head(page: &mut Page, run: &RunResult) {
 fn connections(page: &mut Page, run: &RunResult) {
     let c = &run.connections;
     page.heading("Connections", &format!("{} asked for", grouped(c.asked)));
-    let pace = |count: u64, seconds: f64| match seconds {
-        s if s > 0.0 => format!("in {}, {}", words::seconds(s), words::rate(count as f64 / s)),
+    let pace = |rate: Option<f64>, seconds: f64| match rate {
+        Some(rate) if seconds > 0.0 => {
+            format!("in {}, {}", words::seconds(seconds), words::rate(rate))
+        }
         _ => String::new(),
     };
     let open = if c.peak >= c.asked { Look::Good } else { Look::Bad };
     let mut rows: Vec<Vec<Cell>> = vec![
         vec![plain("open at once"), (grouped(c.peak), open)],
-        vec![plain("opened"), plain(grouped(c.opened)), plain(pace(c.opened, c.open_seconds))],
+        vec![
+            plain("opened"),
+            plain(grouped(c.opened)),
+            plain(pace(run.opening_rate(), c.open_seconds)),
+        ],
     ];
     if c.logged_in > 0 {
-        let login = pace(c.logged_in, c.login_seconds);
+        let login = pace(run.login_rate(), c.login_seconds);
         rows.push(vec![plain("logged in"), plain(grouped(c.logged_in)), plain(login)]);
     }
     rows.push(vec![plain("lost"), unwanted(c.lost)]);
