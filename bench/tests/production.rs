@@ -130,6 +130,16 @@ fn until_there_are(users: u64, gateway: &Gateway) {
     }
 }
 
+/// Ends it in good order, and starts another one at its places.
+fn started_again(first: Gateway) -> Gateway {
+    let places = [first.websocket_addr(), first.http_addr()];
+    first.stop();
+    gateway(|config| {
+        config.listen.websocket = places[0].into();
+        config.listen.http = places[1].into();
+    })
+}
+
 fn come_back(child: Child, json: &Path) -> Value {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
@@ -144,12 +154,7 @@ fn clients_come_back_to_a_gateway_that_has_started_again() {
     let folder = tempfile::tempdir().unwrap();
     let first = gateway(|_| {});
     let (child, json) = held(&folder, &first);
-    let places = [first.websocket_addr(), first.http_addr()];
-    first.stop();
-    let second = gateway(|config| {
-        config.listen.websocket = places[0].into();
-        config.listen.http = places[1].into();
-    });
+    let second = started_again(first);
     let result = come_back(child, &json);
     assert_eq!((&result["told"], &result["returned"]), (&500.into(), &500.into()), "{result}");
     assert_eq!(result["moved"], 0);
@@ -177,12 +182,7 @@ fn who_is_sent_to_nobody_goes_back() {
     let nobody = "ws://127.0.0.1:9/acc".to_owned();
     let first = gateway(|config| config.stop.other_nodes = vec![nobody]);
     let (child, json) = held(&folder, &first);
-    let places = [first.websocket_addr(), first.http_addr()];
-    first.stop();
-    let second = gateway(|config| {
-        config.listen.websocket = places[0].into();
-        config.listen.http = places[1].into();
-    });
+    let second = started_again(first);
     let result = come_back(child, &json);
     assert_eq!((&result["returned"], &result["moved"]), (&500.into(), &0.into()), "{result}");
     assert_eq!(result["retried"], 500);

@@ -19,8 +19,10 @@ pub fn raise_open_files() -> io::Result<u64> {
 /// # Errors
 /// When /proc cannot be read.
 pub fn memory_bytes() -> io::Result<usize> {
-    let host = memory_of_host(&fs::read_to_string("/proc/meminfo")?)
-        .ok_or_else(|| io::Error::other("/proc/meminfo has no MemTotal"))?;
+    let text = fs::read_to_string("/proc/meminfo")
+        .map_err(|error| io::Error::new(error.kind(), format!("/proc/meminfo: {error}")))?;
+    let host =
+        memory_of_host(&text).ok_or_else(|| io::Error::other("/proc/meminfo has no MemTotal"))?;
     // Absent outside a container, "max" without a limit.
     let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let group = group.and_then(|text| text.trim().parse().ok()).unwrap_or(usize::MAX);

@@ -48,6 +48,33 @@ async fn two_pages_on_two_nodes_chat() {
     a.leave().await;
 }
 
+/// Nobody has configured where: the nodes tell each other.
+#[tokio::test]
+async fn a_page_goes_to_the_node_that_takes_it() {
+    let (redis, driver) = (Redis::start(), Driver::start());
+    let addr = format!("redis.addr={}", redis.addr());
+    let [mut here, there] = [(); 2].map(|()| {
+        let mut node = Server::start(&[]);
+        node.stop();
+        let url = format!("cluster.client_url={}", node.websocket_url());
+        node.start_again_with(&[&addr, "listen.grpc=127.0.0.1:0", &url]);
+        node
+    });
+    let state = format!("{}/admin/state", here.origin("127.0.0.1"));
+    eventually("it knows where its clients could go", || {
+        let text = ureq::get(&state).call().unwrap().body_mut().read_to_string().unwrap();
+        text.contains(&format!("\"otherNodes\":[\"{}\"]", there.websocket_url()))
+    });
+    let page = driver.open(&here.page(101)).await;
+    online(&page).await;
+    here.stop();
+    page.until(".//p[@id='state' and @data-state='online']").await;
+    assert_eq!(there.metric("millgate_users{app=\"101\"}"), 1.0);
+    there.say(101, "somebody", "welcome");
+    page.until(&said("theirs", "welcome")).await;
+    page.leave().await;
+}
+
 #[tokio::test]
 async fn pages_outlive_a_node_that_is_killed() {
     let (redis, driver) = (Redis::start(), Driver::start());

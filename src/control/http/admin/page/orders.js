@@ -68,9 +68,9 @@ export class Drain {
     at("drain-go").textContent = stage === "serving" ? "Drain this node" : "Apply";
     at("drain-bar").hidden = stage !== "closing";
     at("drain-bar").value = total > 0 ? Math.min(told / total, 1) : 1;
-    const away = otherNodes.length > 0 ? ` Clients go to ${otherNodes.join(", ")}.` : "";
+    const away = otherNodes.length > 0 ? ` Clients of a drain go to ${otherNodes.join(", ")}.` : "";
     at("drain-text").textContent = {
-      serving: otherNodes.length > 0 ? "This node serves. In a drain:" : "This node serves.",
+      serving: "This node serves.",
       grace: `Not ready any more; connections are closed in ${duration(leftMs)}.`,
       closing: `${count(told)} of ${count(total)} told, ${count(perSecond)} a second; ${count(state.connections)} are still here. Ends in ${duration(leftMs)} at the latest.`,
     }[stage] + away;
