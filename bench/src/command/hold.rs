@@ -69,13 +69,22 @@ impl Hold {
             ended = run.pass("holding", self.common.duration)?;
         }
         if ended == Ended::Done && self.come_back {
-            // Some may be told meanwhile.
-            let all_back =
-                |totals: &Totals| u64::from(totals[Count::Told] <= totals[Count::Returned]);
-            ended = run.wait_for("coming back", 1, Some(self.limit), all_back)?;
+            ended = self.await_returns(&mut run)?;
         }
         let exit = exit_of(&mut run, ended)?;
         Ok((run, exit))
+    }
+
+    /// Waits until all who were told to come back are back; some may be told meanwhile.
+    fn await_returns(&self, run: &mut Run) -> io::Result<Ended> {
+        loop {
+            let told = run.totals()[Count::Told];
+            let returned = |totals: &Totals| totals[Count::Returned];
+            let ended = run.wait_for("coming back", told, Some(self.limit), returned)?;
+            if ended != Ended::Done || run.totals()[Count::Told] == told {
+                return Ok(ended);
+            }
+        }
     }
 
     /// Opens all connections, in one go or by stages.
