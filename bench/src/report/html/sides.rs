@@ -42,7 +42,7 @@ pub(super) fn connections(run: &RunResult) -> Result<Markup, String> {
                 }
             }
             (figure(&plot, &html! {})?)
-            @if !rows.is_empty() { (table(&["Loss or failure", ">Times"], &rows)) }
+            @if !rows.is_empty() { (table(&["End or failure", ">Times"], &rows)) }
             @if causes.len() > CAUSES_MAX {
                 p.lead { "And " (causes.len() - CAUSES_MAX) " rarer causes: all are in the result file." }
             }
