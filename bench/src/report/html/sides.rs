@@ -37,7 +37,7 @@ pub(super) fn connections(run: &RunResult) -> Result<Markup, String> {
                 " attempts failed."
                 @if c.logged_in > 0 {
                     " " (grouped(c.logged_in)) " logged in"
-                    @if c.login_seconds > 0.0 { " within " (words::seconds(c.login_seconds)) }
+                    @if let Some(rate) = run.login_rate() { ", " (words::rate(rate)) " in the beginning" }
                     "."
                 }
             }
