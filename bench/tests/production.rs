@@ -9,10 +9,13 @@ use millgate::config::{Config, Jwt, Scopes, Secret};
 use millgate::gateway::Gateway;
 use millgate::logging::DroppedLines;
 use serde_json::Value;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
 
 const SECRET: &str = "of thirty-two bytes, or of more of them";
 
@@ -187,4 +190,40 @@ fn who_is_sent_to_nobody_goes_back() {
     assert_eq!((&result["returned"], &result["moved"]), (&500.into(), &0.into()), "{result}");
     assert_eq!(result["retried"], 500);
     second.stop();
+}
+
+/// A server with one client, which it tells to come back at once, tells so again before the
+/// login, and then keeps.
+fn fickle(listener: &TcpListener) {
+    for turn in 0..3 {
+        let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+        if turn != 1 {
+            socket.read().unwrap();
+            let reply = r#"{"seq":"login","cmd":"login","response":{"code":200,"codeMsg":"Success","data":null}}"#;
+            socket.send(reply.into()).unwrap();
+        }
+        if turn < 2 {
+            let reason = r#"{"reconnect":{"after_ms":0}}"#.into();
+            socket.close(Some(CloseFrame { code: CloseCode::Restart, reason })).unwrap();
+        }
+        // Until the client has gone.
+        while socket.read().is_ok() {}
+    }
+}
+
+#[test]
+fn who_is_told_again_on_the_way_back_comes_back_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/acc", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || fickle(&listener));
+    let arguments = ["hold", "--login", "--come-back", "-c", "1", "-d", "2s"];
+    let (mut command, json) = bench(&folder, &url, &arguments);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    let result = read(&json);
+    let come_back = &result["come_back"];
+    assert_eq!((&come_back["told"], &come_back["returned"]), (&1.into(), &1.into()), "{result}");
+    assert_eq!(result["connections"]["causes"]["close 1012"], 2);
+    server.join().unwrap();
 }

@@ -104,7 +104,9 @@ const ERRORS: [(&str, &str, &str); 13] = [
 /// Names the limit that these symptoms show.
 #[must_use]
 pub fn diagnose(symptoms: &Symptoms) -> Stall {
-    let found = ERRORS.iter().find(|(error, ..)| symptoms.failures(error) > 0);
+    // The most frequent one: a stray error of another kind says nothing.
+    let failed = ERRORS.iter().filter(|(error, ..)| symptoms.failures(error) > 0);
+    let found = failed.max_by_key(|(error, ..)| symptoms.failures(error));
     if let Some((error, limit, remedy)) = found {
         let count = symptoms.failures(error);
         return stall(symptoms, limit, format!("{count} × {error}"), remedy);
@@ -216,6 +218,12 @@ mod tests {
         for (cause, limit) in cases {
             assert_eq!(diagnose(&with(5_000, &[(cause, 3)])).limit, limit);
         }
+    }
+
+    #[test]
+    fn the_most_frequent_error_counts() {
+        let causes = [("connect: EADDRNOTAVAIL", 1), ("handshake: 504", 5_000)];
+        assert_eq!(diagnose(&with(5_000, &causes)).limit, "the way from a proxy to the server");
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub struct Recovery {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ComeBack {
-    /// Those that were told, each as often as it was.
+    /// Those that were told; who is told again before it is back counts once.
     pub told: u64,
     /// Those that came back.
     pub returned: u64,

@@ -96,7 +96,8 @@ fn read(
     answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> io::Result<Value> {
     let mut answer = answer.map_err(|error| match error {
-        ureq::Error::StatusCode(401 | 403) => failed(url, &NO_KEY),
+        ureq::Error::StatusCode(401) => failed(url, &NO_KEY),
+        ureq::Error::StatusCode(403) => failed(url, &OTHER_SCOPE),
         error => failed(url, &error),
     })?;
     let body = answer.body_mut().read_to_string().map_err(|error| failed(url, &error))?;
@@ -107,7 +108,10 @@ fn failed(url: &str, error: &dyn fmt::Display) -> io::Error {
     io::Error::other(format!("{url}: {error}"))
 }
 
-/// What a caller is told who shows no key, or one that does not open this.
+/// What a caller is told whose key is good, but not for this.
+const OTHER_SCOPE: &str = "the key of --api-key-file has not the scope send";
+
+/// What a caller is told who shows no key, or none of the API's.
 const NO_KEY: &str =
     "the API wants a key with the scope send: --api-key-file, or MILLGATE_BENCH_API_KEY";
 

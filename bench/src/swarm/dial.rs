@@ -255,7 +255,7 @@ impl Worker {
         self.come_back(slot);
     }
 
-    fn come_back(&mut self, slot: u32) {
+    pub(super) fn come_back(&mut self, slot: u32) {
         if self.conn(slot).role != Role::Good {
             return;
         }

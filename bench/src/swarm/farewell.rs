@@ -4,7 +4,7 @@
 //! `{"reconnect":{"after_ms":7312,"url":"wss://b.example.org/acc"}}`.
 
 use super::conn::Role;
-use super::order::Policy;
+use super::order::{Policy, UNBIDDEN_MAX};
 use super::totals::Count;
 use super::worker::Worker;
 use crate::wire::frame::{self, Opcode};
@@ -74,10 +74,11 @@ impl Worker {
         let cause = code.map_or("close without a code".to_owned(), |code| format!("close {code}"));
         let obeys = self.policy == Policy::Obey && self.conn(slot).role == Role::Good;
         match code {
-            Some(RESTART) if obeys => match bidding(reason) {
-                Some(bidding) => self.leave(slot, &bidding, cause),
-                None => self.lose(slot, cause),
-            },
+            Some(RESTART) if obeys => {
+                let unbidden = UNBIDDEN_MAX.mul_f64(self.random.f64()).as_millis() as u64;
+                let unbidden = Bidding { after_ms: unbidden, url: None };
+                self.leave(slot, &bidding(reason).unwrap_or(unbidden), cause);
+            }
             Some(code) if obeys && FOR_GOOD.contains(&code) => {
                 self.tally.one(Count::Lost);
                 self.close(slot);
@@ -101,13 +102,16 @@ impl Worker {
     }
 
     fn leave(&mut self, slot: u32, bidding: &Bidding<'_>, cause: String) {
-        self.tally.one(Count::Told);
+        // Who is told again on the way back comes back once.
+        if !self.farewells.away.contains_key(&slot) {
+            self.tally.one(Count::Told);
+        }
         self.close(slot);
         self.blame(cause);
         if let Some(text) = bidding.url {
             match self.place(text) {
-                Some(place) => drop(self.farewells.moved.insert(slot, place)),
-                None => self.blame("1012: a URL that cannot be used".into()),
+                Ok(place) => drop(self.farewells.moved.insert(slot, place)),
+                Err(why) => self.blame(format!("1012: {why}")),
             }
         }
         let due_us = self.now_us().saturating_add(bidding.after_ms.saturating_mul(1_000));
@@ -120,19 +124,23 @@ impl Worker {
     }
 
     /// The number of a place that clients are sent to.
-    fn place(&mut self, text: &str) -> Option<usize> {
+    fn place(&mut self, text: &str) -> Result<usize, &'static str> {
         let known = self.farewells.places.iter().position(|place| place.url.text == text);
-        if known.is_some() || self.farewells.places.len() >= PLACES_MAX {
-            return known;
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let url = Url::parse(text).ok()?;
+        if self.farewells.places.len() >= PLACES_MAX {
+            return Err("more places than are kept");
+        }
+        let unusable = "a URL that cannot be used";
+        let url = Url::parse(text).map_err(|_| unusable)?;
         if url.is_secure && self.tls.is_none() {
-            self.tls = Some(super::tls::configuration().ok()?);
+            self.tls = Some(super::tls::configuration().map_err(|_| unusable)?);
         }
         let key = random_key(&mut self.random);
         let handshake = Handshake::new(&url, &key, &self.setup.spec.headers);
         self.farewells.places.push(Place { url, handshake });
-        Some(self.farewells.places.len() - 1)
+        Ok(self.farewells.places.len() - 1)
     }
 
     /// Where a client connects to.

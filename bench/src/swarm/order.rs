@@ -99,7 +99,7 @@ pub enum Policy {
 }
 
 /// The longest wait of a client that nobody has bidden anything.
-const UNBIDDEN_MAX: Duration = Duration::from_secs(30);
+pub(super) const UNBIDDEN_MAX: Duration = Duration::from_secs(30);
 
 impl Policy {
     /// How long to wait before an attempt, `tries` having failed before.

@@ -2,7 +2,7 @@
 
 use super::conn::{Phase, Role};
 use super::dial::name_of;
-use super::order::{Beat, Load, Request};
+use super::order::{Beat, Load, Policy, Request};
 use super::pacer::Pacer;
 use super::totals::Count;
 use super::worker::Worker;
@@ -136,7 +136,14 @@ impl Worker {
         self.conn(slot).phase = Phase::Open;
         if code != 200 {
             self.tally.one(Count::Failed);
-            return self.blame(format!("login: {code}"));
+            self.blame(format!("login: {code}"));
+            // Who was told to come back has not, with that.
+            if self.policy == Policy::Obey {
+                self.close(slot);
+                self.note_failure(slot);
+                self.come_back(slot);
+            }
+            return;
         }
         self.conn(slot).phase = Phase::LoggedIn;
         self.tally.one(Count::LoggedIn);

@@ -51,7 +51,7 @@ pub enum Count {
     Misbehaving,
     /// Such clients that the server has closed.
     BadClosed,
-    /// Connections that a server that stops has closed, saying when to be back.
+    /// Clients that a server that stops has closed, until they are back each counted once.
     Told,
     /// Those that were back after more than one attempt.
     Retried,
