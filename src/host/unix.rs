@@ -1,7 +1,7 @@
 //! A unix socket that is listened on, and its file.
 
 use crate::limits::LISTEN_BACKLOG;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, flock};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -34,11 +34,11 @@ impl UnixDoor {
         remove_left_over(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&SockAddr::unix(path)?)?;
+        bind_with_mode(&socket, path, mode)?;
         let metadata = fs::symlink_metadata(path)?;
         let file = (metadata.dev(), metadata.ino());
         let door = Self { path: path.to_owned(), file, socket: Arc::new(socket.into()) };
-        // Nobody can connect before the socket listens, so nobody slips in before this.
+        // Adds what the umask has removed; clients can connect only after `listen`.
         fs::set_permissions(path, Permissions::from_mode(mode))?;
         rustix::net::listen(&door.socket, LISTEN_BACKLOG)?;
         Ok(door)
@@ -59,6 +59,13 @@ impl Drop for UnixDoor {
             tracing::warn!(path = %self.path.display(), %error, "the socket's file stays behind");
         }
     }
+}
+
+/// Binds a socket at `path`. The file never has more permissions than `mode`,
+/// also not for a moment: Linux gives it those of the socket, less the umask.
+fn bind_with_mode(socket: &Socket, path: &Path, mode: u32) -> io::Result<()> {
+    rustix::fs::fchmod(socket, Mode::from_raw_mode(mode))?;
+    socket.bind(&SockAddr::unix(path)?)
 }
 
 /// Removes a socket's file that nobody listens at any more.
@@ -96,6 +103,15 @@ mod tests {
         UnixStream::connect(&path).unwrap();
         drop(door);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_file_is_never_open_to_more_than_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ws.sock");
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        bind_with_mode(&socket, &path, 0o600).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o177, 0);
     }
 
     #[test]
