@@ -251,8 +251,11 @@ fn reachable(bound: SocketAddr) -> IpAddr {
     address::first().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
-/// Warns of what strangers may reach without a key.
+/// Warns of what strangers may reach without a key, or spoof.
 fn warn_of_open_doors(config: &Config, http: &[Listener], grpc: Option<SocketAddr>) {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     let addresses = http.iter().filter_map(Listener::address);
     let open = addresses.filter(|http| !http.ip().is_loopback() && config.auth.keys.is_empty());
     for http in open {

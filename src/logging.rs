@@ -17,6 +17,8 @@ use tracing::Dispatch;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::reload::Handle;
 
 /// Keeps the writing thread; when it is dropped, what is in the queue is written first.
@@ -161,6 +163,28 @@ pub fn dispatch(config: &Log) -> Result<(Dispatch, LogGuard), LogError> {
         }
     };
     Ok((dispatch, guard))
+}
+
+/// The lines that tell why the program ends, in the format of the log: for what is said
+/// before a log is open, or when there is no time left for its queue.
+#[must_use]
+pub fn fatal_lines(config: &Log, message: &str) -> String {
+    let line = |line: &str| match config.format {
+        LogFormat::Human => format!("millgate: {line}\n"),
+        LogFormat::Json => {
+            let mut timestamp = String::new();
+            // Writing to a string does not fail.
+            let _written = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+            let mut fields = serde_json::json!({
+                "timestamp": timestamp, "level": "ERROR", "message": line, "target": "millgate"
+            });
+            if !config.node.is_empty() {
+                fields["node"] = config.node.as_str().into();
+            }
+            format!("{fields}\n")
+        }
+    };
+    message.lines().map(line).collect()
 }
 
 fn level_of<S: 'static>(handle: Handle<EnvFilter, S>) -> Level {

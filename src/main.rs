@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crossbeam_channel::Sender;
 use door::{NewKey, NewToken, Suspect};
 use millgate::auth::{Access, AuthError};
-use millgate::config::{Config, ConfigError, Listener, Listeners, Loaded};
+use millgate::config::{Config, ConfigError, Listener, Listeners, Loaded, Log, LogFormat};
 use millgate::gateway::{Gateway, Source, StartError};
 use millgate::host::doctor::{Facts, Report, Target, number};
 use millgate::host::systemd;
@@ -119,9 +119,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(code) => code,
         Err(failure) => {
-            for line in failure.to_string().lines() {
-                complain(line);
-            }
+            complain(&Log::default(), &failure.to_string());
             ExitCode::FAILURE
         }
     }
@@ -129,7 +127,12 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Serve(settings) => serve(&settings)?,
+        Command::Serve(settings) => {
+            if let Err(Fatal { failure, log }) = serve(&settings) {
+                complain(&log, &failure.to_string());
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Command::CheckConfig(settings) => {
             let loaded = settings.load()?;
             // The files that it names are a part of it.
@@ -147,32 +150,65 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(settings: &Settings) -> Result<(), Failure> {
-    let Loaded { config, notices } = settings.load()?;
+/// Why a node does not run, and the form in which its operator reads that.
+struct Fatal {
+    failure: Failure,
+    log: Log,
+}
+
+fn serve(settings: &Settings) -> Result<(), Fatal> {
+    let loaded = settings
+        .load()
+        .map_err(|error| Fatal { log: error.log().clone(), failure: error.into() })?;
+    let log = loaded.config.log.clone();
+    if log.format == LogFormat::Json {
+        report_panics(log.clone());
+    }
+    run_node(settings, loaded).map_err(|failure| Fatal { failure, log })
+}
+
+fn run_node(settings: &Settings, loaded: Loaded) -> Result<(), Failure> {
+    let Loaded { config, notices } = loaded;
     let log = logging::start(&config.log)?;
+    let log_config = config.log.clone();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "millgate starts");
     for notice in notices {
         tracing::info!("{notice}");
     }
-    let to_file = !config.log.file.as_os_str().is_empty();
     // Caught before anybody can know that the server is there.
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::Signals)?;
     match Gateway::start(config, log.dropped_lines()) {
         Ok(gateway) => {
             systemd::ready();
             let orders = gateway.orders();
-            std::thread::spawn(move || hear(signals, &orders));
+            std::thread::spawn(move || hear(signals, &orders, &log_config));
             gateway.run(Source { read: || settings.load(), level: log.level() });
             Ok(())
         }
         Err(error) => {
-            if to_file {
+            if !log_config.file.as_os_str().is_empty() {
                 // stderr hears of it from `main`; whoever reads the file later must find it there too.
                 tracing::error!("{error}");
             }
             Err(error.into())
         }
     }
+}
+
+/// Reports panics as JSON lines. The thread's name tells which part of the program it is.
+fn report_panics(log: Log) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let said = panic.payload_as_str().unwrap_or("no message");
+        complain(
+            &log,
+            &format!(
+                "thread {} panicked at {place}: {said}",
+                thread.name().unwrap_or("without a name")
+            ),
+        );
+    }));
 }
 
 /// Looks at this host and says what it holds.
@@ -197,13 +233,13 @@ fn examine(question: &Question, config: &Config) -> Result<ExitCode, Failure> {
 
 /// Makes orders of signals: SIGHUP reloads, the first of the others begins the
 /// end in good order, and the second ends at once.
-fn hear(mut signals: Signals, orders: &Sender<Order>) {
+fn hear(mut signals: Signals, orders: &Sender<Order>, log: &Log) {
     let mut is_ending = false;
     for signal in signals.forever() {
         match signal {
             // Where one is waiting to be carried out already, it does for this one too.
             SIGHUP => drop(orders.try_send(Order::Reload { answer: None })),
-            _ if is_ending => end_at_once(),
+            _ if is_ending => end_at_once(log),
             _ => {
                 is_ending = true;
                 // Refused only by a node that has ended.
@@ -215,11 +251,12 @@ fn hear(mut signals: Signals, orders: &Sender<Order>) {
 
 /// A second signal waits neither for clients nor for whoever should read
 /// stderr: the last words are said by a thread of their own.
-fn end_at_once() {
+fn end_at_once(log: &Log) {
     let (tell, told) = mpsc::channel();
+    let log = log.clone();
     // Without a thread they are not said, and there is nothing to wait for.
     let _speaker = std::thread::Builder::new().spawn(move || {
-        complain("second signal: ending at once");
+        complain(&log, "second signal: ending at once");
         let _nobody_waits_any_more = tell.send(());
     });
     let _said_or_too_late = told.recv_timeout(LAST_WORDS);
@@ -286,6 +323,9 @@ fn summary(Loaded { config, notices }: &Loaded) -> String {
         some_of(&apps.ids),
         log.level,
     );
+    for warning in config.warnings() {
+        text.push_str(&format!("warning    {warning}\n"));
+    }
     for notice in notices {
         text.push_str(&format!("note       {notice}\n"));
     }
@@ -325,8 +365,8 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Where `eprintln!` would panic because stderr is closed, nobody is left to be told.
-fn complain(line: &str) {
-    let _unheard = writeln!(io::stderr(), "millgate: {line}");
+fn complain(log: &Log, message: &str) {
+    let _unheard = io::stderr().write_all(logging::fatal_lines(log, message).as_bytes());
 }
 
 /// All that can go wrong at the door; a line of text for each problem.

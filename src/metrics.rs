@@ -119,6 +119,12 @@ impl Cause {
         (Self::Expired, "expired"),
         (Self::BadToken, "bad_token"),
     ];
+
+    /// Its name in metrics, logs and traces.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(cause, _)| *cause == self).map_or("unknown", |(_, name)| name)
+    }
 }
 
 /// Bounds of every histogram; one more bucket is above the last.

@@ -358,3 +358,24 @@ fn an_open_api_without_keys_is_no_start() {
         assert!(stderr(&output).contains("where strangers could send to every user"), "{output:?}");
     }
 }
+
+/// A collector of logs reads each line of stderr as JSON, also the last.
+#[test]
+fn what_ends_the_program_has_the_format_of_the_log() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for wrong in [["--websocket", &taken], ["--set", "apps.ids=[]"]] {
+        let output = millgate(&["serve", "--set", "log.level=error", "--set", "log.node=n1"])
+            .args(wrong)
+            .env("MILLGATE_LOG__FORMAT", "json")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(!output.stderr.is_empty());
+        for line in stderr(&output).lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!((&line["level"], &line["node"]), (&"ERROR".into(), &"n1".into()));
+            assert!(line["message"].is_string() && line["timestamp"].is_string(), "{line}");
+        }
+    }
+}

@@ -68,6 +68,12 @@ fn crates_stay_in_their_rooms() {
     hold(&["src"], confined_crates);
 }
 
+/// `{:?}` of a type is for its authors; operators read words.
+#[test]
+fn log_lines_have_no_debug_text() {
+    hold(&["src"], debug_fields);
+}
+
 /// An error in code that both share would agree with itself.
 #[test]
 fn the_load_generator_shares_no_protocol_with_the_gateway() {
@@ -110,7 +116,7 @@ fn files_are_short_and_begin_with_what_they_are() {
 fn every_rule_can_fail() {
     type Rule = fn(&Source) -> Vec<String>;
     let long = format!("//! A\n{}", "fn a() {}\n".repeat(LINES_MAX));
-    let cases: [(Rule, &str, &str); 30] = [
+    let cases: [(Rule, &str, &str); 32] = [
         (gateway_code, "bench/src/a.rs", "use millgate::websocket::frame;"),
         (gateway_code, "bench/src/a.rs", "use millgate::{host, command};"),
         (gateway_code, "bench/src/a.rs", "use millgate::clock::Clock;"),
@@ -127,6 +133,8 @@ fn every_rule_can_fail() {
         (confined_crates, "src/gateway.rs", "fn a() -> axum::Router {}"),
         (confined_crates, "src/control/a.rs", "use ::mio::Poll;"),
         (confined_crates, "src/hub/a.rs", "use slab::Slab;"),
+        (debug_fields, "src/a.rs", "tracing::info!(%a, ?b, \"c\");"),
+        (debug_fields, "src/a.rs", "info!(a = ?b.c, \"d\")"),
         (unsafe_code, "src/link/a.rs", "fn a() { unsafe { b() } }"),
         (unsafe_code, "tests/a.rs", "unsafe fn a() {}"),
         (time_reads, "src/reactor/a.rs", "let a = std::time::Instant::now();"),
@@ -147,7 +155,7 @@ fn every_rule_can_fail() {
         assert_eq!(found.len(), 1, "{path}: {text}: {found:?}");
         assert!(found[0].starts_with(path), "{found:?}");
     }
-    let fine: [(Rule, &str, &str); 13] = [
+    let fine: [(Rule, &str, &str); 14] = [
         (gateway_code, "bench/src/a.rs", "use millgate::host::kernel; use millgate_bench::units;"),
         (gateway_code, "bench/baseline/src/a.rs", "use millgate::clock::Clock;"),
         (imports, "src/hub/a.rs", "use crate::command::push; use super::Router;"),
@@ -156,6 +164,7 @@ fn every_rule_can_fail() {
         (imports, "src/main.rs", "use millgate::gateway::Gateway;"),
         (confined_crates, "src/hub/a.rs", "let tokio = 1; // tokio::spawn\nlet a = \"mio::Poll\";"),
         (unsafe_code, "src/a.rs", "#![deny(unsafe_code)] // unsafe\nlet a = r#\"unsafe \" fn\"#;"),
+        (debug_fields, "src/a.rs", "fn a<T: ?Sized>(b: &T) -> C { d(e?, f)?; \"?g\" }"),
         (time_reads, "src/clock.rs", "Instant::now()"),
         (sleeps, "tests/a.rs", "let a = 'x'; let b = '\\''; f::<'a>(\"thread::sleep(\");"),
         (exemptions, "src/a.rs", "#[allow(a, b, reason = \"c\")] #[must_use] fn allow(b: u8) {}"),
@@ -194,6 +203,10 @@ fn confined_crates(source: &Source) -> Vec<String> {
         }
     }
     found
+}
+
+fn debug_fields(source: &Source) -> Vec<String> {
+    source.complain_of_debug_fields("say it in words: `?field` logs Debug text")
 }
 
 fn unsafe_code(source: &Source) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! A configuration while it is being read: settings, problems, notices.
 
-use super::Config;
 use super::known::Known;
+use super::{Config, Log};
 use figment::value::Value;
 use std::fmt;
 
@@ -9,6 +9,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
     pub(super) problems: Vec<String>,
+    pub(super) log: Box<Log>,
 }
 
 impl ConfigError {
@@ -17,11 +18,18 @@ impl ConfigError {
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
+
+    /// What is said of the log, as far as it can be understood: a program that
+    /// cannot start reports that in this form.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
 }
 
 impl From<String> for ConfigError {
     fn from(problem: String) -> Self {
-        Self { problems: vec![problem] }
+        Self { problems: vec![problem], log: Box::default() }
     }
 }
 

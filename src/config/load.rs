@@ -77,7 +77,11 @@ impl Config {
             .into_iter()
             .map(|violation| format!("\"{}\" {}", violation.key, violation.complaint))
             .collect();
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError { problems, log: Box::new(self.log.clone()) })
+        }
     }
 }
 
@@ -251,7 +255,7 @@ impl Draft {
         if self.problems.is_empty() {
             Ok(Loaded { config, notices: self.notices })
         } else {
-            Err(ConfigError { problems: self.problems })
+            Err(ConfigError { problems: self.problems, log: Box::new(config.log) })
         }
     }
 }

@@ -18,6 +18,7 @@ mod secret;
 mod stop;
 mod trusted;
 mod validate;
+mod warnings;
 
 pub use admin::Admin;
 pub use auth::{Auth, Jwt};
@@ -153,7 +154,7 @@ pub struct Control {
 }
 
 /// What is logged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,millgate::command=debug`.

@@ -34,7 +34,12 @@ pub(super) async fn watch(site: Arc<Site>) {
         stats.tcp_limit_bytes.store(memory.tcp_limit_bytes, Ordering::Relaxed);
         if short != before {
             match short {
-                Some(what) => tracing::warn!(?memory, "no new clients: {what} is short"),
+                Some(what) => tracing::warn!(
+                    free_bytes = memory.free_bytes,
+                    tcp_used_bytes = memory.tcp_used_bytes,
+                    tcp_limit_bytes = memory.tcp_limit_bytes,
+                    "no new clients: {what} is short"
+                ),
                 None => tracing::info!("new clients are let in again"),
             }
             before = short;

@@ -12,6 +12,7 @@ use crate::link::{Order, Plan, Progress, Reloaded, Wish};
 use crate::logging::Level;
 use crate::reactor::Settings;
 use crossbeam_channel::{RecvTimeoutError, Sender, select};
+use humantime_serde::re::humantime::format_duration;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -86,7 +87,7 @@ impl Gateway {
         let (plan, now) = (self.plan(wish), self.shared.clock.now());
         self.shared.drain.begin_grace(now, plan);
         if !plan.grace.is_zero() {
-            tracing::info!(grace = ?plan.grace, "about to stop: not ready any more");
+            tracing::info!(grace = %format_duration(plan.grace), "about to stop: not ready any more");
         }
         tell(answer, self.shared.drain.progress(now));
         Grace { until: now + plan.grace, wish }
@@ -106,7 +107,7 @@ impl Gateway {
     fn close(mut self, plan: Plan) {
         let hub = Arc::clone(&self.shared.hub);
         let users = hub.directory.users();
-        tracing::info!(users, rate = plan.rate, timeout = ?plan.timeout, "stopping");
+        tracing::info!(users, rate = plan.rate, timeout = %format_duration(plan.timeout), "stopping");
         hub.announcer.silence();
         self.shared.drain.close(self.shared.clock.now(), self.connections(), plan);
         let mut has_left = self.leave_in_time();
@@ -146,7 +147,7 @@ impl Gateway {
             Ok(Order::Drain { wish, answer }) => {
                 let (plan, now) = (self.plan(wish), self.shared.clock.now());
                 self.shared.drain.close(now, 0, plan);
-                tracing::info!(rate = plan.rate, timeout = ?plan.timeout, "stopping by another plan");
+                tracing::info!(rate = plan.rate, timeout = %format_duration(plan.timeout), "stopping by another plan");
                 tell(answer, self.shared.drain.progress(now));
             }
             Ok(Order::CancelDrain { answer }) => tell(answer, false),
@@ -170,7 +171,14 @@ impl Gateway {
         };
         match &done {
             Ok(Reloaded { changed, needs_restart, .. }) => {
-                tracing::info!(?changed, ?needs_restart, "the configuration was read again");
+                tracing::info!(
+                    changed = changed.join(", "),
+                    needs_restart = needs_restart.join(", "),
+                    "the configuration was read again"
+                );
+                for warning in self.config.warnings() {
+                    tracing::warn!("{warning}");
+                }
             }
             Err(problems) => {
                 for problem in problems {

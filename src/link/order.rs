@@ -3,6 +3,8 @@
 
 use super::drain::{Plan, Progress};
 use crossbeam_channel::Sender;
+use humantime_serde::re::humantime::format_duration;
+use std::fmt;
 use std::time::Duration;
 
 /// One order. Who gives it may wait for the answer; nobody has to.
@@ -36,6 +38,17 @@ pub struct Wish {
     pub rate: Option<u32>,
     /// Time in which all are closed.
     pub timeout: Option<Duration>,
+}
+
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |time: Option<Duration>| match time {
+            Some(time) => format_duration(time).to_string(),
+            None => "as configured".to_owned(),
+        };
+        let rate = self.rate.map_or_else(|| "as configured".to_owned(), |rate| format!("{rate}/s"));
+        write!(f, "grace {}, rate {rate}, timeout {}", time(self.grace), time(self.timeout))
+    }
 }
 
 /// What a reload has done.

@@ -3,6 +3,7 @@
 use super::Tap;
 use crate::address::Network;
 use crate::id::{AppId, UserId};
+use std::fmt;
 
 /// Which connections are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,18 @@ pub enum Whom {
     App(AppId),
     /// Those of clients from a network.
     Network(Network),
+}
+
+impl fmt::Display for Whom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conn { slot, serial } => write!(f, "connection {slot}.{serial}"),
+            Self::User { app: Some(app), user } => write!(f, "user {user} of app {app}"),
+            Self::User { app: None, user } => write!(f, "user {user} of every app"),
+            Self::App(app) => write!(f, "app {app}"),
+            Self::Network(network) => write!(f, "network {network}"),
+        }
+    }
 }
 
 /// Closes connections with 3503.

@@ -1,5 +1,7 @@
 //! Why somebody is not let in.
 
+use std::fmt;
+
 /// What is wrong with the token of a user; one cause each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -73,6 +75,16 @@ pub enum Denied {
     Unknown,
     /// The key does not open this.
     Scope,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "it has no key",
+            Self::Unknown => "its key is unknown",
+            Self::Scope => "its key has not the scope",
+        })
+    }
 }
 
 impl Denied {

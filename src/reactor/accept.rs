@@ -5,6 +5,7 @@ use super::{OpenError, Reactor};
 use crate::config::{LISTENERS_MAX, Listener};
 use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN};
 use mio::{Registry, Token};
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -35,6 +36,16 @@ enum Verdict {
     Pause,
     /// The listener itself is broken: open it anew, after a pause.
     GiveUp,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Next => "goes on",
+            Self::Pause => "pauses",
+            Self::GiveUp => "opens the listener again",
+        })
+    }
 }
 
 /// accept(2): errors of the new connection itself are passed on by Linux and
@@ -193,7 +204,7 @@ impl Reactor {
         if verdict == Verdict::Next {
             return true;
         }
-        tracing::warn!(reactor = self.index, %error, ?verdict, "cannot accept");
+        tracing::warn!(reactor = self.index, %error, %verdict, "cannot accept");
         self.stats().accept_pauses.add(1);
         if verdict == Verdict::GiveUp {
             self.acceptor.close(self.poll.registry());

@@ -118,7 +118,7 @@ impl Reactor {
     /// Counts the cause and undoes what the connection has registered.
     fn take_leave(&mut self, slot: u32, cause: Cause) {
         self.stats().count_close(cause);
-        tracing::debug!(conn = %self.id(slot), user = self.name(slot), ?cause, "closing");
+        tracing::debug!(conn = %self.id(slot), user = self.name(slot), cause = cause.name(), "closing");
         if self.conns[slot].traced {
             self.trace_close(slot, cause);
         }

@@ -43,7 +43,7 @@ impl Reactor {
         let begin = replies.len();
         let now = if self.settings.command.tokens.is_some() { clock::unix_seconds() } else { 0 };
         let Outcome { command, code, effect } = self.apply(slot, message, now, replies)?;
-        tracing::debug!(target: "millgate::command", conn = %self.id(slot), user = self.name(slot), command, ?code);
+        tracing::debug!(target: "millgate::command", conn = %self.id(slot), user = self.name(slot), command, code = code.map(|code| code as u32));
         // The reply to a message that is passed on comes later, from elsewhere.
         let is_owed = matches!(effect, Effect::Send(_));
         self.stats().messages_out.add(u64::from(!is_owed));

@@ -130,7 +130,8 @@ impl Reactor {
     fn begin_tls(&mut self, slot: u32) -> bool {
         let made = self.settings.tls.as_ref().map(Tls::new);
         let Some(Ok(tls)) = made else {
-            tracing::debug!(conn = %self.id(slot), ?made, "no TLS");
+            let why = made.and_then(Result::err).map(|error| error.to_string());
+            tracing::debug!(conn = %self.id(slot), why, "TLS cannot begin");
             self.lose(slot, Cause::Tls);
             return false;
         };

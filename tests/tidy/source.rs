@@ -37,6 +37,16 @@ impl Source {
         places.map(|(at, _)| self.complain(self.line(at), message)).collect()
     }
 
+    /// A complaint for each field of a log line that is shown by `Debug`: `?name` behind
+    /// a bracket, a comma or an equals sign.
+    pub(crate) fn complain_of_debug_fields(&self, message: &str) -> Vec<String> {
+        let marks = self.code.match_indices('?').filter(|(at, _)| {
+            let before = self.code[..*at].trim_end().ends_with(['(', ',', '=']);
+            before && self.code[at + 1..].starts_with(|c: char| c.is_alphabetic())
+        });
+        marks.map(|(at, _)| self.complain(self.line(at), message)).collect()
+    }
+
     /// Every identifier and keyword, with its line.
     pub(crate) fn words(&self) -> impl Iterator<Item = (usize, &str)> {
         self.words_at().map(|(at, word)| (self.line(at), word))

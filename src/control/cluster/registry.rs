@@ -288,7 +288,8 @@ impl Registry {
             if is_changed {
                 let came: Vec<&str> = live.difference(nodes).map(NodeAddr::as_str).collect();
                 let gone: Vec<&str> = nodes.difference(&live).map(NodeAddr::as_str).collect();
-                tracing::info!(?came, ?gone, others = live.len(), "the nodes of the cluster");
+                let (came, gone) = (came.join(", "), gone.join(", "));
+                tracing::info!(came, gone, others = live.len(), "the nodes of the cluster");
                 *nodes = Arc::new(live);
             }
             is_changed

@@ -41,7 +41,8 @@ async fn shake(
         Ok(Ok(stream)) => return Some(stream),
         // Somebody looked whether the port is open.
         Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            tracing::debug!(?from, "a connection ended before its TLS handshake");
+            let from = from.map(|from| from.to_string());
+            tracing::debug!(from, "a connection ended before its TLS handshake");
         }
         Ok(Err(error)) => doorman.refuse_handshake(from, &error),
         Err(_) => doorman.refuse_handshake(from, &"no handshake in time"),

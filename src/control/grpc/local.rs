@@ -87,7 +87,7 @@ impl Local {
 
     /// Closes connections.
     pub(super) fn kick(&self, kick: Kick) -> Orders {
-        tracing::info!(whom = ?kick.whom, reason = kick.reason, "kick, by order of another node");
+        tracing::info!(selector = %kick.whom, reason = kick.reason, "kick, by order of another node");
         let kick = Arc::new(kick);
         self.hub.router.order(None, || Mail::Kick(Arc::clone(&kick)))
     }

@@ -77,7 +77,7 @@ pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
     metrics.shared.count_denied(denied);
     if denials.is_due(clock.now()) {
         let path = request.uri().path().to_owned();
-        tracing::warn!(path, ?denied, "a call of the HTTP API was turned away: its key is no good");
+        tracing::warn!(path, "a call of the HTTP API was refused: {denied}");
     }
     let head: HeaderMap = request.headers().clone();
     discard(&head, request.into_body()).await;

@@ -22,7 +22,7 @@ pub(super) async fn kick(State(site): State<Arc<Site>>, given: Given) -> Respons
     };
     let reason = given.find("reason").unwrap_or("closed by an operator").to_owned();
     let only_here = matches!(given.find("onlyHere"), Some("1" | "true"));
-    tracing::info!(target: TARGET, ?whom, reason, only_here, "kick");
+    tracing::info!(target: TARGET, selector = %whom, reason, only_here, "kick");
     // Before the order, which may be carried out before anybody could look.
     let places = match &whom {
         Whom::User { app, user } => Some(places(&site, *app, user).await),

@@ -20,7 +20,7 @@ pub(super) async fn drain(State(site): State<Arc<Site>>, given: Given) -> Respon
         Ok(wish) => wish,
         Err(why) => return not_taken(&why),
     };
-    tracing::info!(target: TARGET, ?wish, "drain");
+    tracing::info!(target: TARGET, %wish, "drain");
     match ask(&site, |answer| Order::Drain { wish, answer: Some(answer) }).await {
         Some(progress) => success(&told(&site, &progress)),
         None => busy(),

@@ -122,7 +122,7 @@ impl Telling {
         place: OwnedSemaphorePermit,
     ) -> Self {
         let id = site.traces.last.fetch_add(1, Ordering::Relaxed) + 1;
-        tracing::info!(target: TARGET, id, ?whom, with_content = content_bytes > 0, "trace");
+        tracing::info!(target: TARGET, id, selector = %whom, with_content = content_bytes > 0, "trace");
         let (tap, lines) = Tap::new(TRACE_LINES_WAITING_MAX, content_bytes);
         let trace = Arc::new(Trace { id, whom, tap });
         let router = Arc::clone(&site.hub.router);
