@@ -61,7 +61,7 @@ impl Driver {
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--window-size=1280,800", format!("--user-data-dir={}", profile.path().display()),
         ]});
-        let wishes = json!({"browserName": "chrome", "goog:chromeOptions": options});
+        let wishes = json!({"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}});
         let Value::Object(wishes) = wishes else { unreachable!("an object") };
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(wishes);
@@ -153,6 +153,13 @@ impl Page {
         self.issue_cmd(command).await.expect("the window changes");
     }
 
+    /// What the browser has complained about since it was last asked: blocked by a policy, not found, thrown.
+    pub async fn console(&self) -> Vec<String> {
+        let entries = self.issue_cmd(Console).await.expect("the console is read");
+        let entries = entries.as_array().cloned().unwrap_or_default();
+        entries.iter().map(|entry| format!("{} {}", entry["level"], entry["message"])).collect()
+    }
+
     pub async fn press_escape(&self) {
         let focused = self.active_element().await.expect("something has the focus");
         focused.send_keys(&char::from(Key::Escape).to_string()).await.expect("Escape");
@@ -170,5 +177,19 @@ impl WebDriverCompatibleCommand for Emulate {
 
     fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
         (Method::POST, Some(self.0.to_string()))
+    }
+}
+
+/// What has been written to the console of the page.
+#[derive(Debug)]
+struct Console;
+
+impl WebDriverCompatibleCommand for Console {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({"type": "browser"}).to_string()))
     }
 }

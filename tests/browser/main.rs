@@ -8,11 +8,13 @@
 mod admin;
 mod behind_nginx;
 mod chat;
+mod console;
 mod driver;
 #[path = "../cluster/nodes.rs"]
 mod nodes;
 #[path = "../cluster/redis.rs"]
 mod redis;
+mod returning;
 mod server;
 #[path = "../gateway/support/mod.rs"]
 mod support;

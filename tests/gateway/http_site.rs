@@ -148,10 +148,14 @@ fn the_page_brings_everything_along() {
         "the icon's namespace only"
     );
     for room in [105, 101, 7] {
-        assert!(page.body.contains(&format!("/home/index?appID={room}\"")), "{room}");
+        assert!(page.body.contains(&format!("\"index?appID={room}\"")), "{room}");
     }
-    for asset in page.body.split('"').filter(|text| text.starts_with("/home/chat.")) {
-        let answer = node.request("GET", asset);
+    for absolute in ["href=\"/", "src=\"/"] {
+        assert!(!page.body.contains(absolute), "all names are relative: {}", page.body);
+    }
+    for asset in ["base.css", "chat.css", "chat.js"] {
+        assert!(page.body.contains(&format!("\"{asset}\"")), "{asset}");
+        let answer = node.request("GET", &format!("/home/{asset}"));
         assert_eq!(
             (answer.status, answer.header("cache-control")),
             (200, Some("no-cache")),
@@ -162,8 +166,20 @@ fn the_page_brings_everything_along() {
         let answer = node.request("GET", &format!("/home/{module}.js"));
         assert_eq!(answer.header("content-type"), Some("text/javascript; charset=utf-8"));
     }
-    for other in ["/home/index", "/home/index?appID=999"] {
+    for other in ["/home/index", "/home/index?appID="] {
         assert!(node.request("GET", other).body.contains("data-app=\"105\""), "the first app");
+    }
+}
+
+#[test]
+fn a_room_that_does_not_exist_is_not_another_one() {
+    let node = Node::with(|config| config.apps.ids = vec![105, 7]);
+    for room in ["999", "0", "x", "%3Cb%3E", "4294967296"] {
+        let page = node.request("GET", &format!("/home/index?appID={room}"));
+        assert_eq!(page.status, 404, "{room}");
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(page.body.contains("There is no room") && !page.body.contains("data-app"));
+        assert!(page.body.contains("\"index?appID=105\"") && !page.body.contains("<b>"));
     }
 }
 

@@ -1,9 +1,10 @@
 //! The API described for machines, and a page that shows it to people.
 
 use super::answer::Refusal;
+use super::asset::{self as part, file};
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 
 /// `GET /openapi.json`: the routes in OpenAPI 3.0.
@@ -15,28 +16,21 @@ pub(super) async fn openapi() -> Response {
 
 /// `GET /docs`: a page that draws that document, and asks what it describes.
 pub(super) async fn page() -> Response {
-    let headers = [(CONTENT_SECURITY_POLICY, POLICY), (REFERRER_POLICY, "no-referrer")];
-    (headers, file("text/html; charset=utf-8", include_str!("docs/index.html").to_owned()))
-        .into_response()
+    part::page(HeaderValue::from_static(part::POLICY), include_str!("docs/index.html"))
 }
 
 /// `GET /docs/…`: what the page is made of.
 pub(super) async fn asset(name: Result<Path<String>, PathRejection>) -> Response {
     match name.as_ref().map_or("", |Path(name)| name.as_str()) {
-        "docs.css" => file("text/css; charset=utf-8", include_str!("docs/docs.css").to_owned()),
-        "docs.js" => {
-            file("text/javascript; charset=utf-8", include_str!("docs/docs.js").to_owned())
+        "base.css" => part::style(part::BASE_STYLE),
+        "docs.css" => part::style(include_str!("docs/docs.css")),
+        "docs.js" => part::script(include_str!("docs/docs.js")),
+        "markdown.js" => part::script(include_str!("docs/markdown.js")),
+        "protocol.md" => {
+            file("text/markdown; charset=utf-8", include_str!("docs/protocol.md").to_owned())
         }
         _ => Refusal::NotFound.into_response(),
     }
-}
-
-/// Nothing but what this server sends; nobody else's page may show it in a frame.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-fn file(kind: &'static str, text: String) -> Response {
-    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")], text).into_response()
 }
 
 #[cfg(test)]

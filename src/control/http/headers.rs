@@ -31,9 +31,9 @@ const ALWAYS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     // A page that opens ours gets no hold of its window.
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    // No page here has use for any of these.
+    // No page here has use for any of these. Chromium warns of names it does not know, so only names that it does.
     (
         HeaderName::from_static("permissions-policy"),
-        "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), bluetooth=()",
+        "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=()",
     ),
 ];

@@ -11,12 +11,14 @@
 mod admin;
 mod answer;
 mod api;
+mod asset;
 mod batch;
 mod body;
 mod cors;
 mod cursor;
 mod docs;
 mod form;
+mod front;
 mod gate;
 mod headers;
 mod list;
@@ -151,6 +153,7 @@ fn routes(site: Arc<Site>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route_layer(guarded(gate(Scope::Metrics)));
     let open = Router::new()
+        .route("/", get(front::page))
         .route("/home/index", get(page::index))
         .route("/home/{asset}", get(page::asset))
         .route("/openapi.json", get(docs::openapi))

@@ -2,57 +2,58 @@
 
 use super::answer::Refusal;
 use super::form::Query;
-use super::{Ruled, Site};
+use super::{Ruled, Site, asset};
 use crate::config::{Auth, Config, Listener};
 use crate::id::AppId;
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// `GET /home/index`: the page of a room; that of the first app for a room
-/// that does not exist, as in the reference.
+/// `GET /home/index`: the page of a room; that of the first app if none is named. A room that
+/// does not exist gets a page that says so.
 pub(super) async fn index(
     State(site): State<Arc<Site>>,
     Extension(policy): Ruled,
     Query(fields): Query,
 ) -> Response {
-    let (asked, config) = (fields.app(), &policy.config);
-    let exists = config.apps.ids.contains(&asked.0);
-    let default = config.apps.ids.first().copied().map_or(asked, AppId);
-    let app = if exists { asked } else { default };
-    let headers = [
-        (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
-        (CONTENT_SECURITY_POLICY, content_policy(&site, config)),
-        (REFERRER_POLICY, "no-referrer".to_owned()),
-        (CACHE_CONTROL, REVALIDATE.to_owned()),
-    ];
-    (headers, render(&site, config, app)).into_response()
+    let config = &policy.config;
+    let app = match fields.get("appID") {
+        "" => config.apps.ids.first().copied().map(AppId),
+        _ => Some(fields.app()).filter(|app| config.apps.ids.contains(&app.0)),
+    };
+    match app {
+        Some(app) => {
+            let policy = HeaderValue::try_from(content_policy(&site, config));
+            // Only the URLs of the configuration could spoil it, and those are checked.
+            let policy = policy.unwrap_or(HeaderValue::from_static(asset::POLICY));
+            asset::page(policy, render(&site, config, app))
+        }
+        None => {
+            let page = no_room(&config.apps.ids, fields.get("appID"));
+            let policy = HeaderValue::from_static(asset::POLICY);
+            (StatusCode::NOT_FOUND, asset::page(policy, page)).into_response()
+        }
+    }
 }
 
 /// `GET /home/…`: what the page is made of.
 pub(super) async fn asset(name: Result<Path<String>, PathRejection>) -> Response {
-    let (kind, text) = match name.as_ref().map_or("", |Path(name)| name.as_str()) {
-        "chat.css" => (STYLE, include_str!("page/chat.css")),
-        "chat.js" => (SCRIPT, include_str!("page/chat.js")),
-        "lines.js" => (SCRIPT, include_str!("page/lines.js")),
-        "link.js" => (SCRIPT, include_str!("page/link.js")),
-        "token.js" => (SCRIPT, include_str!("page/token.js")),
-        "people.js" => (SCRIPT, include_str!("page/people.js")),
-        _ => return Refusal::NotFound.into_response(),
-    };
-    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, REVALIDATE)], text).into_response()
+    match name.as_ref().map_or("", |Path(name)| name.as_str()) {
+        "base.css" => asset::style(asset::BASE_STYLE),
+        "chat.css" => asset::style(include_str!("page/chat.css")),
+        "chat.js" => asset::script(include_str!("page/chat.js")),
+        "lines.js" => asset::script(include_str!("page/lines.js")),
+        "link.js" => asset::script(include_str!("page/link.js")),
+        "token.js" => asset::script(include_str!("page/token.js")),
+        "people.js" => asset::script(include_str!("page/people.js")),
+        _ => Refusal::NotFound.into_response(),
+    }
 }
-
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
-
-/// A page and its scripts are of one version, also after an upgrade.
-const REVALIDATE: &str = "no-cache";
 
 /// Nothing but what this server sends, and connections only where the page is
 /// told to go. Behind a proxy the browser's name for this host is not known
@@ -102,6 +103,7 @@ fn render(site: &Site, config: &Config, app: AppId) -> String {
     let fillings = [
         ("{app}", app.to_string()),
         ("{api}", if config.auth.keys.is_empty() { "open" } else { "" }.to_owned()),
+        ("{http_ports}", http_ports(&site.served_at)),
         ("{port}", text_of(port(&site.listeners, false))),
         ("{tls_port}", text_of(port(&site.listeners, true))),
         ("{path}", escaped(&config.listen.path)),
@@ -112,7 +114,7 @@ fn render(site: &Site, config: &Config, app: AppId) -> String {
         ("{token}", config.auth.jwt.as_ref().map_or("", |_| "wanted").to_owned()),
         ("{send}", way_to_send(&config.auth).to_owned()),
         ("{name_bytes}", config.limits.user_id_bytes.to_string()),
-        ("{rooms}", rooms(&config.apps.ids, app)),
+        ("{rooms}", rooms(&config.apps.ids, Some(app))),
     ];
     let mut html = include_str!("page/index.html").to_owned();
     for (place, text) in fillings {
@@ -135,15 +137,32 @@ fn way_to_send(auth: &Auth) -> &'static str {
     }
 }
 
-/// Links to the first rooms, and to this one.
-fn rooms(ids: &[u32], current: AppId) -> String {
-    let is_shown = |(at, id): &(usize, &u32)| *at < ROOMS_SHOWN_MAX || **id == current.0;
+/// The ports that this page is served at. A browser that sees another one came through a proxy.
+fn http_ports(listeners: &[Listener]) -> String {
+    let ports = listeners.iter().filter_map(Listener::address);
+    ports.map(|address| address.port().to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// The page that is shown in place of a room that does not exist.
+fn no_room(ids: &[u32], asked: &str) -> String {
+    let asked: String = asked.chars().take(NAME_SHOWN_MAX).collect();
+    include_str!("page/no_room.html")
+        .replace("{asked}", &escaped(&asked))
+        .replace("{rooms}", &rooms(ids, None))
+}
+
+/// Longer names of rooms are cut.
+const NAME_SHOWN_MAX: usize = 40;
+
+/// Links to the first rooms, and to the current one. They are relative: the page may be served below a path.
+fn rooms(ids: &[u32], current: Option<AppId>) -> String {
+    let is_current = |id: u32| current.is_some_and(|current| id == current.0);
+    let is_shown = |(at, id): &(usize, &u32)| *at < ROOMS_SHOWN_MAX || is_current(**id);
     let mut links = String::new();
     for (_, id) in ids.iter().enumerate().filter(is_shown) {
-        let mark = if *id == current.0 { " aria-current=\"page\"" } else { "" };
+        let mark = if is_current(*id) { " aria-current=\"page\"" } else { "" };
         // Writing into memory cannot fail.
-        let _infallible =
-            write!(links, "<li><a href=\"/home/index?appID={id}\"{mark}>{id}</a></li>");
+        let _infallible = write!(links, "<li><a href=\"index?appID={id}\"{mark}>{id}</a></li>");
     }
     links
 }
@@ -193,6 +212,13 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_an_unknown_room_is_text_and_short() {
+        let page = no_room(&[7], &format!("<b>{}", "9".repeat(99)));
+        assert!(page.contains("&lt;b&gt;9") && !page.contains(&"9".repeat(41)), "{page}");
+        assert!(page.contains("href=\"index?appID=7\""), "{page}");
+    }
+
+    #[test]
     fn an_origin_ends_where_its_path_begins() {
         for (url, expected) in [
             ("wss://chat.example.com/acc?x", "wss://chat.example.com"),
@@ -207,7 +233,7 @@ mod tests {
     #[test]
     fn rooms_are_few_and_hold_the_current_one() {
         let ids: Vec<u32> = (1..=4_096).collect();
-        let links = rooms(&ids, AppId(4_000));
+        let links = rooms(&ids, Some(AppId(4_000)));
         assert_eq!(links.matches("<li>").count(), ROOMS_SHOWN_MAX + 1);
         assert!(links.contains("aria-current=\"page\">4000<"), "{links}");
     }

@@ -1,5 +1,5 @@
 "use strict";
-// Draws /openapi.json. Everything is set as text, nothing as markup.
+// Draws openapi.json. Everything is set as text, nothing as markup.
 
 const $ = (id) => document.getElementById(id);
 const BODY_MAX = 20000;
@@ -43,7 +43,7 @@ async function ask(verb, path, inputs) {
   }
   if ([...form].length) request.body = form;
   if ($("key").value) request.headers["X-API-Key"] = $("key").value;
-  const target = [...query].length ? `${path}?${query}` : path;
+  const target = `.${path}${[...query].length ? `?${query}` : ""}`;
   const answer = await fetch(target, request);
   const text = await answer.text();
   const shown = text.length > BODY_MAX ? text.slice(0, BODY_MAX) + "…" : text;
@@ -84,7 +84,7 @@ function draw(verb, path, operation) {
 }
 
 async function start() {
-  const answer = await fetch("/openapi.json");
+  const answer = await fetch("openapi.json");
   const api = await answer.json();
   $("title").textContent = `${api.info.title} API ${api.info.version}`;
   $("about").textContent = api.info.description;
@@ -94,5 +94,7 @@ async function start() {
     }
   }
 }
+
+$("key-form").addEventListener("submit", (event) => event.preventDefault());
 
 start().catch((error) => { $("operations").textContent = `The description cannot be read: ${error.message}`; });

@@ -1,17 +1,19 @@
 // The chat page: what is typed, clicked and received, and where it goes.
 
-import { Lines } from "/home/lines.js";
-import { Link } from "/home/link.js";
-import { People } from "/home/people.js";
-import { Token } from "/home/token.js";
+import { Lines } from "./lines.js";
+import { Link } from "./link.js";
+import { NotServed, People } from "./people.js";
+import { Token } from "./token.js";
 
-const { app, websocketPort, websocketTlsPort, websocketPath, websocketUrl, httpUrl, allowedOrigins, nameBytes } = document.body.dataset;
+const { app, httpPorts, websocketPort, websocketTlsPort, websocketPath, websocketUrl, httpUrl, allowedOrigins, nameBytes } = document.body.dataset;
 // `api` is "open" where it asks for no key; `send` is the way to: "http", "socket" or none;
 // `token` is "wanted" where a login needs one.
 const { api: apiAccess, send: wayToSend, token: tokenWish } = document.body.dataset;
 // Another origin answers only pages it knows. Who has opened this one under another
 // name is served where it came from.
 const api = allowedOrigins.split(" ").some(isOurs) ? httpUrl : "";
+// Where the gateway begins: a proxy may serve it below a path.
+const base = new URL("..", location.href);
 const SEND_MS = 10_000;
 const NAME_KEY = "millgate-name";
 
@@ -32,18 +34,19 @@ const people = new People({
   counts: document.querySelectorAll("[data-count]"),
   more: at("more"),
   fetchPage: apiAccess || token
-    ? (limit) => ask(`/user/list?${new URLSearchParams({ appID: app, limit })}`)
+    ? (limit) => ask(`user/list?${new URLSearchParams({ appID: app, limit })}`)
     : null,
   choose: (name) => {
     address(name);
     openDrawer(false);
   },
+  changed: () => hint(),
+  unserved: (error) => explain(error),
 });
-const link = new Link(websocketAddress(), Number(app), { state: showState, push: receive, unproven });
+const link = new Link(websocketAddresses(), Number(app), { state: showState, push: receive, unproven, displaced });
 
 nameField.value = me;
-at("composer").hidden = !wayToSend;
-at("read-only").hidden = Boolean(wayToSend);
+canSend(true);
 // The token says who one is.
 at("name-form").hidden = Boolean(token);
 if (!token || token.text) link.start(me, token?.text);
@@ -72,26 +75,94 @@ function isOurs(pattern) {
   return pattern !== "" && new RegExp(`^${whole}$`).test(location.origin);
 }
 
-function websocketAddress() {
-  if (websocketUrl) return websocketUrl;
-  const [scheme, port] = location.protocol === "https:" ? ["wss", websocketTlsPort] : ["ws", websocketPort];
-  // Without a port of its own it is where the page came from: a proxy serves both.
-  const place = port ? `${location.hostname}:${port}` : location.host;
-  return `${scheme}://${place}${websocketPath}`;
+// Where to try, first things first. A page that came through a proxy tries the proxy before the port
+// that the gateway itself listens on.
+function websocketAddresses() {
+  if (websocketUrl) return [websocketUrl];
+  const isSecure = location.protocol === "https:";
+  const [scheme, port] = isSecure ? ["wss", websocketTlsPort] : ["ws", websocketPort];
+  const here = `${scheme}://${location.host}${base.pathname}${websocketPath.slice(1)}`;
+  if (!port) return [here];
+  const direct = `${scheme}://${location.hostname}:${port}${websocketPath}`;
+  const seenPort = location.port || (isSecure ? "443" : "80");
+  return httpPorts.split(" ").includes(seenPort) ? [direct] : [here, direct];
 }
 
 function showState(state, words) {
   at("state").dataset.state = state;
   at("state-text").textContent = words;
   at("reconnect").hidden = state !== "waiting" && state !== "stopped";
+  at("reconnect").textContent = "Connect now";
   if (state === "online") {
     token?.accepted();
-    at("composer").hidden = !wayToSend;
+    canSend(true);
+    at("trouble").hidden = true;
     people.reset(me);
+  } else {
+    at("alone").hidden = true;
+  }
+}
+
+// This user has logged in somewhere else, and that is where messages go now. Both would take the place
+// from each other for ever if this page came back by itself.
+function displaced() {
+  showState("stopped", "You are logged in somewhere else");
+  at("reconnect").textContent = "Take over here";
+  lines.note(`${me} has logged in somewhere else, and gets the messages there. This page gets none until you take over again.`);
+}
+
+function canSend(isReachable) {
+  const can = Boolean(wayToSend) && isReachable;
+  at("composer").hidden = !can;
+  at("read-only").hidden = can;
+}
+
+// The first who comes sees an empty page: says what to do with it.
+function hint() {
+  const isAlone = at("state").dataset.state === "online" && at("users").childElementCount <= 1 && lines.isEmpty;
+  at("alone").hidden = !isAlone || !at("trouble").hidden;
+  const showsApi = apiAccess === "open";
+  at("alone-api").hidden = !showsApi;
+  at("alone-curl").hidden = !showsApi;
+  at("alone-curl").textContent = `curl -d appID=${app} -d userID=robot -d message=hello ${url("user/sendMessageAll")}`;
+}
+
+// Says what of the API cannot be reached where this page came from, what follows, and what helps.
+async function explain(error) {
+  const missing = [`${error.route} (HTTP ${error.status}): the list holds only people who come while you are here.`];
+  if (wayToSend === "http") {
+    // The gateway answers this in JSON, if only to say that it wants POST; nothing is sent.
+    const found = await probe("user/sendMessageAll");
+    if (found !== null) {
+      missing.push(`POST /user/sendMessageAll (HTTP ${found}): nothing can be sent from here.`);
+      canSend(false);
+    }
+  }
+  at("alone").hidden = true;
+  at("trouble").hidden = false;
+  at("trouble-title").textContent = `You are connected, but ${new URL(url("")).host} does not pass on all of the gateway:`;
+  at("trouble-list").replaceChildren(...missing.map((text) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    return item;
+  }));
+  at("trouble-advice").textContent = "For the operator: let the proxy pass these routes on, or let clients send over the WebSocket " +
+    "(auth.jwt, or auth.send_without_token = true). config/nginx/http.conf shows both.";
+}
+
+// The status of a route that is not the gateway's; null if it is.
+async function probe(path) {
+  try {
+    const response = await fetch(url(path), { signal: AbortSignal.timeout(SEND_MS), credentials: "omit" });
+    const answer = await response.json().catch(() => null);
+    return answer === null ? response.status : null;
+  } catch {
+    return null;
   }
 }
 
 function receive(cmd, data) {
+  at("alone").hidden = true;
   switch (cmd) {
     case "enter":
       people.entered(data.from);
@@ -128,6 +199,7 @@ function signed(message) {
 }
 
 async function say(message, to) {
+  at("alone").hidden = true;
   const line = lines.mine(me, message, to);
   const again = () => say(message, to);
   try {
@@ -150,14 +222,14 @@ function post(message, to) {
   const form = to
     ? { appID: app, userID: to, msgID: freshId(), message: signed(message) }
     : { appID: app, userID: me, msgID: freshId(), message };
-  const route = to ? "/user/sendMessage" : "/user/sendMessageAll";
+  const route = to ? "user/sendMessage" : "user/sendMessageAll";
   return ask(route, { method: "POST", body: new URLSearchParams(form) });
 }
 
 // Errors of our own are sentences; all others are the browser's.
 function reason(error) {
   if (error.name === "TimeoutError") return "no answer in time";
-  return error.constructor === Error ? error.message : "the server cannot be reached";
+  return error.constructor === Error || error instanceof NotServed ? error.message : "the server cannot be reached";
 }
 
 // What the server says of a message that not everybody got, as a sentence.
@@ -166,12 +238,22 @@ function complaint(said, to) {
   return to ? `Not sent: ${to} is not online.` : "Not sent: the server did not take it.";
 }
 
+// A route of the HTTP API as it is reached from here.
+function url(path) {
+  return api ? `${api}/${path}` : new URL(path, base).href;
+}
+
 // Asks the HTTP API and returns the data of its answer.
 async function ask(path, options = {}) {
   const signal = AbortSignal.timeout(SEND_MS);
   const headers = token?.text ? { Authorization: `Bearer ${token.text}` } : {};
-  const response = await fetch(api + path, { ...options, headers, signal, credentials: "omit" });
-  const answer = await response.json();
+  const response = await fetch(url(path), { ...options, headers, signal, credentials: "omit" });
+  const answer = await response.json().catch(() => null);
+  if (answer === null) {
+    // The gateway answers in JSON, so this is somebody else.
+    const route = `${options.method ?? "GET"} /${path.split("?")[0]}`;
+    throw [403, 404, 405].includes(response.status) ? new NotServed(route, response.status) : new Error(`HTTP ${response.status}`);
+  }
   if (answer.code !== 200) throw new Error(answer.msg);
   return answer.data;
 }
@@ -257,6 +339,15 @@ at("name-form").addEventListener("submit", (event) => {
   openDrawer(false);
 });
 
+at("copy").addEventListener("click", async () => {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    at("copy").textContent = "Copied";
+  } catch {
+    // Pages without TLS may not write to the clipboard.
+    at("copy").textContent = location.href;
+  }
+});
 at("to-all").addEventListener("click", () => address(""));
 at("reconnect").addEventListener("click", () => link.again());
 at("people-toggle").addEventListener("click", () => openDrawer(at("veil").hidden));

@@ -1,8 +1,8 @@
 // What was said: a bounded list of lines that follows the newest one.
 //
-// Everything from outside becomes text, never markup.
+// Everything from outside becomes text, never markup. Addresses of web pages in it become links.
 
-import { face } from "/home/people.js";
+import { face } from "./people.js";
 
 const LINES_MAX = 500;
 // So near to the end somebody reads along, and the list may move.
@@ -22,6 +22,11 @@ export class Lines {
     let wasNear = true;
     log.addEventListener("scroll", () => { wasNear = this.#isNear(); });
     new ResizeObserver(() => { if (wasNear) this.#follow(); }).observe(log);
+  }
+
+  // Whether nothing has been said or noted yet.
+  get isEmpty() {
+    return this.#log.querySelector(".line, .note") === null;
   }
 
   // A line of the room itself: somebody came, somebody left.
@@ -92,10 +97,44 @@ function body(name, text, mark) {
   head.append(who);
   if (mark) head.append(element("span", "mark", mark));
   head.append(time());
-  const said = element("p", "text", text);
+  const said = element("p", "text");
   said.dir = "auto";
+  said.append(...withLinks(text));
   bubble.append(head, said);
   return bubble;
+}
+
+// The text in pieces: strings, and links for http and https addresses. A link shows the address as it
+// was written, opens a page of its own, and tells that page nothing about this one.
+function withLinks(text) {
+  const pieces = [];
+  let end = 0;
+  for (const { 0: found, index } of text.matchAll(/\bhttps?:\/\/[^\s<>"`\u0000-\u001f\u202a-\u202e\u2066-\u2069]+/gi)) {
+    const address = trimmed(found);
+    if (!URL.canParse(address)) continue;
+    const link = document.createElement("a");
+    link.href = address;
+    // What is shown is where it leads: a user name before the host would deceive.
+    if (!["http:", "https:"].includes(link.protocol) || link.username !== "" || link.password !== "") continue;
+    link.target = "_blank";
+    link.rel = "noopener noreferrer";
+    link.textContent = address;
+    pieces.push(text.slice(end, index), link);
+    end = index + address.length;
+  }
+  pieces.push(text.slice(end));
+  return pieces;
+}
+
+// Without the punctuation of the sentence around it; a closing bracket stays if the address opens it.
+function trimmed(address) {
+  for (;;) {
+    const last = address.at(-1);
+    const opening = { ")": "(", "]": "[", "}": "{" }[last];
+    const isLoose = opening ? address.split(last).length > address.split(opening).length : ".,;:!?'*_~".includes(last);
+    if (!isLoose) return address;
+    address = address.slice(0, -1);
+  }
 }
 
 function time() {

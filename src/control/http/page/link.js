@@ -12,6 +12,10 @@ const CODE_NOT_AUTHORIZED = 1003;
 const CLOSE_EXPIRED = 3005;
 const CODE_NOT_LOGGED_IN = 1000;
 const CLOSE_RESTART = 1012;
+const CLOSE_DISPLACED = 3504;
+// A server that restarts refuses connections for a while: so many are tried, a second or two apart,
+// before it counts as one that is gone.
+const RESTART_TRIES = 40;
 // No server restarts for longer than this; whoever says so is not obeyed.
 const BIDDEN_MAX_MS = 600_000;
 
@@ -27,7 +31,17 @@ function bidding(code, reason) {
 }
 
 export class Link {
-  #url; #app; #on;
+  #urls; #app; #on;
+  // Which of the addresses is tried.
+  #index = 0;
+  // Those that have not been tried yet, since none has ever worked.
+  #untried;
+  // Whether the connection was open.
+  #wasOpen = false;
+  // Tries that are left before a server that has announced its restart counts as gone.
+  #restartTries = 0;
+  // Where such a server has sent this client.
+  #refuge = "";
   // Where the next connection goes instead, if the last server has said so.
   #elsewhere = "";
   #name = "";
@@ -45,9 +59,11 @@ export class Link {
 
   // `on.state(name, text)` tells how it stands: connecting, online, waiting or stopped;
   // `on.push(cmd, data)` passes on what the server sends unasked; `on.unproven(why)` says that
-  // the token is no good, or no longer.
-  constructor(url, app, on) {
-    this.#url = url;
+  // the token is no good, or no longer; `on.displaced()` that the user has logged in elsewhere. The
+  // first of the addresses that works is kept.
+  constructor(urls, app, on) {
+    this.#urls = urls;
+    this.#untried = urls.length - 1;
     this.#app = app;
     this.#on = on;
   }
@@ -107,6 +123,7 @@ export class Link {
     clearTimeout(this.#timer);
     const socket = this.#socket;
     this.#socket = null;
+    this.#wasOpen = false;
     this.#isOnline = false;
     this.#isWaiting = false;
     this.#isAwaited = false;
@@ -119,7 +136,7 @@ export class Link {
     this.#on.state("connecting", "Connecting…");
     let socket;
     try {
-      socket = new WebSocket(this.#elsewhere || this.#url);
+      socket = new WebSocket(this.#elsewhere || this.#urls[this.#index]);
     } catch (error) {
       this.#stop(`Cannot connect: ${error.message}`);
       return;
@@ -129,14 +146,19 @@ export class Link {
     const current = (react) => (event) => {
       if (socket === this.#socket) react(event);
     };
-    socket.onopen = current(() => this.#send("login", this.#login()));
+    socket.onopen = current(() => {
+      this.#wasOpen = true;
+      this.#untried = 0;
+      this.#send("login", this.#login());
+    });
     socket.onmessage = current((event) => this.#receive(event.data));
     socket.onclose = current((event) => this.#ended(event.code, event.reason));
     this.#timer = setTimeout(() => this.#ended(0, "no answer"), LOGIN_MS);
   }
 
   #login() {
-    const who = { userID: this.#name, appID: this.#app };
+    // This page knows what it means to be displaced, and does not come back by itself.
+    const who = { userID: this.#name, appID: this.#app, understands: ["displaced"] };
     return this.#token ? { ...who, serviceToken: this.#token } : who;
   }
 
@@ -165,6 +187,8 @@ export class Link {
       this.#settle(message.seq, message.response);
     } else if (message.cmd === "heartbeat") {
       if (code === CODE_NOT_LOGGED_IN) this.#ended(0, "logged out");
+    } else if (message.cmd === "displaced") {
+      this.#displaced();
     } else if (data) {
       this.#on.push(message.cmd, data);
     }
@@ -174,6 +198,8 @@ export class Link {
     clearTimeout(this.#timer);
     if (this.#isOnline) return this.#on.state("online", "Online"); // Renewed.
     this.#isOnline = true;
+    this.#restartTries = 0;
+    this.#refuge = "";
     this.#onlineSince = Date.now();
     this.#beat = setInterval(() => this.#heartbeat(), BEAT_MS);
     this.#on.state("online", "Online");
@@ -191,9 +217,14 @@ export class Link {
 
   #ended(code, reason) {
     const wasStable = this.#isOnline && Date.now() - this.#onlineSince > STABLE_MS;
+    const wasOpen = this.#wasOpen;
     this.#drop();
     if (code === CLOSE_EXPIRED) {
       this.#unproven("Your token has ended.");
+      return;
+    }
+    if (code === CLOSE_DISPLACED) {
+      this.#displaced();
       return;
     }
     // By convention the server means these: do not come back.
@@ -202,15 +233,42 @@ export class Link {
       return;
     }
     const bidden = bidding(code, reason);
-    this.#elsewhere = bidden?.url ?? "";
+    if (code === CLOSE_RESTART) {
+      this.#restartTries = RESTART_TRIES;
+      this.#refuge = bidden?.url ?? "";
+    }
     this.#failures = wasStable || bidden ? 0 : this.#failures + 1;
+    const delay = bidden?.delay ?? this.#delay(wasOpen);
+    // The place that it was sent to and its own take turns.
+    const isHome = bidden !== null || this.#elsewhere === "";
+    this.#elsewhere = isHome ? this.#refuge : "";
+    const words = bidden ? `Server restarts, back in ${Math.ceil(delay / 1000)} s…` : "Reconnecting…";
+    this.#on.state("waiting", words);
+    this.#isWaiting = true;
+    this.#timer = setTimeout(() => this.#connect(), delay);
+  }
+
+  // How long to wait after a failure that the server has said nothing about.
+  #delay(wasOpen) {
+    if (!wasOpen && this.#elsewhere === "") this.#index = (this.#index + 1) % this.#urls.length;
+    if (this.#untried > 0) {
+      this.#untried -= 1;
+      return 0;
+    }
+    if (this.#restartTries > 0) {
+      this.#restartTries -= 1;
+      return RETRY_MIN_MS * (1 + Math.random());
+    }
+    this.#refuge = "";
     // Full jitter: a thousand pages that lose their server come back one by one. A server
     // that knows of its end has given each a time of its own.
     const limit = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(this.#failures, 10));
-    const delay = bidden?.delay ?? Math.random() * limit;
-    this.#on.state("waiting", bidden ? `Server restarts, back in ${Math.ceil(delay / 1000)} s…` : "Reconnecting…");
-    this.#isWaiting = true;
-    this.#timer = setTimeout(() => this.#connect(), delay);
+    return Math.random() * limit;
+  }
+
+  #displaced() {
+    this.#drop();
+    this.#on.displaced();
   }
 
   #unproven(why) {

@@ -9,7 +9,9 @@ const RETRY_MS = 5_000;
 const LOOK_MS = 60_000;
 
 export class People {
-  #list; #counts; #more; #fetchPage; #choose;
+  #list; #counts; #more; #fetchPage; #choose; #changed; #unserved;
+  // The list cannot be asked for where this page came from.
+  #isUnserved = false;
   #me = "";
   #listedFor = "";
   #total = 0;
@@ -20,18 +22,22 @@ export class People {
   #timerAt = 0;
 
   // `fetchPage(limit)` gets the server's list, and is null where nobody may ask for it: then those
-  // are shown who come; `choose(name)` is told who was clicked.
-  constructor({ list, counts, more, fetchPage, choose }) {
+  // are shown who come; `choose(name)` is told who was clicked, `changed(total)` how many there are, and
+  // `unserved(error)` that the list is not served at all.
+  constructor({ list, counts, more, fetchPage, choose, changed, unserved }) {
     this.#list = list;
     this.#counts = counts;
     this.#more = more;
     this.#fetchPage = fetchPage;
     this.#choose = choose;
+    this.#changed = changed;
+    this.#unserved = unserved;
   }
 
   // Begins anew under this name.
   async reset(me) {
     this.#me = me;
+    this.#isUnserved = false;
     if (this.#fetchPage) await this.#fetch();
     else this.#replace([me], 1);
   }
@@ -89,7 +95,7 @@ export class People {
   async #fetch() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    if (!this.#fetchPage) return;
+    if (!this.#fetchPage || this.#isUnserved) return;
     this.#fetchedAt = Date.now();
     // The list may be older than what is heard until it arrives.
     const changes = [];
@@ -99,17 +105,29 @@ export class People {
       if (changes !== this.#changesMeanwhile) return; // A later one is under way.
       this.#changesMeanwhile = null;
       this.#replace(userList.slice(0, SHOWN_MAX), userCount);
-      for (const [came, name] of changes) {
-        if (came) this.entered(name);
-        else if (this.#shown.has(name)) this.left(name);
-      }
+      this.#catchUp(changes);
       this.#fetchIn(LOOK_MS * (1 + Math.random()));
-    } catch {
+    } catch (error) {
       if (changes !== this.#changesMeanwhile) return;
       this.#changesMeanwhile = null;
+      if (error instanceof NotServed) {
+        this.#isUnserved = true;
+        this.#replace([this.#me], 1);
+        this.#catchUp(changes);
+        this.#unserved(error);
+        return;
+      }
       // What is shown is old by then, but better than nothing.
       const pause = this.#shown.size > 0 ? LOOK_MS : RETRY_MS;
       this.#fetchIn(pause * (1 + Math.random()));
+    }
+  }
+
+  // Applies what was heard while a list was under way.
+  #catchUp(changes) {
+    for (const [came, name] of changes) {
+      if (came) this.entered(name);
+      else if (this.#shown.has(name)) this.left(name);
     }
   }
 
@@ -168,6 +186,16 @@ export class People {
     const hidden = this.#hidden();
     this.#more.hidden = hidden === 0;
     this.#more.textContent = `and ${hidden.toLocaleString("en")} more`;
+    this.#changed(this.#total);
+  }
+}
+
+// A route of the API that is not there at all: something in front of the gateway does not pass it on.
+export class NotServed extends Error {
+  constructor(route, status) {
+    super(`${route} is not reachable here (HTTP ${status})`);
+    this.route = route;
+    this.status = status;
   }
 }
 

@@ -1,10 +1,10 @@
 // The admin page: asks the node how it is once a second, and passes orders on.
 
-import { Refused, ask, keep, key } from "/admin/page/api.js";
-import { at } from "/admin/page/dom.js";
-import { Drain, kick, reloads } from "/admin/page/orders.js";
-import { Trace } from "/admin/page/trace.js";
-import { View } from "/admin/page/view.js";
+import { Refused, ask, keep, key } from "./api.js";
+import { at } from "./dom.js";
+import { Drain, kick, reloads } from "./orders.js";
+import { Trace } from "./trace.js";
+import { View } from "./view.js";
 
 const PERIOD_MS = 1_000;
 const PLACEHOLDERS = { userID: "ann", appID: "101", address: "203.0.113.7 or 203.0.113.0/24", conn: "0.17.4" };
@@ -17,7 +17,7 @@ let timer = 0;
 async function look() {
   clearTimeout(timer);
   try {
-    const state = await ask("/admin/state");
+    const state = await ask("admin/state");
     at("key-form").hidden = true;
     at("panels").hidden = false;
     at("forget").hidden = key() === "";

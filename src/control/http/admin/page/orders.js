@@ -1,7 +1,7 @@
 // Orders: drain, kick, reload. What cannot be undone is asked about first.
 
-import { ask, post } from "/admin/page/api.js";
-import { at, count, duration } from "/admin/page/dom.js";
+import { ask, post } from "./api.js";
+import { at, count, duration } from "./dom.js";
 
 // The slider's steps: 0 leaves the rate to the deadline, then 1 to 100,000 a second.
 function rateOf(step) {
@@ -53,7 +53,7 @@ export class Drain {
     });
     at("drain-cancel").addEventListener("click", () => {
       attempt("drain-said", async () => {
-        await ask("/admin/drain", { method: "DELETE" });
+        await ask("admin/drain", { method: "DELETE" });
         return "Taken back.";
       });
     });
@@ -86,7 +86,7 @@ export class Drain {
   async #order() {
     const rate = rateOf(Number(at("drain-rate").value));
     const fields = { rate: rate === 0 ? "" : rate, deadline: at("drain-deadline").value.trim(), grace: at("drain-grace").value.trim() };
-    const { stage } = await post("/admin/drain", fields);
+    const { stage } = await post("admin/drain", fields);
     return stage === "closing" ? "Goes on like that." : "Begun.";
   }
 
@@ -99,7 +99,7 @@ export class Drain {
 export function reloads() {
   at("reload").addEventListener("click", () => {
     attempt("reload-said", async () => {
-      const { changed, needsRestart, notices } = await post("/admin/reload");
+      const { changed, needsRestart, notices } = await post("admin/reload");
       const lines = [changed.length > 0 ? `Changed: ${changed.join(", ")}` : "Nothing has changed."];
       if (needsRestart.length > 0) lines.push(`At the next start: ${needsRestart.join(", ")}`);
       return [...lines, ...notices].join("\n");
@@ -111,7 +111,7 @@ export async function kick(whom, name) {
   if (!(await sure(`Close the connections of ${name}? They are told not to come back.`, "Kick"))) return;
   await attempt("whom-said", async () => {
     const { orders, refused, here, elsewhere, nodes } =
-      await post("/admin/kick", { ...whom, reason: at("kick-reason").value.trim() });
+      await post("admin/kick", { ...whom, reason: at("kick-reason").value.trim() });
     const others = Object.entries(nodes ?? {});
     const failed = others.filter(([, { error }]) => error);
     const asked = others.length - failed.length;

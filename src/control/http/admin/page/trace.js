@@ -1,8 +1,8 @@
 // The flight recorder: lines as they come, a bounded number of them.
 
-import { follow } from "/admin/page/api.js";
-import { at, bytes, make } from "/admin/page/dom.js";
-import { say } from "/admin/page/orders.js";
+import { follow } from "./api.js";
+import { at, bytes, make } from "./dom.js";
+import { say } from "./orders.js";
 
 const LINES_MAX = 300;
 
@@ -23,7 +23,7 @@ export class Trace {
     at("trace-stop").hidden = false;
     say("whom-said", `Watching ${name}…`);
     try {
-      await follow("/admin/trace", { ...whom, seconds: 600 }, running.signal, (line) => this.#show(list, line));
+      await follow("admin/trace", { ...whom, seconds: 600 }, running.signal, (line) => this.#show(list, line));
       say("whom-said", `Watched ${name}.`);
     } catch (error) {
       if (running.signal.aborted) say("whom-said", `Watched ${name}.`);

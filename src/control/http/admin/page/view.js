@@ -1,7 +1,7 @@
 // What is shown: one document a second becomes numbers, lines and tables.
 
-import { Lines, Series, bar, quantile } from "/admin/page/charts.js";
-import { at, bytes, count, duration, fill, make, microseconds } from "/admin/page/dom.js";
+import { Lines, Series, bar, quantile } from "./charts.js";
+import { at, bytes, count, duration, fill, make, microseconds } from "./dom.js";
 
 const MINUTE_MS = 60_000;
 
