@@ -153,18 +153,18 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
 /// Why a node does not run, and the form in which its operator reads that.
 struct Fatal {
     failure: Failure,
-    log: Log,
+    log: Box<Log>,
 }
 
 fn serve(settings: &Settings) -> Result<(), Fatal> {
     let loaded = settings
         .load()
-        .map_err(|error| Fatal { log: error.log().clone(), failure: error.into() })?;
+        .map_err(|error| Fatal { log: Box::new(error.log().clone()), failure: error.into() })?;
     let log = loaded.config.log.clone();
     if log.format == LogFormat::Json {
         report_panics(log.clone());
     }
-    run_node(settings, loaded).map_err(|failure| Fatal { failure, log })
+    run_node(settings, loaded).map_err(|failure| Fatal { failure, log: Box::new(log) })
 }
 
 fn run_node(settings: &Settings, loaded: Loaded) -> Result<(), Failure> {
@@ -200,7 +200,10 @@ fn report_panics(log: Log) {
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let said = panic.payload_as_str().unwrap_or("no message");
+        let payload = panic.payload();
+        let said = payload.downcast_ref::<&str>().copied();
+        let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let said = said.unwrap_or("no message");
         complain(
             &log,
             &format!(
