@@ -12,7 +12,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tracing::Dispatch;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
@@ -26,7 +26,7 @@ use tracing_subscriber::reload::Handle;
 #[must_use = "without it, nothing is written"]
 pub struct LogGuard {
     dropped: DroppedLines,
-    level: Level,
+    controls: Controls,
     _worker: WorkerGuard,
 }
 
@@ -37,36 +37,47 @@ impl LogGuard {
         self.dropped.clone()
     }
 
-    /// The level, to be changed while the log is written.
+    /// What can be changed while the log is written.
     #[must_use]
-    pub fn level(&self) -> Level {
-        self.level.clone()
+    pub fn controls(&self) -> Controls {
+        self.controls.clone()
     }
 }
 
-/// The level of a log; by default that of no log, which may be anything.
+/// Changes a log while it is written; by default that of no log, where every change succeeds.
 #[derive(Clone, Default)]
-pub struct Level(Option<Arc<Exchange>>);
+pub struct Controls {
+    exchange: Option<Arc<Exchange>>,
+    /// Set when the file is to be opened again; the writing thread clears it.
+    reopen: Arc<AtomicBool>,
+}
 
 type Exchange = dyn Fn(EnvFilter) + Send + Sync;
 
-impl Level {
+impl Controls {
+    /// Opens the log file again before the next line, because another program may have moved
+    /// it. If that fails, the log goes on in the old file, and the line counts as one that
+    /// could not be written. Does nothing to a log on stderr.
+    pub fn reopen_file(&self) {
+        self.reopen.store(true, Ordering::Release);
+    }
+
     /// Logs from now on what `level` lets through.
     ///
     /// # Errors
     /// When it cannot be understood; then everything is as it was.
-    pub fn set(&self, level: &str) -> Result<(), LogError> {
+    pub fn set_level(&self, level: &str) -> Result<(), LogError> {
         let filter = filter(level)?;
-        if let Some(exchange) = &self.0 {
+        if let Some(exchange) = &self.exchange {
             exchange(filter);
         }
         Ok(())
     }
 }
 
-impl fmt::Debug for Level {
+impl fmt::Debug for Controls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Level")
+        f.write_str("Controls")
     }
 }
 
@@ -144,21 +155,25 @@ pub fn start(config: &Log) -> Result<LogGuard, LogError> {
 pub fn dispatch(config: &Log) -> Result<(Dispatch, LogGuard), LogError> {
     let filter = filter(&config.level)?;
     let to_stderr = config.file.as_os_str().is_empty();
-    let (writer, mut guard) =
-        if to_stderr { queue(io::stderr(), config) } else { queue(LogFile::open(config)?, config) };
+    let reopen = Arc::new(AtomicBool::new(false));
+    let (writer, mut guard) = match to_stderr {
+        true => queue(io::stderr(), config),
+        false => queue(LogFile::open(config, Arc::clone(&reopen))?, config),
+    };
+    guard.controls.reopen = reopen;
     let lines = tracing_subscriber::fmt().with_writer(writer);
     let dispatch = match config.format {
         LogFormat::Human => {
             let lines = lines.with_ansi(to_stderr && colours_welcome());
             let lines = lines.with_env_filter(filter).with_filter_reloading();
-            guard.level = level_of(lines.reload_handle());
+            guard.controls.exchange = Some(exchange_of(lines.reload_handle()));
             Dispatch::new(lines.finish())
         }
         LogFormat::Json => {
             let lines = lines.json().flatten_event(true);
             let lines = lines.with_current_span(false).with_span_list(false);
             let lines = lines.with_env_filter(filter).with_filter_reloading();
-            guard.level = level_of(lines.reload_handle());
+            guard.controls.exchange = Some(exchange_of(lines.reload_handle()));
             Dispatch::new(lines.finish())
         }
     };
@@ -187,11 +202,11 @@ pub fn fatal_lines(config: &Log, message: &str) -> String {
     message.lines().map(line).collect()
 }
 
-fn level_of<S: 'static>(handle: Handle<EnvFilter, S>) -> Level {
-    Level(Some(Arc::new(move |filter| {
+fn exchange_of<S: 'static>(handle: Handle<EnvFilter, S>) -> Arc<Exchange> {
+    Arc::new(move |filter| {
         // It fails when the log has ended; then nobody writes any more.
         let _replaced = handle.reload(filter);
-    })))
+    })
 }
 
 /// People who set `NO_COLOR` to anything want none; see <https://no-color.org>.
@@ -210,7 +225,7 @@ fn queue(destination: impl Write + Send + 'static, config: &Log) -> (NonBlocking
         .thread_name("millgate-log")
         .finish(counted);
     let dropped = DroppedLines { overflow: Some(writer.error_counter()), failed };
-    (writer, LogGuard { dropped, level: Level::default(), _worker: worker })
+    (writer, LogGuard { dropped, controls: Controls::default(), _worker: worker })
 }
 
 /// How each line begins that names the node: JSON lines do, if it has a name.
@@ -259,6 +274,9 @@ impl<W: Write> Write for Counted<W> {
 /// `millgate.toml` one day.
 struct LogFile {
     appender: RollingFileAppender,
+    rotation: Rotation,
+    /// Whether the file is to be opened again before the next line.
+    reopen: Arc<AtomicBool>,
     directory: PathBuf,
     name: String,
     /// Seconds until the next file; 0 means never.
@@ -269,7 +287,7 @@ struct LogFile {
 }
 
 impl LogFile {
-    fn open(config: &Log) -> Result<Self, LogError> {
+    fn open(config: &Log, reopen: Arc<AtomicBool>) -> Result<Self, LogError> {
         let path = &config.file;
         let Some(name) = path.file_name().and_then(OsStr::to_str) else {
             return Err(LogError::Name { path: path.clone() });
@@ -289,13 +307,11 @@ impl LogFile {
             LogRotation::Hourly => (Rotation::HOURLY, 3_600),
             LogRotation::Daily => (Rotation::DAILY, 86_400),
         };
-        let appender = RollingFileAppender::builder()
-            .rotation(rotation)
-            .filename_prefix(name)
-            .build(directory)
-            .map_err(|error| refused(cause(&error)))?;
+        let appender = appender(&rotation, directory, name).map_err(refused)?;
         let mut file = Self {
             appender,
+            rotation,
+            reopen,
             directory: directory.to_owned(),
             name: name.to_owned(),
             period,
@@ -304,6 +320,16 @@ impl LogFile {
         };
         file.tidy();
         Ok(file)
+    }
+
+    /// Opens the file again if that has been asked for.
+    fn reopen_if_asked(&mut self) -> io::Result<()> {
+        if self.reopen.swap(false, Ordering::AcqRel) {
+            // A program that moves files may have moved the directory as well.
+            std::fs::create_dir_all(&self.directory)?;
+            self.appender = appender(&self.rotation, &self.directory, &self.name)?;
+        }
+        Ok(())
     }
 
     /// Removes the oldest files when a period has begun.
@@ -331,7 +357,10 @@ impl LogFile {
 
 impl Write for LogFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let reopened = self.reopen_if_asked();
+        // A file that cannot be opened again does not cost the line: it goes to the old one.
         let written = self.appender.write(bytes);
+        reopened?;
         self.tidy();
         written
     }
@@ -339,6 +368,11 @@ impl Write for LogFile {
     fn flush(&mut self) -> io::Result<()> {
         self.appender.flush()
     }
+}
+
+fn appender(rotation: &Rotation, directory: &Path, name: &str) -> io::Result<RollingFileAppender> {
+    let builder = RollingFileAppender::builder().rotation(rotation.clone()).filename_prefix(name);
+    builder.build(directory).map_err(|error| cause(&error))
 }
 
 /// Whether a file is `name` with a date behind it: `.2025-01-31` or `.2025-01-31-23`.

@@ -182,7 +182,7 @@ fn run_node(settings: &Settings, loaded: Loaded) -> Result<(), Failure> {
             systemd::ready();
             let orders = gateway.orders();
             std::thread::spawn(move || hear(signals, &orders, &log_config));
-            gateway.run(Source { read: || settings.load(), level: log.level() });
+            gateway.run(Source { read: || settings.load(), log: log.controls() });
             Ok(())
         }
         Err(error) => {

@@ -117,6 +117,28 @@ fn lines_that_cannot_be_written_are_counted() {
     assert_eq!(dropped.count(), 1);
 }
 
+/// logrotate moves the file and sends SIGHUP.
+#[test]
+fn a_file_that_was_moved_is_opened_again_when_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, moved) = (directory.path().join("m.log"), directory.path().join("m.log.1"));
+    let config = Log { file: file.clone(), rotation: LogRotation::Never, ..Log::default() };
+    let (dispatch, guard) = logging::dispatch(&config).unwrap();
+    let written = |text: &str, path: &Path| {
+        tracing::dispatcher::with_default(&dispatch, || tracing::info!("{text}"));
+        while !fs::read_to_string(path).is_ok_and(|read| read.contains(text)) {
+            std::thread::yield_now();
+        }
+    };
+    written("first", &file);
+    fs::rename(&file, &moved).unwrap();
+    written("second", &moved);
+    guard.controls().reopen_file();
+    written("third", &file);
+    assert!(!fs::read_to_string(&moved).unwrap().contains("third"));
+    assert_eq!(guard.dropped_lines().count(), 0);
+}
+
 #[test]
 fn the_level_changes_while_the_log_is_written() {
     let directory = tempfile::tempdir().unwrap();
@@ -125,15 +147,15 @@ fn the_level_changes_while_the_log_is_written() {
         let config =
             Log { file: file.clone(), format, rotation: LogRotation::Never, ..Log::default() };
         let (dispatch, guard) = logging::dispatch(&config).unwrap();
-        let level = guard.level();
+        let log = guard.controls();
         tracing::dispatcher::with_default(&dispatch, || {
             let say = |what: &str| tracing::debug!("{what}");
             say("too early");
-            level.set("logging=debug,info").unwrap();
+            log.set_level("logging=debug,info").unwrap();
             say("in time");
-            assert!(matches!(level.set("logging=loud"), Err(LogError::Level { .. })));
+            assert!(matches!(log.set_level("logging=loud"), Err(LogError::Level { .. })));
             say("as before");
-            level.set("warn").unwrap();
+            log.set_level("warn").unwrap();
             say("too late");
         });
         drop(guard);
@@ -143,7 +165,7 @@ fn the_level_changes_while_the_log_is_written() {
         assert_eq!(said, [false, true, true, false], "{text}");
         fs::remove_file(&file).unwrap();
     }
-    logging::Level::default().set("debug").unwrap();
+    logging::Controls::default().set_level("debug").unwrap();
 }
 
 #[test]

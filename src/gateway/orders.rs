@@ -9,7 +9,7 @@ use crate::config::{ConfigError, Loaded};
 use crate::host::{systemd, tls};
 use crate::hub::Hub;
 use crate::link::{Order, Plan, Progress, Reloaded, Wish};
-use crate::logging::Level;
+use crate::logging::Controls;
 use crate::reactor::Settings;
 use crossbeam_channel::{RecvTimeoutError, Sender, select};
 use humantime_serde::re::humantime::format_duration;
@@ -18,12 +18,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Where a node reads its configuration when it is told to, and the log whose level is in it.
+/// Where a node reads its configuration when it is told to, and the log that a reload changes.
 pub struct Source<R> {
     /// Reads everything again: file, environment, command line.
     pub read: R,
-    /// The level of the log.
-    pub level: Level,
+    /// The log: a reload sets its level and opens its file again.
+    pub log: Controls,
 }
 
 /// A drain that has begun and can still be taken back.
@@ -165,8 +165,10 @@ impl Gateway {
         R: FnMut() -> Result<Loaded, ConfigError>,
     {
         systemd::reloading();
+        // First, so that what follows stands in the new file.
+        source.log.reopen_file();
         let done = match (source.read)() {
-            Ok(loaded) => self.follow(loaded, &source.level),
+            Ok(loaded) => self.follow(loaded, &source.log),
             Err(error) => Err(error.problems().to_vec()),
         };
         match &done {
@@ -190,7 +192,7 @@ impl Gateway {
         done
     }
 
-    fn follow(&mut self, loaded: Loaded, level: &Level) -> Result<Reloaded, Vec<String>> {
+    fn follow(&mut self, loaded: Loaded, log: &Controls) -> Result<Reloaded, Vec<String>> {
         let Loaded { config: wanted, notices } = loaded;
         let config = wanted.clone().for_running(&self.config);
         let changed = self.config.differing_keys(&config);
@@ -209,7 +211,7 @@ impl Gateway {
         let assemblies = assemblies.map_err(|error| problem(&error))?;
         self.shared.hub.reload(&config).map_err(|error| problem(&error))?;
         // The level was validated, so that it does not fail here, half-way.
-        level.set(&config.log.level).map_err(|error| problem(&error))?;
+        log.set_level(&config.log.level).map_err(|error| problem(&error))?;
         self.shared.outboxes.set_limit(outboxes);
         self.shared.assemblies.set_limit(assemblies);
         self.control.reload(&config, access, tls);
@@ -263,6 +265,6 @@ const STOPPING: &str = "this node is stopping";
 
 impl<R> fmt::Debug for Source<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("level", &self.level).finish_non_exhaustive()
+        f.debug_struct("Source").field("log", &self.log).finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use crossbeam_channel::Sender;
 use millgate::config::{Config, Listener, Loaded};
 use millgate::gateway::{Gateway, Source, StartError};
 use millgate::link::{Order, Wish};
-use millgate::logging::{DroppedLines, Level};
+use millgate::logging::{Controls, DroppedLines};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -66,7 +66,7 @@ impl Node {
             orders: gateway.orders(),
             written,
             running: Some(std::thread::spawn(move || {
-                gateway.run(Source { read, level: Level::default() });
+                gateway.run(Source { read, log: Controls::default() });
             })),
         })
     }
