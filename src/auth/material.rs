@@ -3,8 +3,10 @@
 use super::AuthError;
 use crate::config::Jwt;
 use crate::limits::TOKEN_KEYS_MAX;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::fs;
 use std::path::Path;
 
@@ -14,7 +16,6 @@ pub(super) struct Key {
     id: Option<String>,
     algorithms: &'static [Algorithm],
     pub(super) decoding: DecodingKey,
-    pub(super) validation: Validation,
 }
 
 const SHARED: &[Algorithm] = &[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
@@ -24,14 +25,7 @@ const ED25519: &[Algorithm] = &[Algorithm::EdDSA];
 
 impl Key {
     fn new(id: Option<String>, algorithms: &'static [Algorithm], decoding: DecodingKey) -> Self {
-        // Only the signature is left to the library: the claims are judged by the time we are given.
-        let mut validation = Validation::new(algorithms[0]);
-        validation.algorithms = algorithms.to_vec();
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
-        Self { id, algorithms, decoding, validation }
+        Self { id, algorithms, decoding }
     }
 
     pub(super) fn is_for(&self, algorithm: Algorithm) -> bool {
@@ -45,7 +39,7 @@ impl Key {
     }
 
     pub(super) fn is_public(&self) -> bool {
-        self.algorithms != SHARED
+        self.algorithms.iter().any(|algorithm| !SHARED.contains(algorithm))
     }
 }
 
@@ -97,7 +91,14 @@ fn is_p256(pem: &[u8]) -> bool {
     lines.filter(|line| !line.starts_with(b"-")).map(<[u8]>::len).sum::<usize>() == 124
 }
 
-/// The keys of a set that are for signatures, of the kinds that are known here.
+/// A key set; its other members are ignored (RFC 7517 §5).
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
+}
+
+/// The keys of a set that verify signatures by an algorithm that is known here. RFC 7517 §5: all
+/// others are passed over, whatever they are, and so is a key that lacks what its kind needs.
 fn key_set(path: &Path) -> Result<Vec<Key>, AuthError> {
     let wrong = |complaint: String| AuthError::Content {
         key: "auth.jwt.jwks",
@@ -106,21 +107,21 @@ fn key_set(path: &Path) -> Result<Vec<Key>, AuthError> {
     };
     let json = read("auth.jwt.jwks", path)?;
     // Not the whole error: it may quote what it stumbled over, and the set may hold a secret.
-    let set: JwkSet = serde_json::from_slice(&json)
+    let set: KeySet = serde_json::from_slice(&json)
         .map_err(|error| wrong(format!("line {}: is no JSON Web Key Set", error.line())))?;
     let mut keys = Vec::new();
-    for jwk in &set.keys {
-        let is_for_signatures =
-            !matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption));
-        let Some(algorithms) = algorithms_of(jwk).filter(|_| is_for_signatures) else { continue };
-        let id = jwk.common.key_id.clone();
-        let named = id.as_deref().unwrap_or_default().to_owned();
-        if named.is_empty() && set.keys.len() > 1 {
-            return Err(wrong("one of several keys has no kid to be known by".to_owned()));
+    for (at, jwk) in set.keys.iter().enumerate() {
+        match key_of_set(jwk) {
+            Ok(key) => keys.push(key),
+            Err(why) => {
+                let number = at + 1;
+                let kid = jwk.get("kid").and_then(Value::as_str).unwrap_or_default();
+                tracing::info!(number, kid, why, "a key of auth.jwt.jwks is passed over");
+            }
         }
-        let decoding = DecodingKey::from_jwk(jwk)
-            .map_err(|_| wrong(format!("the key {named:?} cannot be used")))?;
-        keys.push(Key::new(id.filter(|id| !id.is_empty()), algorithms, decoding));
+    }
+    if keys.len() > 1 && keys.iter().any(|key| key.id.is_none()) {
+        return Err(wrong("one of several keys has no kid to be known by".to_owned()));
     }
     match keys.len() {
         0 => Err(wrong("there is no key for signatures in it that is known here".to_owned())),
@@ -129,14 +130,59 @@ fn key_set(path: &Path) -> Result<Vec<Key>, AuthError> {
     }
 }
 
-/// What a key is for, by its kind: what a token says cannot change that.
-fn algorithms_of(jwk: &Jwk) -> Option<&'static [Algorithm]> {
-    match &jwk.algorithm {
-        AlgorithmParameters::OctetKey(_) => Some(SHARED),
-        AlgorithmParameters::RSA(_) => Some(RSA),
-        AlgorithmParameters::EllipticCurve(parameters) => {
-            (parameters.curve == EllipticCurve::P256).then_some(P256)
-        }
-        AlgorithmParameters::OctetKeyPair(_) => Some(ED25519),
+/// Reads one key of a set, or says why it is passed over.
+///
+/// Only the members that the kind of key needs reach the library: it refuses a key for any
+/// member whose value it does not know.
+fn key_of_set(jwk: &Value) -> Result<Key, &'static str> {
+    let jwk = jwk.as_object().ok_or("it is no object")?;
+    if jwk.get("use").is_some_and(|purpose| purpose != "sig") {
+        return Err("its use is not sig");
     }
+    if let Some(operations) = jwk.get("key_ops") {
+        let verifies =
+            operations.as_array().is_some_and(|list| list.iter().any(|name| name == "verify"));
+        if !verifies {
+            return Err("its key_ops have no verify");
+        }
+    }
+    let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+    let (kind, needed): (_, &[&str]) = match (text("kty"), text("crv")) {
+        (Some("oct"), _) => (SHARED, &["kty", "k"]),
+        (Some("RSA"), _) => (RSA, &["kty", "n", "e"]),
+        (Some("EC"), Some("P-256")) => (P256, &["kty", "crv", "x", "y"]),
+        (Some("OKP"), Some("Ed25519")) => (ED25519, &["kty", "crv", "x"]),
+        _ => return Err("its kty, or its crv, is none that is known here"),
+    };
+    let algorithms = match jwk.get("alg") {
+        None => kind,
+        Some(name) => {
+            algorithms_named(kind, name).ok_or("its alg is none that is known for its kty")?
+        }
+    };
+    let id = match jwk.get("kid") {
+        None => None,
+        Some(Value::String(id)) => Some(id.clone()).filter(|id| !id.is_empty()),
+        Some(_) => return Err("its kid is no text"),
+    };
+    let members = needed.iter().map(|name| Some(((*name).to_owned(), jwk.get(*name)?.clone())));
+    let members: Option<Map<_, _>> = members.collect();
+    let members = members.ok_or("it lacks a member that its kty needs")?;
+    let decoding = serde_json::from_value::<Jwk>(Value::Object(members))
+        .ok()
+        .and_then(|jwk| DecodingKey::from_jwk(&jwk).ok())
+        .ok_or("a member that its kty needs cannot be read")?;
+    Ok(Key::new(id, algorithms, decoding))
+}
+
+/// The algorithm of these that a key names as the only one it is for (RFC 7517 §4.4).
+fn algorithms_named(kind: &'static [Algorithm], name: &Value) -> Option<&'static [Algorithm]> {
+    let name = match name.as_str()? {
+        // RFC 9864 names the curve.
+        "Ed25519" => "EdDSA",
+        name => name,
+    };
+    let named: Algorithm = name.parse().ok()?;
+    let at = kind.iter().position(|algorithm| *algorithm == named)?;
+    kind.get(at..=at)
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::auth::{Issuer, Order};
 use crate::config::Secret;
-use jsonwebtoken::{EncodingKey, Header, encode};
+use jsonwebtoken::{EncodingKey, encode};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ fn claims() -> Value {
 }
 
 fn sign_with(algorithm: Algorithm, key: &EncodingKey, claims: &Value) -> String {
-    encode(&Header::new(algorithm), claims, key).unwrap()
+    encode(&jsonwebtoken::Header::new(algorithm), claims, key).unwrap()
 }
 
 fn sign(claims: &Value) -> String {
@@ -164,7 +164,7 @@ fn claims_that_mean_two_things_are_malformed() {
     let sign_text = |text: String| {
         let claims = RawValue::from_string(text).unwrap();
         let key = EncodingKey::from_secret(SECRET.as_bytes());
-        encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
+        encode(&jsonwebtoken::Header::new(Algorithm::HS256), &claims, &key).unwrap()
     };
     let exp = NOW + 60;
     let verify = |text: String| Verifier::load(&shared()).unwrap().verify(&sign_text(text), NOW);
@@ -185,7 +185,7 @@ fn claims_that_mean_two_things_are_malformed() {
 
 #[test]
 fn what_a_token_marks_as_critical_is_not_passed_over() {
-    let mut header = Header::new(Algorithm::HS256);
+    let mut header = jsonwebtoken::Header::new(Algorithm::HS256);
     header.crit = Some(vec!["exp".into()]);
     let token = encode(&header, &claims(), &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
     assert_eq!(fault(&shared(), &token), TokenFault::Malformed);
@@ -288,7 +288,7 @@ fn a_key_set_is_asked_by_name() {
     let jwt = Jwt { jwks: files.write("set", &set), ..Jwt::default() };
     let verifier = Verifier::load(&jwt).unwrap();
     let named = |kid: Option<&str>| {
-        let mut header = Header::new(Algorithm::HS256);
+        let mut header = jsonwebtoken::Header::new(Algorithm::HS256);
         header.kid = kid.map(str::to_owned);
         let token =
             encode(&header, &claims(), &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
@@ -299,6 +299,97 @@ fn a_key_set_is_asked_by_name() {
     for unknown in [Some("c"), Some("e"), Some(""), None] {
         assert_eq!(named(unknown), Err(TokenFault::Key), "{unknown:?}");
     }
+}
+
+/// A header as it was written, signed.
+fn sign_raw(header: &Value, claims: &Value) -> String {
+    let part = |json: &Value| base64url(json.to_string().as_bytes());
+    let signed = format!("{}.{}", part(header), part(claims));
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let signature = crypto::sign(signed.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{signed}.{signature}")
+}
+
+#[test]
+fn header_fields_that_are_not_understood_are_ignored() {
+    let verifier = Verifier::load(&shared()).unwrap();
+    for odd in
+        [json!(180_444), json!(1.5), json!(["a"]), json!({"a": [1]}), json!(true), json!(null)]
+    {
+        for name in ["uid", "gty", "exp", "typ", "cty", "jku", "jwk", "x5c", "x5t", "enc", "zip"] {
+            let token = sign_raw(&json!({"alg": "HS256", name: odd}), &claims());
+            assert!(verifier.verify(&token, NOW).is_ok(), "{name}: {odd}");
+            assert!(verifier.show(&token).unwrap().0.contains(name));
+        }
+    }
+    for crit in [json!([]), json!("exp"), json!(true)] {
+        let token = sign_raw(&json!({"alg": "HS256", "crit": crit}), &claims());
+        assert_eq!(verifier.verify(&token, NOW), Err(TokenFault::Malformed), "{crit}");
+    }
+}
+
+#[test]
+fn keys_of_a_set_that_are_not_understood_are_passed_over() {
+    let files = Files::new();
+    let with = |name: &str, value: Value| {
+        let mut key = json!({"kty": "oct", "k": base64url(SECRET.as_bytes())});
+        key[name] = value;
+        key
+    };
+    let mut good = with("kid", json!("good"));
+    for (name, value) in [
+        ("use", json!("sig")),
+        ("key_ops", json!(["sign", "verify", "of-a-later-day"])),
+        ("alg", json!("HS256")),
+        ("x5c", json!(7)),
+        ("x5u", json!({})),
+        ("nbf", json!("soon")),
+    ] {
+        good[name] = value;
+    }
+    let others = [
+        json!({"kty": "AKP", "kid": "pq", "alg": "ML-DSA-65", "pub": "AAAA"}),
+        json!({"kty": "EC", "kid": "k", "crv": "secp256k1", "x": "AAAA", "y": "AAAA"}),
+        json!({"kty": "EC", "crv": "P-256", "x": "AAAA"}),
+        json!({"kty": "OKP", "kid": "x", "crv": "X25519", "use": "enc", "x": "AAAA"}),
+        json!({"kty": "OKP", "crv": "Ed448", "x": "AAAA"}),
+        json!({"kty": "RSA", "kid": "good", "n": "AAAA"}),
+        json!({"kty": "RSA", "n": "AAAA", "e": "AQAB", "alg": "RSA-OAEP-256"}),
+        json!({"kty": 7}),
+        json!({}),
+        json!("key"),
+        json!(null),
+        with("use", json!("enc")),
+        with("use", json!("of-a-later-day")),
+        with("use", json!(1)),
+        with("key_ops", json!(["encrypt"])),
+        with("key_ops", json!("verify")),
+        with("alg", json!("A128KW")),
+        with("alg", json!("RS256")),
+        with("alg", json!(256)),
+        with("kid", json!(1)),
+        with("k", json!("not base64!")),
+        with("k", json!(null)),
+    ];
+    let token = sign_raw(&json!({"alg": "HS256", "kid": "good"}), &claims());
+    let set = |name: &str, keys: Value| Jwt {
+        jwks: files.write(name, &json!({"keys": keys, "more": 1}).to_string()),
+        ..Jwt::default()
+    };
+    for (at, other) in others.iter().enumerate() {
+        let jwt = set(&at.to_string(), json!([other, good, other]));
+        let verifier = Verifier::load(&jwt).unwrap_or_else(|error| panic!("{other}: {error}"));
+        assert!(verifier.verify(&token, NOW).is_ok(), "{other}");
+        let alone = Verifier::load(&set("alone", json!([other]))).map(|_| ()).unwrap_err();
+        assert!(alone.to_string().contains("no key for signatures"), "{other}: {alone}");
+    }
+    // A key that names its algorithm is for that one alone.
+    let verifier = Verifier::load(&set("one", json!([good]))).unwrap();
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let mut header = jsonwebtoken::Header::new(Algorithm::HS512);
+    header.kid = Some("good".into());
+    let other = encode(&header, &claims(), &key).unwrap();
+    assert_eq!(verifier.verify(&other, NOW), Err(TokenFault::Algorithm));
 }
 
 #[test]
