@@ -5,6 +5,8 @@ use std::net::Ipv6Addr;
 /// The origins whose pages are served. A pattern is an origin exactly as a browser sends it
 /// (`https://chat.example.org`), or one with `*.` for any name below a domain
 /// (`https://*.example.org`, which is not `https://example.org` itself), or with `:*` for any port.
+/// Apps and extensions made of web pages have schemes of their own (`capacitor://localhost`,
+/// `chrome-extension://…`); pages from files may have `file://`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins(Vec<Pattern>);
 
@@ -112,13 +114,22 @@ fn is_origin(text: &str) -> bool {
     let Some((scheme, rest)) = split_scheme(text) else { return false };
     let (host, port) = split_port(rest);
     let has_colon = host.len() < rest.len();
-    is_host(host) && (!has_colon || is_port(port, implied(scheme)))
+    let is_good_host = match scheme {
+        "http://" | "https://" => is_host(host),
+        "file://" => host.is_empty(),
+        _ => is_opaque_host(host),
+    };
+    is_good_host && (!has_colon || is_port(port, implied(scheme)))
 }
 
-/// The scheme with `://`, and the rest.
+/// The scheme with `://`, and the rest. `ws` and `wss` are no schemes of pages.
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
-    let at = ["http://", "https://"].into_iter().find(|scheme| text.starts_with(scheme))?.len();
-    Some(text.split_at(at))
+    let (scheme, _) = text.split_once("://")?;
+    let is_letter = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.');
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(is_letter)
+        && !matches!(scheme, "ws" | "wss");
+    is_scheme.then(|| text.split_at(scheme.len() + "://".len()))
 }
 
 /// Host and port; the port is empty if there is none.
@@ -128,8 +139,19 @@ fn split_port(rest: &str) -> (&str, &str) {
     port_at.map_or((rest, ""), |at| (&rest[..at], &rest[at + 1..]))
 }
 
+/// The port that a scheme implies; 0 for one that implies none.
 fn implied(scheme: &str) -> u16 {
-    if scheme == "http://" { 80 } else { 443 }
+    match scheme {
+        "http://" => 80,
+        "https://" => 443,
+        _ => 0,
+    }
+}
+
+/// Whether this is a name behind a scheme that is not of the web: browsers leave its letters as
+/// they are, so it may have capitals.
+fn is_opaque_host(host: &str) -> bool {
+    is_host(&host.to_ascii_lowercase())
 }
 
 fn is_host(host: &str) -> bool {
@@ -160,6 +182,16 @@ mod tests {
             "https://xn--bcher-kva.example:8443",
             "http://[::1]",
             "http://[2001:db8::1]:8080",
+            "capacitor://localhost",
+            "ionic://localhost",
+            "tauri://localhost",
+            "app://obsidian.md",
+            "app://localhost:3000",
+            "chrome-extension://abcdefghijklmnop",
+            "moz-extension://1c2f3a44-0000-4000-8000-000000000000",
+            "safari-web-extension://1C2F3A44-0000-4000-8000-000000000000",
+            "ms-appx-web://a.b",
+            "file://",
         ] {
             assert!(is_origin(good) && is_pattern(good), "{good}");
             assert!(Origins::new(&[good.to_owned()]).contain(good.as_bytes()), "{good}");
@@ -170,6 +202,18 @@ mod tests {
             "null",
             "chat.example.org",
             "ws://chat.example.org",
+            "wss://chat.example.org",
+            "capacitor://",
+            "capacitor:localhost",
+            "Capacitor://localhost",
+            "capacitor://localhost/",
+            "capacitor://local host",
+            "capacitor://ann@localhost",
+            "chrome-extension://*",
+            "1app://localhost",
+            "file://localhost",
+            "file:///a",
+            "://a",
             "https://",
             "https://:8443",
             "https://chat.example.org/",

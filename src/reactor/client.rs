@@ -45,7 +45,7 @@ impl Reactor {
         if nearest == ClientAddr::Unknown || !trusted.trusts(nearest.ip()) {
             return;
         }
-        let told = forwarded::client(head, |ip: IpAddr| trusted.trusts(Some(ip)));
+        let told = forwarded::client(head, |ip: Option<IpAddr>| trusted.trusts(ip));
         if told.is_some() {
             self.conns[slot].extra.get_or_insert_default().client = told;
         }
@@ -81,7 +81,27 @@ impl Reactor {
         if let Some(extra) = &mut self.conns[slot].extra {
             extra.client = header.source.map(ClientAddr::from);
             extra.awaits_proxy = false;
+            extra.proxy_rest = header.rest.map(Box::new);
         }
         Some(header.len)
+    }
+
+    /// Skips what is still to come of a large header of a proxy; returns how much of that there
+    /// was, once it is complete. None of it is kept.
+    pub(super) fn take_proxy_rest(&mut self, slot: u32, bytes: &[u8]) -> Option<usize> {
+        let extra = self.conns[slot].extra.as_mut()?;
+        let Some(rest) = &mut extra.proxy_rest else { return Some(0) };
+        match rest.take(bytes) {
+            Ok(len) if rest.is_over() => {
+                extra.proxy_rest = None;
+                Some(len)
+            }
+            Ok(_) => None,
+            Err(error) => {
+                tracing::debug!(conn = %self.id(slot), %error, "refused");
+                self.lose(slot, Cause::ProxyHeader);
+                None
+            }
+        }
     }
 }

@@ -109,10 +109,10 @@ impl Reactor {
             return Ok(None);
         }
         let settings = Arc::clone(&self.settings);
-        let is_foreign = |origin: &[u8]| !settings.origins.contain(origin);
-        if !settings.origins.is_empty() && upgrade.credentials.origin.is_some_and(is_foreign) {
+        let foreign = upgrade.credentials.origin.filter(|origin| !settings.origins.contain(origin));
+        if let Some(origin) = foreign.filter(|_| !settings.origins.is_empty()) {
             self.stats().foreign_origins.add(1);
-            return Err(Refusal::ForeignOrigin);
+            return Err(Refusal::foreign_origin(origin));
         }
         let (Some(tokens), Endpoint::Commands) = (&settings.command.tokens, upgrade.endpoint)
         else {
@@ -120,7 +120,7 @@ impl Reactor {
         };
         let Some(token) = upgrade.credentials.token() else { return Ok(None) };
         self.count_verification();
-        match tokens.verify(token, clock::unix_seconds()) {
+        match tokens.verify(&token, clock::unix_seconds()) {
             Ok(grant) => {
                 upgrade.selects_token_protocol = upgrade.credentials.has_token_protocol();
                 Ok(Some(grant))

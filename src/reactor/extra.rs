@@ -6,6 +6,7 @@ use crate::address::ClientAddr;
 use crate::auth::Grant;
 use crate::config::Listener;
 use crate::link::Subnet;
+use crate::websocket::proxy::Rest;
 
 /// Kept beside a connection that is more than a socket and its messages; an
 /// ordinary one has none.
@@ -15,6 +16,8 @@ pub(super) struct Extra {
     pub(super) client: Option<ClientAddr>,
     /// The header of the PROXY protocol has not wholly arrived; nothing else comes before it.
     pub(super) awaits_proxy: bool,
+    /// What is still to come of such a header that is larger than what is kept of it.
+    pub(super) proxy_rest: Option<Box<Rest>>,
     /// What stands between the socket and the client's words.
     pub(super) security: Security,
     /// What has arrived and cannot be understood yet: the beginning of a PROXY header, or
@@ -34,8 +37,8 @@ pub(super) struct Extra {
     pub(super) grant: Option<Box<Grant>>,
 }
 
-/// The allocator serves it from a block of 144 bytes; `Tls` and `Grant` have their own.
-const _: () = assert!(size_of::<Extra>() <= 128);
+/// The allocator serves up to 136 bytes from a block of 144; `Tls` and `Grant` have their own.
+const _: () = assert!(size_of::<Extra>() <= 136);
 
 /// Whether a connection is encrypted.
 #[derive(Debug, Default)]
@@ -61,7 +64,7 @@ impl Extra {
 
     /// Whether what comes over the socket is not yet what the client says.
     pub(super) fn wraps(&self) -> bool {
-        self.awaits_proxy || !matches!(self.security, Security::None)
+        self.awaits_proxy || self.proxy_rest.is_some() || !matches!(self.security, Security::None)
     }
 
     /// The TLS side, once there is one.

@@ -170,7 +170,7 @@ impl Reactor {
     fn refuse(&mut self, slot: u32, refusal: &Refusal, replies: &mut Vec<u8>) -> Ending {
         refusal.append_response(replies);
         self.forget_head(slot);
-        tracing::debug!(conn = %self.id(slot), status = refusal.status(), "handshake refused");
+        tracing::debug!(conn = %self.id(slot), %refusal, "handshake refused");
         Ending::linger(Cause::HandshakeRefused)
     }
 

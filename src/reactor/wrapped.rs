@@ -101,6 +101,8 @@ impl Reactor {
             };
             bytes = &mut bytes[len..];
         }
+        let Some(len) = self.take_proxy_rest(slot, bytes) else { return };
+        bytes = &mut bytes[len..];
         let Some((first, _)) = bytes.split_first() else { return };
         match self.conns[slot].extra.as_ref().map(|extra| &extra.security) {
             Some(Security::Due) if first.is_ascii_uppercase() => self.refuse_plain(slot),

@@ -1,6 +1,7 @@
 //! What a handshake shows of who asks: the origin of a page, the token of a user.
 
 use crate::auth::bearer;
+use std::borrow::Cow;
 
 /// The subprotocol by which a page can show a token, since a script can set no other header
 /// of a handshake: `millgate.token, TOKEN`. The answer selects this name and never repeats the token.
@@ -13,7 +14,7 @@ pub struct Credentials<'h> {
     pub origin: Option<&'h [u8]>,
     bearer: Option<&'h [u8]>,
     protocol: Option<&'h [u8]>,
-    query: Option<&'h [u8]>,
+    query: &'h str,
     /// The last entry of the list of subprotocols announced that a token follows.
     token_follows: bool,
 }
@@ -22,9 +23,14 @@ impl<'h> Credentials<'h> {
     /// The token, if one was shown: in `Authorization`, behind [`TOKEN_PROTOCOL`], or as `token` in the
     /// query; the first of these counts. What is no text is a token that cannot be good.
     #[must_use]
-    pub fn token(&self) -> Option<&'h str> {
-        let shown = self.bearer.or(self.protocol).or(self.query)?;
-        Some(std::str::from_utf8(shown).unwrap_or("?"))
+    pub fn token(&self) -> Option<Cow<'h, str>> {
+        match self.bearer.or(self.protocol) {
+            Some(shown) => Some(Cow::Borrowed(std::str::from_utf8(shown).unwrap_or("?"))),
+            // Escaped or not, a letter is the same (RFC 3986 §2.3).
+            None => form_urlencoded::parse(self.query.as_bytes())
+                .find(|(name, token)| name == "token" && !token.is_empty())
+                .map(|(_, token)| token),
+        }
     }
 
     /// Whether [`TOKEN_PROTOCOL`] was offered with one.
@@ -41,9 +47,11 @@ impl<'h> Credentials<'h> {
             self.bearer = self.bearer.or_else(|| bearer(value));
         } else if name.eq_ignore_ascii_case("sec-websocket-protocol") {
             // Several lines are one list.
-            for entry in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            let entries = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            // Empty elements of a list are ignored (RFC 9110 §5.6.1.2).
+            for entry in entries.filter(|entry| !entry.is_empty()) {
                 if std::mem::take(&mut self.token_follows) {
-                    self.protocol = self.protocol.or(some(entry));
+                    self.protocol = self.protocol.or(Some(entry));
                 } else {
                     self.token_follows = entry == TOKEN_PROTOCOL.as_bytes();
                 }
@@ -53,21 +61,15 @@ impl<'h> Credentials<'h> {
 
     /// Takes the query of the request in.
     pub(super) fn see_target(&mut self, target: &'h str) {
-        let query = target.split_once('?').map_or("", |(_, query)| query);
-        let mut tokens = query.split('&').filter_map(|pair| pair.strip_prefix("token="));
-        self.query = tokens.find_map(|token| some(token.as_bytes()));
+        self.query = target.split_once('?').map_or("", |(_, query)| query);
     }
-}
-
-fn some(bytes: &[u8]) -> Option<&[u8]> {
-    (!bytes.is_empty()).then_some(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn token_of<'h>(target: &'h str, lines: &[(&str, &'h str)]) -> Option<&'h str> {
+    fn token_of<'h>(target: &'h str, lines: &[(&str, &'h str)]) -> Option<Cow<'h, str>> {
         let mut credentials = Credentials::default();
         credentials.see_target(target);
         for (name, value) in lines {
@@ -85,6 +87,13 @@ mod tests {
             ("/acc?x=1&token=a.b.c&token=d", &[], Some("a.b.c")),
             ("/acc?token=", &[], None),
             ("/acc?mytoken=a", &[], None),
+            ("/acc?token=&token=a.b.c", &[], Some("a.b.c")),
+            ("/acc?x=1&token=a%2Eb%2ec%2D%5f", &[], Some("a.b.c-_")),
+            ("/acc?%74oken=%61.b.c&", &[], Some("a.b.c")),
+            ("/acc?token=a.b.c%", &[], Some("a.b.c%")),
+            ("/acc?token=%FF", &[], Some("\u{fffd}")),
+            ("/acc", &[(protocol, "millgate.token, ,a.b.c")], Some("a.b.c")),
+            ("/acc", &[(protocol, "millgate.token,"), (protocol, ",a.b.c")], Some("a.b.c")),
             ("/acc", &[("authorization", "bEARER  a.b.c ")], Some("a.b.c")),
             ("/acc", &[("Authorization", "Basic dTpw")], None),
             ("/acc", &[("Authorization", "Bearer")], None),
@@ -100,7 +109,7 @@ mod tests {
             ),
             ("/acc?token=q", &[(protocol, "millgate.token, p")], Some("p")),
         ] {
-            assert_eq!(token_of(target, lines), expected, "{target} {lines:?}");
+            assert_eq!(token_of(target, lines).as_deref(), expected, "{target} {lines:?}");
         }
     }
 

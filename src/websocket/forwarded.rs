@@ -5,53 +5,89 @@
 //! stood there before may have been made up by the client. So the list is read
 //! from its end, and only as long as who wrote an entry is trusted.
 
+use super::head;
 use crate::address::ClientAddr;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str;
 
-/// Header lines of a request, at most; as for the handshake itself.
-const HEADERS_MAX: usize = 64;
+/// What a proxy has written into the list for the client, or proxy, that it got a request from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hop {
+    /// An address.
+    At(ClientAddr),
+    /// A unix socket (`unix:`, as nginx writes it), which says nothing of who is there.
+    Unix,
+    /// Nothing that can be followed: `unknown`, a hidden name, garbage.
+    Nobody,
+}
 
 /// The client of a request whose whole head is given, if a trusted proxy names one.
+/// `is_trusted` is asked for each hop; `None` is the other end of a unix socket.
 ///
 /// The last entry was written by the peer itself, which the caller has found
 /// to be trusted. An entry that is no address (`unknown`, a hidden name,
-/// garbage) ends the walk: nobody vouches for what stands before it.
+/// garbage) ends the walk: nobody vouches for what stands before it. Empty elements of
+/// a list are ignored (RFC 9110 §5.6.1.2).
 ///
 /// Where both headers are there, `X-Forwarded-For` alone is read: nearly all
 /// proxies write that one, and hand on whatever `Forwarded` a client has sent.
-pub fn client(head: &[u8], is_trusted: impl Fn(IpAddr) -> bool) -> Option<ClientAddr> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut request = httparse::Request::new(&mut headers);
+pub fn client(head: &[u8], is_trusted: impl Fn(Option<IpAddr>) -> bool) -> Option<ClientAddr> {
     // The head has been read as a handshake already.
-    request.parse(head).ok()?;
-    let lines = |name: &'static str| {
-        let found = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
-        // A value that is no text names nobody: an empty entry, which is garbage.
-        found.rev().map(|header| str::from_utf8(header.value).unwrap_or_default())
-    };
-    if lines("x-forwarded-for").next().is_some() {
-        walk(lines("x-forwarded-for").flat_map(|line| line.rsplit(',').map(node)), is_trusted)
-    } else {
-        walk(lines("forwarded").flat_map(|line| elements(line).into_iter().rev()), is_trusted)
-    }
+    head::parse(head, |request| {
+        let lines = |name: &'static str| {
+            let named = request.headers.iter().filter(|line| line.name.eq_ignore_ascii_case(name));
+            // A value that is no text names nobody, which a question mark does.
+            named.rev().map(|line| str::from_utf8(line.value).unwrap_or("?"))
+        };
+        if lines("x-forwarded-for").next().is_some() {
+            let entries = lines("x-forwarded-for").flat_map(|line| line.rsplit(','));
+            walk(entries.filter(|entry| !is_empty(entry)).map(hop), is_trusted)
+        } else {
+            walk(lines("forwarded").flat_map(|line| elements(line).into_iter().rev()), is_trusted)
+        }
+    })
+    .flatten()
 }
 
 /// Walks from the end of the list to the first entry that is not trusted, or
 /// as far as there are addresses.
 fn walk(
-    entries: impl Iterator<Item = Option<ClientAddr>>,
-    is_trusted: impl Fn(IpAddr) -> bool,
+    entries: impl Iterator<Item = Hop>,
+    is_trusted: impl Fn(Option<IpAddr>) -> bool,
 ) -> Option<ClientAddr> {
     let mut client = None;
     for entry in entries {
-        let Some(address) = entry else { break };
-        client = Some(address);
-        if !address.ip().is_some_and(&is_trusted) {
-            break;
+        match entry {
+            Hop::At(address) => {
+                client = Some(address);
+                if address.ip().is_none() || !is_trusted(address.ip()) {
+                    break;
+                }
+            }
+            Hop::Unix if is_trusted(None) => {}
+            Hop::Unix | Hop::Nobody => break,
         }
     }
     client
+}
+
+/// Whether an element of a list is empty, so that it does not count.
+fn is_empty(element: &str) -> bool {
+    element.trim_matches([' ', '\t']).is_empty()
+}
+
+/// Reads what stands for one hop.
+fn hop(text: &str) -> Hop {
+    match node(text) {
+        Some(address) => Hop::At(address),
+        None if is_unix(text.trim_matches([' ', '\t'])) => Hop::Unix,
+        None => Hop::Nobody,
+    }
+}
+
+/// Whether this is how a proxy writes a client without an address, with or without the path.
+fn is_unix(text: &str) -> bool {
+    text == "unix" || text.starts_with("unix:")
 }
 
 /// Reads an address with or without a port; an IPv6 address may stand in
@@ -74,40 +110,43 @@ fn node(text: &str) -> Option<ClientAddr> {
 
 /// The `for` of each element of a `Forwarded` line, in order. A line that
 /// cannot be read is one entry that names nobody.
-fn elements(line: &str) -> Vec<Option<ClientAddr>> {
+fn elements(line: &str) -> Vec<Hop> {
     let mut found = Vec::new();
     let mut rest = line;
     loop {
-        let Some((client, behind)) = element(rest) else { return vec![None] };
-        found.push(client);
+        let Some((hop, behind)) = element(rest) else { return vec![Hop::Nobody] };
+        found.extend(hop);
         match behind.strip_prefix(',') {
             Some(more) => rest = more,
             None if behind.is_empty() => return found,
-            None => return vec![None],
+            None => return vec![Hop::Nobody],
         }
     }
 }
 
-/// Reads one element, pairs with semicolons between; returns what its `for`
-/// says and what comes behind the element.
-fn element(text: &str) -> Option<(Option<ClientAddr>, &str)> {
-    let mut client = None;
+/// Reads one element, pairs with semicolons between, of which each may be missing (RFC 7239 §4).
+/// Returns what its `for` says, or `None` for an element that is empty, and what comes behind it.
+fn element(text: &str) -> Option<(Option<Hop>, &str)> {
+    let (mut client, mut is_empty) = (None, true);
     let mut rest = text;
     loop {
         rest = rest.trim_start_matches([' ', '\t']);
-        let (name, behind) = rest.split_once('=').filter(|(name, _)| is_token(name))?;
-        let (value, behind) = value(behind)?;
-        if name.eq_ignore_ascii_case("for") {
-            // Twice would mean one thing to us and another to somebody else.
-            if client.is_some() {
-                return None;
+        if !rest.is_empty() && !rest.starts_with([';', ',']) {
+            let (name, behind) = rest.split_once('=').filter(|(name, _)| is_token(name))?;
+            let (value, behind) = value(behind)?;
+            if name.eq_ignore_ascii_case("for") {
+                // Twice would mean one thing to us and another to somebody else.
+                if client.is_some() {
+                    return None;
+                }
+                client = Some(hop(&value));
             }
-            client = Some(node(&value));
+            is_empty = false;
+            rest = behind.trim_start_matches([' ', '\t']);
         }
-        rest = behind.trim_start_matches([' ', '\t']);
         match rest.strip_prefix(';') {
-            Some(more) => rest = more,
-            None => return Some((client.flatten(), rest)),
+            Some(more) => (rest, is_empty) = (more, false),
+            None => return Some(((!is_empty).then(|| client.unwrap_or(Hop::Nobody)), rest)),
         }
     }
 }
@@ -147,10 +186,16 @@ mod tests {
     /// The client of a request with these header lines, seen from behind a
     /// proxy; the network 10.0.0.0/8 and 2001:db8::/32 are trusted.
     fn told(lines: &[&str]) -> Option<String> {
+        told_where(false, lines)
+    }
+
+    fn told_where(trusts_unix: bool, lines: &[&str]) -> Option<String> {
         let head = format!("GET /acc HTTP/1.1\r\nHost: a\r\n{}\r\n", lines.concat());
         let trusted = ["10.0.0.0/8", "2001:db8::/32"];
         let networks = trusted.map(|network| network.parse::<crate::address::Network>().unwrap());
-        let is_trusted = |ip| networks.iter().any(|network| network.contains(ip));
+        let is_trusted = |ip: Option<IpAddr>| {
+            ip.map_or(trusts_unix, |ip| networks.iter().any(|network| network.contains(ip)))
+        };
         client(head.as_bytes(), is_trusted).map(|client| client.to_string())
     }
 
@@ -194,8 +239,6 @@ mod tests {
     fn garbage_ends_the_walk() {
         expect(&[
             (&["X-Forwarded-For: 203.0.113.7, unknown, 10.0.0.2\r\n"], Some("10.0.0.2")),
-            (&["X-Forwarded-For: 203.0.113.7, , 10.0.0.2\r\n"], Some("10.0.0.2")),
-            (&["X-Forwarded-For: 203.0.113.7,\r\n"], None),
             (&["X-Forwarded-For: 203.0.113.7\r\n", "X-Forwarded-For: \u{ff}\r\n"], None),
             (&["X-Forwarded-For: 203.0.113.7 10.0.0.2\r\n"], None),
             (&["X-Forwarded-For: 999.0.113.7\r\n"], None),
@@ -249,7 +292,9 @@ mod tests {
             (&["Forwarded: for=203.0.113.7 x\r\n"], None),
             (&["Forwarded: for\r\n"], None),
             (&["Forwarded: =203.0.113.7\r\n"], None),
-            (&["Forwarded: for=203.0.113.7,\r\n"], None),
+            // An element without a `for` is no empty one.
+            (&["Forwarded: for=203.0.113.7,;\r\n"], None),
+            (&["Forwarded: for=203.0.113.7, ;proto=https\r\n"], None),
             // A quote that a client left open swallows what its proxy appended to the line.
             (&["Forwarded: for=\"198.51.100.1, for=203.0.113.7\r\n"], None),
             // A line of its own is not touched by it.
@@ -258,6 +303,56 @@ mod tests {
                 Some("10.0.0.2"),
             ),
         ]);
+    }
+
+    #[test]
+    fn empty_elements_and_pairs_are_ignored() {
+        for line in [
+            "X-Forwarded-For: 203.0.113.7,",
+            "X-Forwarded-For: , 203.0.113.7 ,, ",
+            "X-Forwarded-For: 203.0.113.7, , 10.0.0.2",
+            "Forwarded: for=203.0.113.7;",
+            "Forwarded: ;for=203.0.113.7",
+            "Forwarded: for=203.0.113.7;;proto=https",
+            "Forwarded: for=203.0.113.7; ;",
+            "Forwarded: for=203.0.113.7,",
+            "Forwarded: , for=203.0.113.7 ,,",
+            "Forwarded: for=203.0.113.7, ,for=10.0.0.2",
+        ] {
+            assert_eq!(told(&[line, "\r\n"]).as_deref(), Some("203.0.113.7"), "{line}");
+        }
+        expect(&[(&["X-Forwarded-For: ,\r\n"], None), (&["Forwarded: ,\r\n"], None)]);
+    }
+
+    #[test]
+    fn a_unix_hop_is_followed_where_unix_is_trusted() {
+        for (line, client) in [
+            ("X-Forwarded-For: 203.0.113.7, unix:", "203.0.113.7"),
+            ("X-Forwarded-For: 203.0.113.7, unix:,10.0.0.2", "203.0.113.7"),
+            ("X-Forwarded-For: 203.0.113.7, unix:/run/a.sock, unix:", "203.0.113.7"),
+            ("Forwarded: for=203.0.113.7, for=\"unix:\"", "203.0.113.7"),
+            ("Forwarded: for=203.0.113.7, for=unix:", "203.0.113.7"),
+            ("X-Forwarded-For: unix:, 203.0.113.7", "203.0.113.7"),
+        ] {
+            assert_eq!(told_where(true, &[line, "\r\n"]).as_deref(), Some(client), "{line}");
+        }
+        // Who is behind a socket that is not trusted is not known.
+        for (line, client) in [
+            ("X-Forwarded-For: 203.0.113.7, unix:", None),
+            ("X-Forwarded-For: 203.0.113.7, unix:, 10.0.0.2", Some("10.0.0.2")),
+            ("Forwarded: for=203.0.113.7, for=\"unix:\"", None),
+        ] {
+            assert_eq!(told_where(false, &[line, "\r\n"]).as_deref(), client, "{line}");
+        }
+        assert_eq!(told_where(true, &["X-Forwarded-For: unix:\r\n"]), None);
+        assert_eq!(told_where(true, &["X-Forwarded-For: 203.0.113.7, unixx\r\n"]), None);
+    }
+
+    #[test]
+    fn any_number_of_header_lines_is_read() {
+        let many = "X-More: value\r\n".repeat(200);
+        let line = "X-Forwarded-For: 203.0.113.7\r\n";
+        assert_eq!(told(&[&many, line, &many]).as_deref(), Some("203.0.113.7"));
     }
 
     proptest! {

@@ -2,20 +2,21 @@
 //!
 //! Strict where the RFC is, and where being lenient would let a request mean
 //! one thing to a proxy in front and another one here: one `Host`, no body, no
-//! folded header lines. Lone line feeds end lines, as RFC 9112 §2.2 allows.
+//! folded header lines. Lone line feeds end lines, and empty lines before the
+//! request are ignored, as RFC 9112 §2.2 allows.
 
-use std::mem::MaybeUninit;
+use super::head;
 use tungstenite::handshake::derive_accept_key;
 
 pub use super::credentials::{Credentials, TOKEN_PROTOCOL};
 pub use super::refusal::{Refusal, append_too_many, append_unavailable};
 
-/// Header lines of a request, at most; browsers send about fifteen.
-const HEADERS_MAX: usize = 64;
-
 /// Bytes of a method, at most: the longest that is registered with IANA has
 /// seventeen (`UPDATEREDIRECTREF`).
 const METHOD_BYTES_MAX: usize = 17;
+
+/// Empty lines before a request that are ignored; RFC 9112 §2.2 asks for one at least.
+const EMPTY_LINES_MAX: usize = 4;
 
 /// Where WebSockets may be opened. An empty path is nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,35 +98,50 @@ pub fn read<'h>(
     head_bytes_max: usize,
     paths: &Paths<'_>,
 ) -> Result<Option<Upgrade<'h>>, Refusal> {
-    if !may_begin_request(head) {
+    if !may_begin_request(head.get(empty_lines(head)..).unwrap_or_default()) {
         return Err(Refusal::BadRequest("not HTTP"));
     }
     let (bounded, full) = match head.split_at_checked(head_bytes_max) {
         Some((bounded, _)) => (bounded, true),
         None => (head, false),
     };
-    let Some(head) = find_end(bounded, seen).and_then(|end| bounded.get(..end)) else {
-        return if full { Err(Refusal::HeadTooLarge) } else { Ok(None) };
+    let begin = empty_lines(bounded);
+    let end = find_end(bounded, begin, seen);
+    let Some(head) = end.and_then(|end| bounded.get(..end)) else {
+        let too_large = Refusal::HeadTooLarge { bytes_max: head_bytes_max };
+        return if full { Err(too_large) } else { Ok(None) };
     };
+    let judged = head::parse(head, |request| {
+        let fields = Fields::collect(request.headers);
+        let endpoint = judge_request(request, &fields, paths)?;
+        let accept = derive_accept_key(fields.judge_handshake()?);
+        let mut credentials = fields.credentials;
+        credentials.see_target(request.path.unwrap_or_default());
+        let head_len = head.len();
+        Ok(Some(Upgrade { endpoint, head_len, credentials, selects_token_protocol: false, accept }))
+    });
+    judged.unwrap_or(Err(Refusal::BadRequest("malformed request")))
+}
 
-    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(head, &mut headers) {
-        Ok(httparse::Status::Complete(end)) if end == head.len() => {}
-        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
-        Ok(_) | Err(_) => return Err(Refusal::BadRequest("malformed request")),
+/// Bytes of the empty lines before the request, of which some clients send one. More than
+/// [`EMPTY_LINES_MAX`] are no beginning of a request.
+fn empty_lines(head: &[u8]) -> usize {
+    let mut rest = head;
+    for _ in 0..EMPTY_LINES_MAX {
+        rest = match rest {
+            [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] => rest,
+            _ => break,
+        };
     }
-    let fields = Fields::collect(request.headers);
-    let endpoint = judge_request(&request, &fields, paths)?;
-    let key = fields.judge_handshake()?;
-    let mut credentials = fields.credentials;
-    credentials.see_target(request.path.unwrap_or_default());
-    let (head_len, accept) = (head.len(), derive_accept_key(key));
-    Ok(Some(Upgrade { endpoint, head_len, credentials, selects_token_protocol: false, accept }))
+    head.len() - rest.len()
 }
 
 /// Whether these bytes are the beginning of a method, or a method and its space.
 fn may_begin_request(head: &[u8]) -> bool {
+    if head == b"\r" {
+        // Half of an empty line.
+        return true;
+    }
     let method = head.iter().take(METHOD_BYTES_MAX + 1).take_while(|byte| **byte != b' ');
     let mut length = 0;
     for byte in method {
@@ -138,10 +154,10 @@ fn may_begin_request(head: &[u8]) -> bool {
     length <= METHOD_BYTES_MAX && (length > 0 || head.is_empty())
 }
 
-/// Bytes up to and including the empty line that ends a head.
-fn find_end(head: &[u8], seen: usize) -> Option<usize> {
+/// Bytes up to and including the empty line that ends a head that begins at `begin`.
+fn find_end(head: &[u8], begin: usize, seen: usize) -> Option<usize> {
     // An end of "\n\r\n" may have begun two bytes before those that are new.
-    let mut at = seen.saturating_sub(2);
+    let mut at = seen.saturating_sub(2).max(begin);
     loop {
         let rest = head.get(at..)?;
         at += rest.iter().position(|byte| *byte == b'\n')? + 1;
@@ -186,11 +202,15 @@ fn path_of(target: &str) -> &str {
     let Some((scheme, rest)) = target.split_once("://") else {
         return "";
     };
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("ws") {
+    if !SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return "";
     }
     rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/")
 }
+
+/// Schemes of absolute targets. Which of them a client writes is its own affair: TLS may end in
+/// a proxy, or here.
+const SCHEMES: [&str; 4] = ["http", "https", "ws", "wss"];
 
 /// What a handshake says in its header lines.
 #[derive(Default)]

@@ -24,6 +24,7 @@ pub mod sent; //      what was sent, read again
 mod assembly; //      what is kept of a message between two reads
 mod code; //          close codes
 mod credentials; //   what a handshake shows of who asks
+mod head; //          a request head, whatever the number of its lines
 mod mask; //          the exclusive or of client payloads
 mod refusal; //       the answers to requests that are not granted
 mod utf8; //          text that arrives in pieces

@@ -9,7 +9,9 @@ use std::str;
 /// Bytes of a whole header in version 1, at most, the end of the line included.
 const TEXT_BYTES_MAX: usize = 107;
 
-/// The same in version 2: what the specification wants every receiver to take at once.
+/// Bytes of version 2 that are read as a whole: what the specification wants every receiver to
+/// take at once. Of a longer header, up to 65,551 bytes, the addresses are among these; what
+/// comes behind them is read as it comes ([`Rest`]) and is not kept.
 pub const HEADER_BYTES_MAX: usize = 536;
 
 /// What version 1 begins with.
@@ -24,11 +26,14 @@ const FIXED_BYTES: usize = 16;
 /// The type of the checksum among the further fields of version 2.
 const TYPE_CRC32C: u8 = 0x03;
 
-/// A header that has wholly arrived.
+/// A header that has arrived, up to its addresses at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Its bytes; what the client says begins behind them.
+    /// Bytes that were read.
     pub len: usize,
+    /// What is still to come of a header of more than [`HEADER_BYTES_MAX`] bytes. What the client
+    /// says begins behind it.
+    pub rest: Option<Rest>,
     /// The client; `None` where the proxy speaks for itself (a health check) or
     /// for somebody who has no address of the internet.
     pub source: Option<SocketAddr>,
@@ -43,7 +48,7 @@ pub enum ProxyError {
     /// It begins well, and goes on wrong.
     #[error("malformed PROXY header")]
     Malformed,
-    /// It is longer than allowed.
+    /// It is of version 1 and has no end where it must have one.
     #[error("PROXY header too long")]
     TooLong,
     /// It has a checksum, of something else.
@@ -85,7 +90,7 @@ fn read_text(bytes: &[u8]) -> Result<Option<Header>, ProxyError> {
         ("TCP6", rest) => Some(text_source::<Ipv6Addr>(rest)?),
         _ => return Err(ProxyError::Malformed),
     };
-    Ok(Some(Header { len: end + 1, source }))
+    Ok(Some(Header { len: end + 1, rest: None, source }))
 }
 
 /// Reads `source destination source-port destination-port`.
@@ -118,21 +123,25 @@ fn read_binary(bytes: &[u8]) -> Result<Option<Header>, ProxyError> {
     let Some([family, high, low]) = bytes.get(SIGNATURE.len() + 1..FIXED_BYTES) else {
         return Ok(None);
     };
-    let len = FIXED_BYTES + usize::from(u16::from_be_bytes([*high, *low]));
-    if len > HEADER_BYTES_MAX {
-        return Err(ProxyError::TooLong);
-    }
-    let Some(header) = bytes.get(..len) else { return Ok(None) };
+    let body_bytes = u16::from_be_bytes([*high, *low]);
+    let len = FIXED_BYTES + usize::from(body_bytes);
+    let Some(begun) = bytes.get(..len.min(HEADER_BYTES_MAX)) else { return Ok(None) };
     let (source, addresses_bytes) = match family {
-        0x11 | 0x12 => (source_v4(header), 12),
-        0x21 | 0x22 => (source_v6(header), 36),
-        0x31 | 0x32 => (None, 216),
+        // The receiver uses the real ends of the connection and discards the rest.
+        _ if is_local => (None, None),
+        0x11 | 0x12 => (source_v4(begun), Some(12)),
+        0x21 | 0x22 => (source_v6(begun), Some(36)),
+        0x31 | 0x32 => (None, Some(216)),
         // Unspecified, or of some later day: accepted, and the rest is not looked at.
-        _ => return Ok(Some(Header { len, source: None })),
+        _ => (None, None),
     };
-    let fields = header.get(FIXED_BYTES + addresses_bytes..).ok_or(ProxyError::Malformed)?;
-    check_fields(header, fields)?;
-    Ok(Some(Header { len, source: source.filter(|_| !is_local) }))
+    let head_bytes = FIXED_BYTES + addresses_bytes.unwrap_or(0);
+    let (head, fields) = begun.split_at_checked(head_bytes).ok_or(ProxyError::Malformed)?;
+    let left = body_bytes - u16::try_from(head_bytes - FIXED_BYTES).unwrap_or(body_bytes);
+    let mut rest = Rest::new(head, left, addresses_bytes.is_some());
+    rest.take(fields)?;
+    let rest = (!rest.is_over()).then_some(rest);
+    Ok(Some(Header { len: begun.len(), rest, source }))
 }
 
 fn source_v4(header: &[u8]) -> Option<SocketAddr> {
@@ -148,41 +157,124 @@ fn source_v6(header: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::from_be_bytes(*port)))
 }
 
-/// Walks over the further fields: each has a type, a length and a value. Only
-/// the checksum is of interest.
-fn check_fields(header: &[u8], mut fields: &[u8]) -> Result<(), ProxyError> {
-    while !fields.is_empty() {
-        let ([kind, high, low], rest) =
-            fields.split_first_chunk::<3>().ok_or(ProxyError::Malformed)?;
-        let len = usize::from(u16::from_be_bytes([*high, *low]));
-        let (value, behind) = rest.split_at_checked(len).ok_or(ProxyError::Malformed)?;
-        if *kind == TYPE_CRC32C {
-            let told = <[u8; 4]>::try_from(value).map_err(|_| ProxyError::Malformed)?;
-            // It is taken over the header with zeros in its own place.
-            let at = header.len() - rest.len();
-            let (before, after) = header.split_at_checked(at).ok_or(ProxyError::Malformed)?;
-            let after = after.get(4..).ok_or(ProxyError::Malformed)?;
-            if crc32c(&[before, &[0; 4], after]) != u32::from_be_bytes(told) {
-                return Err(ProxyError::Checksum);
-            }
-        }
-        fields = behind;
-    }
-    Ok(())
+/// The further fields of a header of version 2, read as they come: each has a type, a length and
+/// a value. Only the checksum is of interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// Bytes of the header that are still to come.
+    left: u16,
+    /// The checksum of what has come, not yet inverted. It is taken over the whole header with
+    /// zeros in the checksum's own place.
+    crc: u32,
+    /// The checksum that the header tells.
+    told: Option<u32>,
+    at: At,
 }
 
-/// CRC-32C (Castagnoli), bit by bit: there are 536 bytes at most, once a connection.
-fn crc32c(parts: &[&[u8]]) -> u32 {
-    const POLYNOMIAL_REVERSED: u32 = 0x82F6_3B78;
-    let mut crc = u32::MAX;
-    for byte in parts.iter().copied().flatten() {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ if crc & 1 == 1 { POLYNOMIAL_REVERSED } else { 0 };
-        }
-    }
-    !crc
+/// Where in a field the next byte belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// Nothing here is looked at.
+    Skipped,
+    Type,
+    LengthHigh {
+        is_sum: bool,
+    },
+    LengthLow {
+        is_sum: bool,
+        high: u8,
+    },
+    Value {
+        is_sum: bool,
+        left: u16,
+    },
 }
+
+impl Rest {
+    /// Behind `head`, with `left` bytes to come. Without fields they are skipped.
+    fn new(head: &[u8], left: u16, has_fields: bool) -> Self {
+        let crc = head.iter().fold(u32::MAX, |crc, byte| crc32c(crc, *byte));
+        Self { left, crc, told: None, at: if has_fields { At::Type } else { At::Skipped } }
+    }
+
+    /// Whether the header is complete.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Reads what `bytes` have of the header; returns how many of them that are.
+    ///
+    /// # Errors
+    /// [`ProxyError`] as soon as it is certain.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<usize, ProxyError> {
+        let len = bytes.len().min(usize::from(self.left));
+        let Some(taken) = bytes.get(..len) else { return Ok(0) };
+        match self.at {
+            At::Skipped => self.left -= u16::try_from(len).unwrap_or(self.left),
+            _ => taken.iter().try_for_each(|byte| self.take_byte(*byte))?,
+        }
+        if self.left == 0 && !matches!(self.at, At::Skipped | At::Type) {
+            return Err(ProxyError::Malformed);
+        }
+        if self.left == 0 && self.told.is_some_and(|told| told != !self.crc) {
+            return Err(ProxyError::Checksum);
+        }
+        Ok(len)
+    }
+
+    fn take_byte(&mut self, byte: u8) -> Result<(), ProxyError> {
+        self.left -= 1;
+        let mut counted = byte;
+        self.at = match self.at {
+            At::Skipped => At::Skipped,
+            At::Type => At::LengthHigh { is_sum: byte == TYPE_CRC32C },
+            At::LengthHigh { is_sum } => At::LengthLow { is_sum, high: byte },
+            At::LengthLow { is_sum, high } => {
+                let left = u16::from_be_bytes([high, byte]);
+                if left > self.left || (is_sum && left != 4) {
+                    return Err(ProxyError::Malformed);
+                }
+                if is_sum {
+                    self.told = Some(0);
+                }
+                if left == 0 { At::Type } else { At::Value { is_sum, left } }
+            }
+            At::Value { is_sum, left } => {
+                if is_sum {
+                    self.told = self.told.map(|told| told << 8 | u32::from(byte));
+                    counted = 0;
+                }
+                if left == 1 { At::Type } else { At::Value { is_sum, left: left - 1 } }
+            }
+        };
+        self.crc = crc32c(self.crc, counted);
+        Ok(())
+    }
+}
+
+/// Takes a byte into a checksum: CRC-32C (Castagnoli).
+fn crc32c(crc: u32, byte: u8) -> u32 {
+    (crc >> 8) ^ CRC32C[usize::from(crc.to_le_bytes()[0] ^ byte)]
+}
+
+/// The checksum of each byte.
+const CRC32C: [u32; 256] = {
+    const POLYNOMIAL_REVERSED: u32 = 0x82F6_3B78;
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let mut crc = at as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = (crc >> 1) ^ if crc & 1 == 1 { POLYNOMIAL_REVERSED } else { 0 };
+            bit += 1;
+        }
+        table[at] = crc;
+        at += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -198,8 +290,34 @@ mod tests {
 
     fn source(bytes: &[u8]) -> Option<SocketAddr> {
         let header = read(bytes).unwrap().unwrap();
-        assert_eq!(header.len, bytes.len());
+        assert_eq!((header.len, header.rest), (bytes.len(), None));
         header.source
+    }
+
+    fn sum(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(u32::MAX, |crc, byte| crc32c(crc, *byte))
+    }
+
+    /// Reads a header that comes in pieces of this size, as a connection does; where it ends.
+    fn read_pieces(bytes: &[u8], size: usize) -> Result<(usize, Option<SocketAddr>), ProxyError> {
+        let mut come = 0;
+        let header = loop {
+            come = bytes.len().min(come + size);
+            match read(&bytes[..come])? {
+                Some(header) => break header,
+                None => assert!(come < bytes.len(), "more is wanted than there is"),
+            }
+        };
+        let mut end = header.len;
+        let Some(mut rest) = header.rest else { return Ok((end, header.source)) };
+        end += rest.take(&bytes[end..come])?;
+        while !rest.is_over() {
+            let piece = &bytes[come..bytes.len().min(come + size)];
+            assert!(!piece.is_empty(), "more is wanted than there is");
+            come += piece.len();
+            end += rest.take(piece)?;
+        }
+        Ok((end, header.source))
     }
 
     fn address(text: &str) -> Option<SocketAddr> {
@@ -264,6 +382,9 @@ mod tests {
         // Health checks, unix sockets, families of a later day.
         assert_eq!(source(&binary(0x20, 0x11, V4)), None);
         assert_eq!(source(&binary(0x20, 0x00, &[])), None);
+        // Of a proxy that speaks for itself the rest is discarded, whatever it is.
+        assert_eq!(source(&binary(0x20, 0x11, b"")), None);
+        assert_eq!(source(&binary(0x20, 0x21, b"\x03")), None);
         assert_eq!(source(&binary(0x21, 0x31, &[7; 216])), None);
         assert_eq!(source(&binary(0x21, 0x00, b"whatever")), None);
         assert_eq!(source(&binary(0x21, 0x41, b"whatever")), None);
@@ -287,20 +408,53 @@ mod tests {
         for bytes in malformed {
             assert_eq!(read(&bytes), Err(ProxyError::Malformed), "{bytes:?}");
         }
-        assert_eq!(read(&binary(0x21, 0x00, &[0; 521])), Err(ProxyError::TooLong));
-        assert!(read(&binary(0x21, 0x00, &[0; 520])).is_ok());
+    }
+
+    #[test]
+    fn headers_of_any_legal_size_are_read() {
+        let field = |kind: u8, len: usize| {
+            let bytes = u16::try_from(len).unwrap().to_be_bytes();
+            [&[kind][..], &bytes, &vec![b'x'; len]].concat()
+        };
+        let client = b"GET / HTTP/1.1";
+        for len in [0, 100, 500, 505, 506, 600, 4_000, 60_000, 65_535 - 15] {
+            for (family, told) in [(0x11, address("203.0.113.7:24442")), (0x00, None)] {
+                let header = binary(0x21, family, &[V4, &field(0xE0, len)].concat());
+                let whole = [&header[..], client].concat();
+                for size in [1, 16, 535, 536, 537, 4_096, whole.len()] {
+                    if len > 4_000 && size < 535 {
+                        continue;
+                    }
+                    assert_eq!(read_pieces(&whole, size), Ok((header.len(), told)), "{len} {size}");
+                }
+            }
+        }
+        // Also there a field has to end within the header, and a checksum has to be right.
+        let unsummed = [V4, &field(0x20, 2_000), b"\x03\x00\x04\0\0\0\0"].concat();
+        let mut summed = binary(0x21, 0x11, &unsummed);
+        let right = sum(&summed).to_be_bytes();
+        for size in [1, 4_096] {
+            assert_eq!(read_pieces(&summed, size), Err(ProxyError::Checksum));
+        }
+        let at = summed.len() - 4;
+        summed[at..].copy_from_slice(&right);
+        assert_eq!(read_pieces(&summed, 7), Ok((summed.len(), address("203.0.113.7:24442"))));
+        let cut = binary(0x21, 0x11, &[V4, &field(0xE0, 900), b"\x04\x00"].concat());
+        assert_eq!(read_pieces(&cut, 100), Err(ProxyError::Malformed));
+        let long = [V4, &field(0xE0, 900), b"\x04\x01\x00x"].concat();
+        assert_eq!(read_pieces(&binary(0x21, 0x11, &long), 100), Err(ProxyError::Malformed));
     }
 
     #[test]
     fn a_checksum_is_checked() {
         // The check value of the catalogue of CRCs.
-        assert_eq!(crc32c(&[b"1234", b"56789"]), 0xE306_9283);
+        assert_eq!(sum(b"123456789"), 0xE306_9283);
         let unsummed = binary(0x21, 0x11, &[V4, b"\x04\x00\x01x\x03\x00\x04\0\0\0\0"].concat());
         assert_eq!(read(&unsummed), Err(ProxyError::Checksum));
-        let sum = crc32c(&[&unsummed]).to_be_bytes();
+        let right = sum(&unsummed).to_be_bytes();
         let mut summed = unsummed;
         let at = summed.len() - 4;
-        summed[at..].copy_from_slice(&sum);
+        summed[at..].copy_from_slice(&right);
         assert_eq!(source(&summed), address("203.0.113.7:24442"));
         summed[20] ^= 1;
         assert_eq!(read(&summed), Err(ProxyError::Checksum));
@@ -331,7 +485,7 @@ mod tests {
                 prop_assert_eq!(read(&header[..cut]), Ok(None), "cut at {}", cut);
             }
             let whole = [&header[..], &behind].concat();
-            prop_assert_eq!(read(&whole), Ok(Some(Header { len: header.len(), source: Some(expected) })));
+            prop_assert_eq!(read(&whole), Ok(Some(Header { len: header.len(), rest: None, source: Some(expected) })));
         }
 
         /// What is certain stays so, whatever comes behind.

@@ -1,38 +1,56 @@
 //! The answers to requests that are not granted.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Why a request is not granted. The connection closes after the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// 400: not HTTP/1.1, or not a WebSocket handshake; what is wrong with it.
     BadRequest(&'static str),
     /// 401: a token was shown, and it is not good.
     BadToken,
-    /// 403: the page's origin is not listed.
-    ForeignOrigin,
+    /// 403: this origin is not listed; see [`Refusal::foreign_origin`].
+    ForeignOrigin(String),
     /// 404: no such path.
     NotFound,
     /// 405: not a GET.
     MethodNotAllowed,
     /// 426: an upgrade, but to something else.
     UpgradeRequired,
-    /// 431: more bytes or header lines than allowed.
-    HeadTooLarge,
+    /// 431: more bytes than allowed.
+    HeadTooLarge {
+        /// So many are.
+        bytes_max: usize,
+    },
 }
 
+/// Letters of an origin that the answer repeats.
+const ORIGIN_SHOWN_MAX: usize = 200;
+
 impl Refusal {
+    /// Refuses an origin, which the answer names as far as it is printable, so that it can be
+    /// found and listed.
+    #[must_use]
+    pub fn foreign_origin(origin: &[u8]) -> Self {
+        let letters = origin.iter().take(ORIGIN_SHOWN_MAX);
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
+        Self::ForeignOrigin(
+            letters.map(|byte| if is_plain(*byte) { char::from(*byte) } else { '?' }).collect(),
+        )
+    }
+
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
             Self::BadRequest(_) => 400,
             Self::BadToken => 401,
-            Self::ForeignOrigin => 403,
+            Self::ForeignOrigin(_) => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::UpgradeRequired => 426,
-            Self::HeadTooLarge => 431,
+            Self::HeadTooLarge { .. } => 431,
         }
     }
 
@@ -42,26 +60,37 @@ impl Refusal {
         match self {
             Self::BadRequest(_) => "Bad Request",
             Self::BadToken => "Unauthorized",
-            Self::ForeignOrigin => "Forbidden",
+            Self::ForeignOrigin(_) => "Forbidden",
             Self::NotFound => "Not Found",
             Self::MethodNotAllowed => "Method Not Allowed",
             Self::UpgradeRequired => "Upgrade Required",
-            Self::HeadTooLarge => "Request Header Fields Too Large",
+            Self::HeadTooLarge { .. } => "Request Header Fields Too Large",
         }
     }
 
     /// What exactly is wrong, for the body of the answer and for a log.
     #[must_use]
-    pub fn detail(&self) -> &'static str {
-        match self {
+    pub fn detail(&self) -> Cow<'static, str> {
+        let detail = match self {
             Self::BadRequest(detail) => detail,
             Self::BadToken => "the token is not good",
-            Self::ForeignOrigin => "pages of this origin may not connect",
+            Self::ForeignOrigin(origin) if origin.is_empty() => {
+                "the request has an empty Origin header, or more than one"
+            }
+            Self::ForeignOrigin(origin) => {
+                return format!("the origin \"{origin}\" is not in auth.allowed_origins").into();
+            }
             Self::NotFound => "no WebSocket here",
             Self::MethodNotAllowed => "a WebSocket handshake is a GET",
             Self::UpgradeRequired => "only websocket is served here",
-            Self::HeadTooLarge => "request head too large",
-        }
+            Self::HeadTooLarge { bytes_max } => {
+                return format!(
+                    "the request head is larger than {bytes_max} bytes (limits.handshake_bytes)"
+                )
+                .into();
+            }
+        };
+        Cow::Borrowed(detail)
     }
 
     /// Appends the whole answer.
@@ -72,14 +101,15 @@ impl Refusal {
             Self::BadToken => {
                 &["WWW-Authenticate: Bearer error=\"invalid_token\"", "Connection: close"]
             }
-            Self::ForeignOrigin | Self::NotFound | Self::HeadTooLarge => &["Connection: close"],
+            Self::ForeignOrigin(_) => &["X-Content-Type-Options: nosniff", "Connection: close"],
+            Self::NotFound | Self::HeadTooLarge { .. } => &["Connection: close"],
             Self::MethodNotAllowed => &["Allow: GET", "Connection: close"],
             // RFC 9110 §7.8: who sends Upgrade names it in Connection.
             Self::UpgradeRequired => {
                 &["Upgrade: websocket", "Sec-WebSocket-Version: 13", "Connection: close, Upgrade"]
             }
         };
-        append_plain(out, self.status(), self.reason(), headers, self.detail());
+        append_plain(out, self.status(), self.reason(), headers, &self.detail());
     }
 }
 

@@ -85,6 +85,10 @@ fn what_is_granted() {
         with("/acc", "/acc?userID=1&x=/y?z"),
         with("/acc", "http://server.example.com/acc"),
         with("/acc", "WS://server.example.com:8089/acc?q"),
+        with("/acc", "https://server.example.com/acc"),
+        with("/acc", "wss://server.example.com/acc?q"),
+        format!("\r\n{GOOD}"),
+        format!("\r\n\n\r\n\n{GOOD}"),
         with("Upgrade: websocket", "uPGRADE:\twebSocket  "),
         with("Upgrade: websocket", "Upgrade: h2c, websocket"),
         with("Upgrade: websocket", "Upgrade: h2c\r\nUpgrade: websocket"),
@@ -165,30 +169,67 @@ fn what_is_refused() {
 #[test]
 fn what_is_not_http_is_refused_at_once() {
     let tls: &[u8] = b"\x16\x03\x01\x02\x00\x01";
-    let impossible =
-        [tls, b"\0", b" ", b"\r\n", b"get ", b"GE\x01", b"{\"seq\"", b"ABCDEFGHIJKLMNOPQR"];
+    let impossible = [
+        tls,
+        b"\0",
+        b" ",
+        b"\r\n\r\n\r\n\r\n\r\n",
+        b"\rG",
+        b"\r\n\0",
+        b"get ",
+        b"GE\x01",
+        b"{\"seq\"",
+        b"ABCDEFGHIJKLMNOPQR",
+    ];
     for greeting in impossible {
         assert_eq!(read(greeting).unwrap_err().status(), 400, "{greeting:x?}");
     }
     assert_eq!(read(b""), Ok(None));
-    for begun in ["G", "GET", "GET ", "UPDATEREDIRECTREF", "UPDATEREDIRECTREF "] {
+    for begun in [
+        "\r",
+        "\r\n",
+        "\r\n\r",
+        "\n\nG",
+        "G",
+        "GET",
+        "GET ",
+        "UPDATEREDIRECTREF",
+        "UPDATEREDIRECTREF ",
+    ] {
         assert_eq!(read(begun.as_bytes()), Ok(None), "{begun}");
     }
 }
 
 #[test]
-fn heads_have_a_bound_in_bytes_and_in_lines() {
+fn heads_have_a_bound_in_bytes() {
     let at_bound = |max| handshake::read(GOOD.as_bytes(), 0, max, &PATHS);
     assert!(at_bound(GOOD.len()).unwrap().is_some());
-    assert_eq!(at_bound(GOOD.len() - 1), Err(Refusal::HeadTooLarge));
+    let bytes_max = GOOD.len() - 1;
+    let too_large = Refusal::HeadTooLarge { bytes_max };
+    assert_eq!(at_bound(bytes_max), Err(too_large.clone()));
+    assert!(too_large.detail().contains(&format!("larger than {bytes_max} bytes")));
     let unfinished = &GOOD.as_bytes()[..GOOD.len() - 1];
     assert_eq!(handshake::read(unfinished, 0, GOOD.len(), &PATHS), Ok(None));
-    assert_eq!(handshake::read(unfinished, 0, GOOD.len() - 1, &PATHS), Err(Refusal::HeadTooLarge));
+    assert_eq!(handshake::read(unfinished, 0, bytes_max, &PATHS), Err(too_large));
 
-    // `GOOD` has eight lines itself.
+    // The number of lines is bounded by their bytes alone. `GOOD` has eight lines itself.
     let lines = |count: usize| with("Origin", &format!("{}Origin", "X: y\r\n".repeat(count - 8)));
-    assert_eq!(status(&lines(64)), 101);
-    assert_eq!(status(&lines(65)), 431);
+    for count in [63, 64, 65, 100, 500] {
+        assert_eq!(status(&lines(count)), 101, "{count}");
+    }
+    assert_eq!(status(&lines(800)), 431);
+    assert_eq!(status(&with("Origin", &format!("{}Ori gin", "X: y\r\n".repeat(100)))), 400);
+}
+
+#[test]
+fn a_refused_origin_is_named() {
+    let detail = |origin: &[u8]| Refusal::foreign_origin(origin).detail().into_owned();
+    assert!(detail(b"http://127.0.0.1:80").contains("\"http://127.0.0.1:80\""));
+    assert!(detail(b"").contains("Origin"));
+    // Nothing of it can be taken for anything else.
+    let odd = detail(b"http://\"<b>\r\n\xff\x00");
+    assert!(odd.contains("\"http://?<b>????\""), "{odd}");
+    assert!(detail(&[b'a'; 8_000]).len() < 300);
 }
 
 #[test]
@@ -198,7 +239,8 @@ fn refusals_close_and_say_why() {
         Refusal::NotFound,
         Refusal::MethodNotAllowed,
         Refusal::UpgradeRequired,
-        Refusal::HeadTooLarge,
+        Refusal::HeadTooLarge { bytes_max: 8_192 },
+        Refusal::foreign_origin(b"https://a"),
     ];
     for refusal in all {
         let answer = answer(&refusal);

@@ -50,7 +50,7 @@ impl Check {
                 key,
                 format!(
                     "contains {wrong:?}, must have origins as browsers send them, such as \
-                     \"https://chat.example.org\", \"https://*.example.org\" or \"http://localhost:*\""
+                     \"https://chat.example.org\", \"https://*.example.org\", \"http://localhost:*\" or \"capacitor://localhost\""
                 ),
             );
         }
