@@ -42,10 +42,16 @@ impl fmt::Display for UserKey {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeAddr(CompactString);
 
+/// The longest name of a host, a colon and a port.
+const NODE_ADDR_BYTES_MAX: usize = 253 + 1 + 5;
+
 impl NodeAddr {
     /// Takes what a registration says; `None` if that is not `host:port`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > NODE_ADDR_BYTES_MAX {
+            return None;
+        }
         let (host, port) = text.rsplit_once(':')?;
         let is_host = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic());
         (is_host && port.parse::<u16>().is_ok_and(|port| port > 0)).then(|| Self(text.into()))

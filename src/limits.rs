@@ -155,6 +155,10 @@ pub const HTTP_CONNECTIONS_MAX: u32 = 1_024;
 /// Largest head of an HTTP request, give or take one read; answered 431 above it.
 pub const HTTP_HEAD_BYTES_MAX: usize = 32_768;
 
+/// Header lines of an HTTP request: far above what layers of proxies add, and below what fits
+/// its head. The parser makes room for so many.
+pub const HTTP_HEADERS_MAX: usize = 512;
+
 /// Silence on an HTTP connection between two requests, and time for a head to arrive.
 pub const HTTP_IDLE_SECONDS: u64 = 30;
 
@@ -175,6 +179,12 @@ pub const HTTP_DISCARD_BYTES_MAX: usize = 1 << 20;
 /// Messages in one request to `/user/sendMessages`: some milliseconds of work, and an
 /// eighth of what may be on its way to one peer ([`PEER_ITEMS_MAX`]).
 pub const BATCH_MESSAGES_MAX: usize = 1_000;
+
+/// The largest that `limits.user_id_bytes` may be on any node: the length is kept in a byte.
+pub const USER_ID_BYTES_MAX: usize = 255;
+
+/// Longest msgID of the API: it becomes the name of a key in Redis, which is kept for hours.
+pub const MSG_ID_BYTES_MAX: usize = 255;
 
 /// A streamed answer is made in pieces of about this size, each when the
 /// one before it has left.

@@ -273,6 +273,8 @@ pub struct SharedStats {
     pub denied: [AtomicU64; Denied::ALL.len()],
     /// Messages of clients to others that the control plane was too slow for.
     pub sends_refused: AtomicU64,
+    /// Messages of the API and of clients whose `userID` or `msgID` was longer than allowed.
+    pub names_refused: AtomicU64,
     /// Connections to the API that did not speak TLS where they had to.
     pub http_tls_failed: AtomicU64,
 }

@@ -152,7 +152,8 @@ impl Visitor<'_> for WholeVisitor {
 
 /// Replaces `\uD800`–`\uDFFF` that are not half of a pair by `\uFFFD`.
 /// Messages without a backslash, nearly all, are only looked through once.
-pub(super) fn repair_surrogates(json: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn repair_surrogates(json: &str) -> Cow<'_, str> {
     let Some(first) = json.find('\\') else {
         return Cow::Borrowed(json);
     };

@@ -13,6 +13,7 @@ mod request;
 mod send;
 mod who;
 
+pub use json::repair_surrogates;
 pub use reply::Code;
 
 use crate::auth::{Grant, Verifier};
@@ -100,7 +101,7 @@ pub const NOT_A_REQUEST: &str = "数据不合法";
 /// Applies one message and appends the payload of its reply to `out`; nothing where the
 /// effect is [`Effect::Send`].
 pub fn apply(message: &str, session: Session<'_>, rules: &Rules, out: &mut Vec<u8>) -> Outcome {
-    let repaired = json::repair_surrogates(message);
+    let repaired = repair_surrogates(message);
     let Ok(request) = Request::parse(&repaired) else {
         out.extend_from_slice(NOT_A_REQUEST.as_bytes());
         return Outcome { command: "none", code: None, effect: Effect::None };

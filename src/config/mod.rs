@@ -130,8 +130,11 @@ pub struct Dedup {
     /// How long a msgID is remembered.
     #[serde(with = "humantime_serde")]
     pub window: Duration,
-    /// How many are remembered at most, the oldest are forgotten first. At least 1.
+    /// How many are remembered at most, the oldest are forgotten first. At least 1. Each takes the
+    /// same memory, some 60 bytes, however long it is.
     pub entries_max: usize,
+    /// Let a msgID be used again whose message found its user offline.
+    pub only_delivered: bool,
 }
 
 /// What the chat page is told.
@@ -219,7 +222,11 @@ impl Default for Announce {
 
 impl Default for Dedup {
     fn default() -> Self {
-        Self { window: Duration::from_secs(12 * 3600), entries_max: 1_000_000 }
+        Self {
+            window: Duration::from_secs(12 * 3600),
+            entries_max: 1_000_000,
+            only_delivered: false,
+        }
     }
 }
 

@@ -5,7 +5,9 @@ mod auth;
 use super::stop::refuge_fault;
 use super::trusted::TRUSTED_MAX;
 use super::{Cluster, Config, Listen, Redis, RedisMode, Stop, Trusted};
-use crate::limits::{APPS_MAX, OTHER_NODES_MAX, REACTORS_MAX, RECEIVE_BUFFER_BYTES};
+use crate::limits::{
+    APPS_MAX, OTHER_NODES_MAX, REACTORS_MAX, RECEIVE_BUFFER_BYTES, USER_ID_BYTES_MAX,
+};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -281,9 +283,6 @@ const HANDSHAKE_BYTES_MIN: usize = 512;
 /// A head and the next read have to fit into a reactor's receive buffer.
 const HANDSHAKE_BYTES_MAX: usize = 65_536;
 const _: () = assert!(HANDSHAKE_BYTES_MAX + 4_096 <= RECEIVE_BUFFER_BYTES);
-
-/// The length is kept in a byte.
-const USER_ID_BYTES_MAX: usize = 255;
 
 /// Below it a busy but healthy server would count as gone.
 const REDIS_TIMEOUT_MIN: Duration = Duration::from_millis(10);

@@ -6,20 +6,26 @@
 use super::cluster::{Cluster, Located, Outcome, PeerError};
 use super::push::Push;
 use crate::clock::Clock;
+use crate::command::Code;
 use crate::config::Config;
 use crate::hub::{Delivered, Hub, Seen};
 use crate::id::{AppId, UserId};
+use crate::limits::{MSG_ID_BYTES_MAX, USER_ID_BYTES_MAX};
 use crate::link::{Fanout, Refused};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Takes messages for users, wherever they are.
 #[derive(Debug)]
 pub(super) struct Delivery {
     hub: Arc<Hub>,
     seen: Seen,
+    /// A msgID whose message found its user offline may be used again.
+    only_delivered: AtomicBool,
     clock: Clock,
     cluster: Option<Arc<Cluster>>,
 }
@@ -50,6 +56,8 @@ pub(super) enum Sent {
     Offline,
     /// Nobody got it; says why.
     Failed(&'static str),
+    /// It cannot be sent to anybody as it is; the code and the words say why.
+    Invalid(Code, Cow<'static, str>),
     /// Not everybody got it, or nobody knows, and a second try would reach some twice; says why.
     Partly(&'static str),
 }
@@ -64,6 +72,9 @@ impl Sent {
             Self::Failed(why) | Self::Partly(why) => {
                 json!({"sendResults": false, "sendResultsErr": why})
             }
+            Self::Invalid(code, why) => {
+                json!({"sendResults": false, "sendResultsErr": why, "code": code.number()})
+            }
         }
     }
 }
@@ -76,16 +87,21 @@ impl Delivery {
         cluster: Option<Arc<Cluster>>,
     ) -> Self {
         let seen = Seen::new(config.dedup.window, config.dedup.entries_max);
-        Self { hub, seen, clock, cluster }
+        let only_delivered = config.dedup.only_delivered.into();
+        Self { hub, seen, only_delivered, clock, cluster }
     }
 
     /// Remembers message ids as another configuration says.
     pub(super) fn reload(&self, config: &Config) {
         self.seen.set_bounds(config.dedup.window, config.dedup.entries_max);
+        self.only_delivered.store(config.dedup.only_delivered, Ordering::Relaxed);
     }
 
     /// Sends to one user of one app.
     pub(super) async fn to_user(&self, message: Message<'_>) -> Sent {
+        if let Some(invalid) = self.judge(&message, self.hub.bounds.user_id_bytes()) {
+            return invalid;
+        }
         if !self.is_new(message.msg_id).await {
             return Sent::Duplicate;
         }
@@ -125,6 +141,10 @@ impl Delivery {
 
     /// Sends to every user of an app but the sender.
     pub(super) async fn to_all(&self, message: Message<'_>) -> Sent {
+        // Who sends to all need not be a client: its name only has to be one that some node allows.
+        if let Some(invalid) = self.judge(&message, USER_ID_BYTES_MAX) {
+            return invalid;
+        }
         if !self.is_new(message.msg_id).await {
             return Sent::Duplicate;
         }
@@ -181,6 +201,21 @@ impl Delivery {
         Sent::Offline
     }
 
+    /// What is wrong with the names of a message. They are kept, sent on and looked up in Redis,
+    /// so they are bounded before any of that.
+    fn judge(&self, message: &Message<'_>, user_id_bytes: usize) -> Option<Sent> {
+        if message.user.len() > user_id_bytes {
+            return Some(self.refuse(Code::BadUserId, USER_ID_TOO_LONG));
+        }
+        (message.msg_id.len() > MSG_ID_BYTES_MAX)
+            .then(|| self.refuse(Code::BadParameter, MSG_ID_TOO_LONG))
+    }
+
+    fn refuse(&self, code: Code, why: &'static str) -> Sent {
+        self.hub.router.metrics().shared.names_refused.fetch_add(1, Ordering::Relaxed);
+        Sent::Invalid(code, Cow::Borrowed(why))
+    }
+
     /// Whether a msgID was not used before, anywhere in the cluster as far as Redis can be asked.
     async fn is_new(&self, msg_id: &str) -> bool {
         if !self.seen.is_new(msg_id, self.clock.now()) {
@@ -192,9 +227,15 @@ impl Delivery {
         }
     }
 
-    /// What failed may be tried again under the same msgID.
+    /// What failed may be tried again under the same msgID; with `dedup.only_delivered` also what
+    /// reached nobody because its user was offline.
     async fn settle(&self, msg_id: &str, sent: Sent) -> Sent {
-        if matches!(sent, Sent::Failed(_)) && !msg_id.is_empty() {
+        let may_try_again = match sent {
+            Sent::Failed(_) => true,
+            Sent::Offline => self.only_delivered.load(Ordering::Relaxed),
+            _ => false,
+        };
+        if may_try_again && !msg_id.is_empty() {
             self.seen.forget(msg_id);
             if let Some(cluster) = &self.cluster {
                 cluster.forget_seen(msg_id).await;
@@ -217,6 +258,8 @@ impl Message<'_> {
     }
 }
 
+const USER_ID_TOO_LONG: &str = "userID is longer than that of any user (limits.user_id_bytes)";
+const MSG_ID_TOO_LONG: &str = "msgID is longer than 255 bytes";
 const TOO_LARGE: &str = "the message is larger than limits.outbox_bytes";
 const BUSY: &str = "the node is overloaded, try again";
 const BUSY_THERE: &str = "the node of this user is overloaded, try again";

@@ -3,6 +3,7 @@
 use super::proto::relay::kick_request::Whom as Meant;
 use super::proto::relay::{KickRequest, UserName};
 use crate::id::{AppId, UserId};
+use crate::limits::USER_ID_BYTES_MAX;
 use crate::link::{Kick, Whom};
 
 /// A kick as other nodes are asked for it; `None` if it is about one connection, which
@@ -22,9 +23,10 @@ pub(super) fn kick_request(kick: &Kick) -> Option<KickRequest> {
 /// The same on the other side; `None` if nobody is meant, or somebody whom only newer nodes know.
 pub(super) fn kick_of(request: KickRequest) -> Option<Kick> {
     let whom = match request.whom? {
-        Meant::User(UserName { app, user }) => {
+        Meant::User(UserName { app, user }) if user.len() <= USER_ID_BYTES_MAX => {
             Whom::User { app: app.map(AppId), user: UserId::from(user) }
         }
+        Meant::User(_) => return None,
         Meant::App(app) => Whom::App(AppId(app)),
         Meant::Network(network) => Whom::Network(network.parse().ok()?),
     };
@@ -57,5 +59,7 @@ mod tests {
         let of = |whom| kick_of(KickRequest { whom, reason: String::new() });
         assert_eq!(of(None), None);
         assert_eq!(of(Some(Meant::Network("everywhere".into()))), None);
+        let named = |len| of(Some(Meant::User(UserName { app: None, user: "u".repeat(len) })));
+        assert!(named(USER_ID_BYTES_MAX).is_some() && named(USER_ID_BYTES_MAX + 1).is_none());
     }
 }

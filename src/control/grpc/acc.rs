@@ -13,7 +13,7 @@ use crate::control::proto::acc::{
 use crate::envelope::Envelope;
 use crate::hub::Delivered;
 use crate::id::AppId;
-use crate::limits::{GRPC_LIST_NAMES_MAX, GRPC_LISTS_AT_ONCE, LIST_PAGE_MAX};
+use crate::limits::{GRPC_LIST_NAMES_MAX, GRPC_LISTS_AT_ONCE, LIST_PAGE_MAX, USER_ID_BYTES_MAX};
 use crate::link::Refused;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,9 +122,6 @@ impl AccServer for Calls {
 
 /// The caller waits for one second.
 const ELSEWHERE_PATIENCE: Duration = Duration::from_millis(800);
-
-/// The largest that `limits.user_id_bytes` may be on any node.
-const USER_ID_BYTES_MAX: usize = 255;
 
 /// A code and what it means here.
 type Reason = (u32, &'static str);

@@ -5,6 +5,7 @@ use crate::control::proto::relay::Standing;
 use crate::envelope::{Envelope, Frame};
 use crate::hub::{Delivered, Directory, Hub, Orders};
 use crate::id::{AppId, UserId};
+use crate::limits::USER_ID_BYTES_MAX;
 use crate::link::{Drain, Fanout, Kick, Mail, Refused, Stage};
 use crate::metrics::Metrics;
 use std::sync::Arc;
@@ -71,6 +72,9 @@ impl Local {
     ) -> Result<Result<(), Refused>, Invalid> {
         self.counted(|| {
             self.check_app(app)?;
+            if push.from.len() > USER_ID_BYTES_MAX {
+                return Err(Invalid::User);
+            }
             let (except, frame) = (UserId::from(push.from), self.encode(push)?);
             Ok(self.hub.router.fan_out(Fanout { app, except, frame, announcement: None }))
         })

@@ -30,7 +30,8 @@ where
     respond(StatusCode::OK, Body::from_stream(pieces))
 }
 
-fn of_code(code: Code, data: &Value) -> Response {
+/// An answer with a code and data.
+pub(super) fn of_code(code: Code, data: &Value) -> Response {
     respond(StatusCode::OK, envelope(code.number(), code.text(), data))
 }
 

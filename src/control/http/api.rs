@@ -1,20 +1,26 @@
 //! Questions about one user, and messages.
 
 use super::Site;
-use super::answer::success;
+use super::answer::{failure, of_code, success};
 use super::form::{Fields, Form, Query};
+use crate::command::Code;
 use crate::control::cluster::{Cluster, Located};
-use crate::control::delivery::Message;
+use crate::control::delivery::{Message, Sent};
 use crate::id::AppId;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// `GET /user/online`: is this user here, or on another node? An answer that
 /// Redis had no part in says so.
 pub(super) async fn online(State(site): State<Arc<Site>>, Query(fields): Query) -> Response {
     let (app, user) = (fields.app(), fields.get("userID"));
+    if user.len() > site.hub.bounds.user_id_bytes() {
+        site.metrics.shared.names_refused.fetch_add(1, Ordering::Relaxed);
+        return failure(Code::BadUserId);
+    }
     let apps: Vec<AppId> = match app {
         ANY_APP => site.hub.directory.apps().collect(),
         app => vec![app],
@@ -44,7 +50,7 @@ async fn is_elsewhere(cluster: &Cluster, apps: &[AppId], user: &str) -> Option<b
 
 /// `POST /user/sendMessage`: to one user.
 pub(super) async fn send_message(State(site): State<Arc<Site>>, Form(fields): Form) -> Response {
-    success(&site.delivery.to_user(message(&fields)).await.told())
+    told(&site.delivery.to_user(message(&fields)).await)
 }
 
 /// `POST /user/sendMessageAll`: to all users of an app but the sender.
@@ -52,7 +58,15 @@ pub(super) async fn send_message_all(
     State(site): State<Arc<Site>>,
     Form(fields): Form,
 ) -> Response {
-    success(&site.delivery.to_all(message(&fields)).await.told())
+    told(&site.delivery.to_all(message(&fields)).await)
+}
+
+/// What became of a message; where it could not be sent to anybody, the code of the answer says so.
+fn told(sent: &Sent) -> Response {
+    match sent {
+        Sent::Invalid(code, _) => of_code(*code, &sent.told()),
+        _ => success(&sent.told()),
+    }
 }
 
 /// The app id that asks every app.

@@ -3,21 +3,23 @@
 use super::Site;
 use super::answer::{Refusal, not_taken, success};
 use super::body::{content_type, whole};
+use crate::command::{Code, repair_surrogates};
 use crate::control::delivery::{Message, Sent};
 use crate::id::AppId;
 use crate::limits::BATCH_MESSAGES_MAX;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// The body.
+/// The body. Each message is read by itself, so that one that cannot be read costs no other.
 #[derive(Deserialize)]
 struct Batch<'a> {
     #[serde(borrow)]
-    messages: Vec<Item<'a>>,
+    messages: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +44,10 @@ pub(super) async fn send_messages(
     if !content_type(&parts).eq_ignore_ascii_case("application/json") {
         return Err(Refusal::NotJson);
     }
-    let batch: Batch<'_> = match serde_json::from_slice(&body) {
+    // As JSON of clients is read: half an emoji and letters that are none become U+FFFD.
+    let text = String::from_utf8_lossy(&body);
+    let text = repair_surrogates(&text);
+    let batch: Batch<'_> = match serde_json::from_str(&text) {
         Ok(batch) => batch,
         Err(error) => return Ok(not_taken(&format!("the body is no list of messages: {error}"))),
     };
@@ -50,9 +55,15 @@ pub(super) async fn send_messages(
         let (count, max) = (batch.messages.len(), BATCH_MESSAGES_MAX);
         return Ok(not_taken(&format!("{count} messages in one request, {max} at most")));
     }
-    let messages: Vec<Message<'_>> = batch.messages.iter().map(Item::message).collect();
-    let sent = site.delivery.to_users(&messages).await;
-    let results: Vec<Value> = sent.iter().map(Sent::told).collect();
+    let items: Vec<Result<Item<'_>, serde_json::Error>> =
+        batch.messages.iter().map(|item| serde_json::from_str(item.get())).collect();
+    let messages: Vec<Message<'_>> = items.iter().flatten().map(Item::message).collect();
+    let mut sent = site.delivery.to_users(&messages).await.into_iter();
+    let results = items.iter().map(|item| match item {
+        Ok(_) => sent.next().map_or(Value::Null, |sent| sent.told()),
+        Err(error) => Sent::Invalid(Code::BadParameter, error.to_string().into()).told(),
+    });
+    let results: Vec<Value> = results.collect();
     Ok(success(&json!({"results": results})))
 }
 

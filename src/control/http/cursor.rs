@@ -44,5 +44,7 @@ mod tests {
         for text in ["", "0", "0000000000000000@", "0000000000000000@here", "@10.0.0.1:9001"] {
             assert_eq!(Cursor::parse(text), None, "{text}");
         }
+        let long = format!("0000000000000000@{}:9001", "a".repeat(255));
+        assert_eq!(Cursor::parse(&long), None);
     }
 }

@@ -4,8 +4,8 @@
 use super::Site;
 use crate::control::HttpSocket;
 use crate::limits::{
-    ACCEPT_PAUSE_MS, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_IDLE_SECONDS,
-    HTTP_TLS_SECONDS, TCP_USER_TIMEOUT_SECONDS,
+    ACCEPT_PAUSE_MS, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
+    HTTP_IDLE_SECONDS, HTTP_TLS_SECONDS, TCP_USER_TIMEOUT_SECONDS,
 };
 use axum::Router;
 use futures_util::future::{Either, join_all};
@@ -163,6 +163,7 @@ impl Inside {
             .timer(TokioTimer::new())
             // Also the bound of idling: hyper waits for the next head from the end of an answer on.
             .header_read_timeout(Duration::from_secs(HTTP_IDLE_SECONDS))
+            .max_headers(HTTP_HEADERS_MAX)
             .max_buf_size(HTTP_HEAD_BYTES_MAX);
         let routes = TowerToHyperService::new(self.routes.clone());
         let mut connection = pin!(protocol.serve_connection(TokioIo::new(socket), routes));

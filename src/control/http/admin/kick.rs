@@ -7,6 +7,7 @@ use crate::control::http::answer::{not_taken, success};
 use crate::control::orders::kick_request;
 use crate::hub::Orders;
 use crate::id::{AppId, ConnId, UserId};
+use crate::limits::USER_ID_BYTES_MAX;
 use crate::link::{Kick, Mail, Whom};
 use axum::extract::State;
 use axum::response::Response;
@@ -65,6 +66,9 @@ pub(super) fn target(given: &Given) -> Result<(Option<u16>, Whom), String> {
                 .parse()
                 .map_err(|error| format!("address is {address:?}, which {error}"))?;
             Ok((None, Whom::Network(network)))
+        }
+        ([None, None, Some(user)], _) if user.len() > USER_ID_BYTES_MAX => {
+            Err(format!("userID is longer than {USER_ID_BYTES_MAX} bytes"))
         }
         ([None, None, Some(user)], app) => Ok((None, Whom::User { app, user: UserId::from(user) })),
         ([None, None, None], Some(app)) => Ok((None, Whom::App(app))),

@@ -23,6 +23,11 @@ impl Page {
             denied,
         )
         .counter(
+            "millgate_names_refused_total",
+            "Messages and questions whose userID or msgID was longer than allowed.",
+            load(&metrics.shared.names_refused),
+        )
+        .counter(
             "millgate_http_tls_failures_total",
             "Connections to tls listeners of the HTTP API that did not complete a TLS handshake.",
             load(&metrics.shared.http_tls_failed),
