@@ -95,6 +95,9 @@ pub const TRACE_LINES_WAITING_MAX: usize = 1_024;
 /// Bytes of a payload that a trace shows, where it may.
 pub const TRACE_CONTENT_BYTES: usize = 2_048;
 
+/// Connections that a search for some tells of.
+pub const FOUND_MAX: usize = 100;
+
 /// Largest backlogs that each reactor shows.
 pub const BACKLOGS_SHOWN: usize = 8;
 

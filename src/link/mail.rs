@@ -1,6 +1,6 @@
 //! Orders to a reactor.
 
-use super::whom::{Kick, Trace};
+use super::whom::{Find, Kick, Trace};
 use crate::address::ClientAddr;
 use crate::envelope::Frame;
 use crate::id::{AppId, UserId};
@@ -47,6 +47,8 @@ pub enum Mail {
     Kick(Arc<Kick>),
     /// Tell of some of the connections from now on.
     Trace(Arc<Trace>),
+    /// Tell of these connections as they are now.
+    Find(Arc<Find>),
     /// Tell no more for the trace of this number.
     EndTrace(u64),
     /// Close everything by the schedule of [`super::Drain`], then end.

@@ -37,4 +37,4 @@ pub use rate::{Rate, SharedRate};
 pub use sending::{Outgoing, Sending, Waiting};
 pub use subnets::{Crowded, Subnet, SubnetRules, Subnets};
 pub use tap::{Happening, Line, Shown, Tap};
-pub use whom::{Kick, Trace, Whom};
+pub use whom::{Find, Kick, Trace, Whom};

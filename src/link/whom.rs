@@ -59,3 +59,13 @@ pub struct Trace {
     /// Where to tell of them.
     pub tap: Tap,
 }
+
+/// Tells of connections as they are. A reactor drops it when it has looked at all of its
+/// connections: the channel behind the tap ends with the last reactor.
+#[derive(Debug)]
+pub struct Find {
+    /// Which.
+    pub whom: Whom,
+    /// Where to tell of them, with [`Happening::Begin`](super::Happening::Begin).
+    pub tap: Tap,
+}

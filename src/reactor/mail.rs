@@ -43,6 +43,7 @@ impl Reactor {
                 Some(Mail::Replaced { slot, serial }) => self.replace(slot, serial),
                 Some(Mail::Kick(kick)) => self.begin_sweep(Sweep::Kick(kick)),
                 Some(Mail::Trace(trace)) => self.begin_trace(trace),
+                Some(Mail::Find(find)) => self.begin_sweep(Sweep::Find(find)),
                 Some(Mail::EndTrace(id)) => self.end_trace(id),
                 Some(Mail::Clients { from, to }) => {
                     // Whoever asked may have gone; the box has room for one page.

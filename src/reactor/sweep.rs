@@ -4,7 +4,7 @@
 use super::Reactor;
 use super::conn::{Open, State};
 use crate::limits::{KICKED_PER_TURN, SWEEPS_MAX, SWEPT_PER_TURN};
-use crate::link::{Kick, Trace, Whom};
+use crate::link::{Find, Kick, Trace, Whom};
 use crate::metrics::Cause;
 use crate::websocket::close;
 use std::collections::VecDeque;
@@ -18,6 +18,7 @@ pub(super) type Sweeps = VecDeque<(Sweep, u32)>;
 pub(super) enum Sweep {
     Kick(Arc<Kick>),
     Trace(Arc<Trace>),
+    Find(Arc<Find>),
 }
 
 impl Sweep {
@@ -25,7 +26,13 @@ impl Sweep {
         match self {
             Self::Kick(kick) => &kick.whom,
             Self::Trace(trace) => &trace.whom,
+            Self::Find(find) => &find.whom,
         }
+    }
+
+    /// Whether nobody waits for the rest of it.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Find(find) if find.tap.is_closed())
     }
 }
 
@@ -49,6 +56,9 @@ impl Reactor {
     /// Takes the next step of the oldest sweep.
     pub(super) fn sweep(&mut self) {
         let Some((sweep, from)) = self.sweeps.pop_front() else { return };
+        if sweep.is_over() {
+            return;
+        }
         let next: Vec<u32> = self.conns.slots_from(from).take(SWEPT_PER_TURN).collect();
         let is_last = next.len() < SWEPT_PER_TURN;
         let mut goes_on_at = next.last().filter(|_| !is_last).map(|last| last + 1);
@@ -72,6 +82,7 @@ impl Reactor {
         match sweep {
             Sweep::Kick(kick) => self.kick(slot, &kick.reason),
             Sweep::Trace(trace) => self.watch(slot, trace),
+            Sweep::Find(find) => find.tap.tell(self.as_it_is(slot)),
         }
     }
 

@@ -75,13 +75,18 @@ impl Reactor {
         watch.conns.push(here);
         self.watched.conns.push(here);
         self.conns[slot].traced = true;
+        trace.tap.tell(self.as_it_is(slot));
+    }
+
+    /// The connection in `slot` as it is now.
+    pub(super) fn as_it_is(&self, slot: u32) -> Line {
         let user = match &self.conns[slot].state {
             State::Open(Open { user: Some(user), .. }) => Some((user.app, user.id.clone())),
             _ => None,
         };
         let waiting_bytes = self.conns[slot].backlog_bytes();
         let what = Happening::Begin { client: self.client(slot), user, waiting_bytes };
-        trace.tap.tell(Line { at: self.now, conn: self.id(slot), what });
+        Line { at: self.now, conn: self.id(slot), what }
     }
 
     /// A connection has come: it is watched if its network is.

@@ -34,7 +34,7 @@ async fn an_operator_watches_and_kicks_whatever_the_names() {
     let mut other = server.visitor(102, "other");
     let page = driver.open(&server.admin_page()).await;
     watching(&page).await;
-    page.until(".//div[h2='Connections']/strong[.='2']").await;
+    page.until(".//div[.//h2='Connections']/strong[.='2']").await;
     page.until(".//table[@id='apps']//tr[td='101']/td[.='1']").await;
     page.until(".//table[@id='reactors']/tbody[count(tr)=2]").await;
 
@@ -46,6 +46,11 @@ async fn an_operator_watches_and_kicks_whatever_the_names() {
     page.until(".//ol[@id='trace']/li[@class='in'][contains(., '<script>alert(2)</script>')]")
         .await;
     no_markup(&page).await;
+
+    page.click("button[value=find]").await;
+    page.until(".//table[@id='found']/tbody[count(tr)=1]//td[starts-with(., '<img src=x')]").await;
+    no_markup(&page).await;
+    page.until(".//strong[@id='kick-whom'][.='userID <img src=x onerror=alert(1)>']").await;
 
     page.click("button[value=kick]").await;
     page.see("#sure[open]").await;
@@ -64,6 +69,8 @@ async fn an_operator_watches_and_kicks_whatever_the_names() {
     assert_eq!((u16::from(closed.code), closed.reason.as_str()), (3503, "<b>bye</b>"));
     page.until(".//ol[@id='trace']/li[@class='close'][contains(., 'kicked')]").await;
     page.until(".//table[@id='closes']//tr[td='kicked']/td[3][.='1']").await;
+    // The bar at the top lies over what was scrolled past it.
+    page.run("scrollTo(0, 0)").await;
     page.click("#trace-stop").await;
     page.until(".//p[@id='whom-said'][contains(., 'Watched')]").await;
     no_markup(&page).await;
@@ -101,6 +108,47 @@ async fn an_operator_drains_with_a_throttle() {
     page.leave().await;
 }
 
+/// What was said of a drain does not outlive it, and a node that is gone is not shown as alive.
+#[tokio::test]
+async fn a_drain_leaves_nothing_behind() {
+    let (mut server, driver) = (Server::start(&["stop.grace=1h"]), Driver::start());
+    let page = driver.open(&server.admin_page()).await;
+    watching(&page).await;
+    page.see("#drain-deadline").await.send_keys("1h").await.expect("typed");
+    page.click("#drain-go").await;
+    page.click("#sure-yes").await;
+    page.until(".//p[@id='drain-said'][.='Begun.']").await;
+    page.until(".//p[@id='drain-text'][contains(., 'Not ready any more')]").await;
+    server.kill();
+    page.until(".//p[@id='drain-text'][contains(., 'does not answer any more')]").await;
+    server.start_again();
+    page.until(".//p[@id='drain-text'][.='This node serves.']").await;
+    page.until(".//p[@id='drain-said'][.='']").await;
+    let typed = page.run("return document.getElementById('drain-deadline').value").await;
+    assert_eq!(typed, json!(""));
+    page.leave().await;
+}
+
+/// What one looks at stands above what cannot be undone, and a line has a scale.
+#[tokio::test]
+async fn figures_have_scales_and_come_before_orders() {
+    let (server, driver) = (Server::start(&[]), Driver::start());
+    let _visitors: Vec<_> = (0..3).map(|n| server.visitor(101, &format!("v{n}"))).collect();
+    let page = driver.open(&server.admin_page()).await;
+    watching(&page).await;
+    page.until(".//div[contains(@class, 'tile')][.//h2='Connections']//div[@class='scale'][span[1]='4'][span[2]='2'][span[3]='0']").await;
+    page.until(".//div[@class='times'][span='2 min ago'][span='now']").await;
+    page.until(".//*[name()='svg'][@aria-label='Connections in the last two minutes, on a scale from 0 to 4']").await;
+    let order = "const top = (id) => document.getElementById(id).getBoundingClientRect().top; \
+                 return ['reactors', 'memory', 'closes'].every((id) => ['kick-reason', 'drain-go'].every((order) => top(id) < top(order)))";
+    for width in [390, 1440] {
+        let size = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false});
+        page.emulate(size).await;
+        assert_eq!(page.run(order).await, json!(true), "{width}");
+    }
+    page.leave().await;
+}
+
 #[tokio::test]
 async fn an_operator_shows_a_key_that_stays_in_the_tab() {
     let (key, line) = new_key("boss", Scopes::parse("admin").unwrap()).unwrap();
@@ -135,6 +183,11 @@ async fn the_page_fits_a_phone_and_a_desk() {
         page.emulate(size).await;
         let fits = "return document.documentElement.scrollWidth <= innerWidth";
         assert_eq!(page.run(fits).await, json!(true), "{width}");
+        let cut = "return [...document.querySelectorAll('main td, main th')].filter((cell) => { \
+                   const [c, p] = [cell, cell.closest('.card')].map((e) => e.getBoundingClientRect()); \
+                   return c.width > 0 && c.height > 1 && (c.right > p.right || cell.scrollWidth > cell.clientWidth + 1); \
+                   }).map((cell) => cell.textContent)";
+        assert_eq!(page.run(cut).await, json!([]), "columns at {width}");
     }
     page.leave().await;
 }

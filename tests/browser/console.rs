@@ -85,3 +85,34 @@ async fn who_comes_first_is_told_what_to_do() {
     page.until(&listed(&name)).await;
     page.leave().await;
 }
+
+#[tokio::test]
+async fn the_documentation_is_drawn_and_can_be_tried() {
+    let (server, driver) = (Server::start(&[]), Driver::start());
+    let _ann = server.visitor(101, "ann");
+    let page = driver.open(&format!("{}/docs", server.origin("127.0.0.1"))).await;
+    // Markdown is drawn.
+    page.until(
+        ".//section[@id='listUsers']//div[contains(@class, 'description')]//code[.='limit']",
+    )
+    .await;
+    page.until(".//section[@id='protocol']//table//td/code[.='heartbeat']").await;
+    page.until(".//section[@id='protocol']//h3[.='Close codes']").await;
+    let marks = "return [...document.querySelectorAll('.description, #protocol p, #protocol td')] \
+                 .filter((part) => /`|\\*\\*|\\]\\(/.test(part.textContent)).map((part) => part.textContent)";
+    assert_eq!(page.run(marks).await, json!([]));
+    page.until(".//section[@id='listUsers']//div[@class='example']/pre[contains(., 'userCount')]")
+        .await;
+    // The command does what the page does.
+    let command = page.text("#sendMessage .command").await;
+    let output = std::process::Command::new("sh").args(["-c", &command]).output().expect("a shell");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("\"sendResults\":true"), "{command}: {said}");
+    page.click("#sendMessage button[type=submit]").await;
+    page.until(
+        ".//section[@id='sendMessage']/pre[contains(., '200 OK') and contains(., 'sendResults')]",
+    )
+    .await;
+    assert_eq!(page.console().await, Vec::<String>::new());
+    page.leave().await;
+}

@@ -3,6 +3,7 @@
 mod access;
 mod door;
 mod drain;
+mod find;
 mod kick;
 mod reload;
 mod state;

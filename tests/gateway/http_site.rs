@@ -198,3 +198,46 @@ fn the_page_is_told_where_to_go() {
     assert!(page.body.contains("data-http-url=\"https://api.example.com\""));
     assert!(page.body.contains("data-allowed-origins=\"https://a.example http://b:1\""));
 }
+
+/// The names in an answer, with those of objects and of the first elements of lists in it.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), shape(value))).collect()
+        }
+        Value::Array(items) => items.first().map(shape).into_iter().collect(),
+        Value::Null => Value::Null,
+        Value::Bool(_) => json!("bool"),
+        Value::Number(_) => json!("number"),
+        Value::String(_) => json!("text"),
+    }
+}
+
+#[test]
+fn examples_in_the_documentation_are_real() {
+    let node = Node::start();
+    let _users = [Client::login(&node, 101, "ann"), Client::login(&node, 101, "bob")];
+    let documents: Value = node.request("GET", "/openapi.json").body.parse().expect("JSON");
+    let example = |path: &str, verb: &str| {
+        let answer = &documents["paths"][path][verb]["responses"]["200"];
+        answer["content"]["application/json"]["example"].clone()
+    };
+    for (path, query) in [
+        ("/user/list", "appID=101"),
+        ("/user/online", "appID=101&userID=ann"),
+        ("/system/state", "isDebug=true"),
+        ("/admin/connections", "userID=ann"),
+    ] {
+        let answer = node.request("GET", &format!("{path}?{query}"));
+        let answer: Value = answer.body.parse().expect("JSON");
+        assert_eq!(shape(&answer), shape(&example(path, "get")), "{path}");
+    }
+    for path in ["/user/sendMessage", "/user/sendMessageAll"] {
+        let form = [("appID", "101"), ("userID", "ann"), ("message", "hello")];
+        let data = node.post_data(path, &form);
+        assert_eq!(shape(&data), shape(&example(path, "post")["data"]), "{path}");
+    }
+    for part in ["base.css", "docs.css", "docs.js", "markdown.js", "protocol.md"] {
+        assert_eq!(node.request("GET", &format!("/docs/{part}")).status, 200, "{part}");
+    }
+}

@@ -6,6 +6,7 @@
 //! Invariant: what lets an operator in is never kept where a browser sends it by
 //! itself (a cookie), so that a page of somebody else can order nothing.
 
+mod find;
 mod kick;
 mod orders;
 mod page;
@@ -37,6 +38,7 @@ pub(super) fn routes(site: &Arc<Site>) -> Router<Arc<Site>> {
         .route("/admin/drain", post(orders::drain).delete(orders::cancel))
         .route("/admin/reload", post(orders::reload))
         .route("/admin/kick", post(kick::kick))
+        .route("/admin/connections", get(find::connections))
         .route("/admin/trace", post(trace::trace))
         .layer(from_fn_with_state(Arc::clone(site), require_admin))
         .route("/admin", get(page::index))

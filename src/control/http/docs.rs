@@ -53,6 +53,14 @@ mod tests {
         for route in &routes {
             assert!(paths.contains_key(*route), "{route} is not described");
         }
+        for (path, verbs) in paths {
+            for (verb, operation) in verbs.as_object().unwrap() {
+                let content = operation["responses"]["200"]["content"].as_object().unwrap();
+                let is_page = content.contains_key("text/html") || path == "/openapi.json";
+                let has_example = content.values().all(|content| content.get("example").is_some());
+                assert!(is_page || has_example, "{verb} {path} has no example of an answer");
+            }
+        }
         assert_eq!(routes.len(), paths.len(), "described, but not there: {paths:?} {routes:?}");
     }
 }

@@ -78,7 +78,7 @@ pub(super) fn target(given: &Given) -> Result<(Option<u16>, Whom), String> {
 }
 
 /// Whether a user is on this node, and the other nodes that hold one of that name.
-async fn places(site: &Site, app: Option<AppId>, user: &str) -> (bool, Vec<String>) {
+pub(super) async fn places(site: &Site, app: Option<AppId>, user: &str) -> (bool, Vec<String>) {
     let apps = app.map_or_else(|| site.hub.directory.apps().collect(), |app| vec![app]);
     let is_here = apps.iter().any(|app| site.hub.directory.find(*app, user).is_some());
     let mut nodes = Vec::new();

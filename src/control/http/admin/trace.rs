@@ -26,7 +26,7 @@ use tokio::time::{Interval, interval};
 /// The places for traces.
 #[derive(Debug)]
 pub(in crate::control) struct Traces {
-    places: Arc<Semaphore>,
+    pub(super) places: Arc<Semaphore>,
     last: AtomicU64,
 }
 

@@ -1,9 +1,11 @@
-// Charts: the last minutes of a number as a line, shares as bars. Plain SVG.
+// Charts: the last two minutes of a number as a line with its scale, shares as bars. Plain SVG.
+
+import { make } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const POINTS_MAX = 120;
+const SPAN_MS = 120_000;
 const WIDTH = 240;
-const HEIGHT = 44;
+const HEIGHT = 60;
 
 function svg(tag, attributes) {
   const element = document.createElementNS(SVG, tag);
@@ -11,45 +13,61 @@ function svg(tag, attributes) {
   return element;
 }
 
-// The last values of a number.
+// The values of a number in the last two minutes, each with its time.
 export class Series {
-  #values = [];
+  #points = [];
 
   push(value) {
-    this.#values.push(value);
-    if (this.#values.length > POINTS_MAX) this.#values.shift();
+    const now = Date.now();
+    this.#points.push([now, value]);
+    while (this.#points[0][0] < now - SPAN_MS) this.#points.shift();
   }
 
-  get values() {
-    return this.#values;
+  get points() {
+    return this.#points;
   }
 }
 
-// A line chart for some series, each with a class of its own. It is made once and drawn again and again.
-export class Lines {
-  #lines; #top;
+// The next 2, 4 or 10 times a power of ten: half of it is a round number as well.
+export function roundTop(value) {
+  if (value <= 2) return 2;
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [2, 4, 10].map((factor) => factor * power).find((top) => top >= value * 0.999_999);
+}
 
-  constructor(names) {
-    this.element = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+// A line chart for some series, each with a class of its own. It is made once and drawn again and again;
+// `say(value)` writes a value on the scale, with its unit.
+export class Lines {
+  #lines; #scale; #picture; #title; #say;
+
+  constructor(title, names, say) {
+    this.#title = title;
+    this.#say = say;
+    const grid = [1, HEIGHT / 2, HEIGHT - 1].map((y) => svg("line", { class: "grid", x1: 0, x2: WIDTH, y1: y, y2: y, "vector-effect": "non-scaling-stroke" }));
     this.#lines = names.map((name) => svg("polyline", { class: `line ${name}`, fill: "none", "vector-effect": "non-scaling-stroke" }));
-    this.#top = 1;
-    this.element.append(...this.#lines);
+    this.#picture = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" });
+    this.#picture.append(...grid, ...this.#lines);
+    this.#scale = make("div", { class: "scale", "aria-hidden": "true" }, make("span"), make("span"), make("span", {}, "0"));
+    const times = make("div", { class: "times", "aria-hidden": "true" }, make("span", {}, "2 min ago"), make("span", {}, "now"));
+    this.element = make("div", { class: "plot" }, this.#scale, this.#picture, times);
   }
 
   draw(allSeries) {
-    const known = allSeries.flatMap((series) => series.values.filter((value) => value !== null));
-    this.#top = Math.max(...known, 1e-9) * 1.1;
+    const known = allSeries.flatMap((series) => series.points.map(([, value]) => value ?? 0));
+    const top = roundTop(Math.max(...known, 0));
+    const [high, middle] = this.#scale.children;
+    high.textContent = this.#say(top);
+    middle.textContent = this.#say(top / 2);
+    this.#picture.setAttribute("aria-label", `${this.#title} in the last two minutes, on a scale from 0 to ${this.#say(top)}`);
+    const now = Date.now();
     allSeries.forEach((series, index) => {
-      const first = POINTS_MAX - series.values.length;
-      const points = series.values.map((value, at) => this.#point(first + at, value ?? 0));
+      const points = series.points.filter(([, value]) => value !== null).map(([at, value]) => {
+        const x = WIDTH * (1 - (now - at) / SPAN_MS);
+        const y = HEIGHT - 1 - (value / top) * (HEIGHT - 2);
+        return `${x.toFixed(1)},${y.toFixed(1)}`;
+      });
       this.#lines[index].setAttribute("points", points.join(" "));
     });
-  }
-
-  #point(at, value) {
-    const x = (at / (POINTS_MAX - 1)) * WIDTH;
-    const y = HEIGHT - 1 - (value / this.#top) * (HEIGHT - 2);
-    return `${x.toFixed(1)},${y.toFixed(1)}`;
   }
 }
 

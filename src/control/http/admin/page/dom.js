@@ -19,8 +19,12 @@ export function make(tag, attributes = {}, ...children) {
 // unless their column's name begins with "<".
 export function fill(table, columns, rows, none) {
   const isLeft = columns.map((name, index) => index === 0 || name.startsWith("<"));
-  const cell = (tag, content, index) => make(tag, { class: isLeft[index] ? null : "number" }, content);
-  const head = columns.map((name, index) => cell("th", name.replace("<", ""), index));
+  const names = columns.map((name) => name.replace("<", ""));
+  // On a phone the columns of a wide table stand below each other, each with its name.
+  table.classList.toggle("stacks", columns.length > 3);
+  const cell = (tag, content, index) =>
+    make(tag, { class: isLeft[index] ? null : "number", "data-name": tag === "td" ? names[index] : null }, content);
+  const head = names.map((name, index) => cell("th", name, index));
   const body = rows.map((row) => make("tr", {}, ...row.map((content, index) => cell("td", content, index))));
   const empty = make("tr", {}, make("td", { colspan: columns.length, class: "soft" }, none ?? "none"));
   table.replaceChildren(

@@ -40,6 +40,7 @@ export async function attempt(id, deed) {
 export class Drain {
   #stage = "serving";
   #connections = 0;
+  #upMs = 0;
 
   constructor() {
     at("drain-rate").addEventListener("input", () => this.#showRate());
@@ -62,6 +63,10 @@ export class Drain {
 
   show(state) {
     const { stage, total, told, perSecond, leftMs, otherNodes } = state.drain;
+    // What was said of a drain is over with it, and so is what was said by a node that has ended.
+    const isOver = stage === "serving" && this.#stage !== "serving";
+    if (isOver || state.upMs < this.#upMs) this.#clear();
+    this.#upMs = state.upMs;
     this.#stage = stage;
     this.#connections = state.connections;
     at("drain-cancel").hidden = stage !== "grace";
@@ -74,6 +79,20 @@ export class Drain {
       grace: `Not ready any more; connections are closed in ${duration(leftMs)}.`,
       closing: `${count(told)} of ${count(total)} told, ${count(perSecond)} a second; ${count(state.connections)} are still here. Ends in ${duration(leftMs)} at the latest.`,
     }[stage] + away;
+  }
+
+  // The node does not answer.
+  lost() {
+    if (this.#stage === "serving") return;
+    at("drain-text").textContent = "This node was being drained and does not answer any more: it has probably ended.";
+    at("drain-bar").hidden = true;
+    at("drain-cancel").hidden = true;
+  }
+
+  #clear() {
+    at("drain-form").reset();
+    this.#showRate();
+    say("drain-said", "");
   }
 
   async #begin() {
@@ -109,7 +128,7 @@ export function reloads() {
 
 export async function kick(whom, name) {
   if (!(await sure(`Close the connections of ${name}? They are told not to come back.`, "Kick"))) return;
-  await attempt("whom-said", async () => {
+  await attempt("kick-said", async () => {
     const { orders, refused, here, elsewhere, nodes } =
       await post("admin/kick", { ...whom, reason: at("kick-reason").value.trim() });
     const others = Object.entries(nodes ?? {});

@@ -9,12 +9,17 @@ const MINUTE_MS = 60_000;
 class Tile {
   #value; #note; #chart; #series;
 
-  constructor(title, names) {
+  // `lines` are the names of what is drawn; `say` writes a value with its unit.
+  constructor(title, lines, say = count) {
+    const names = ["first", "second"].slice(0, lines.length);
     this.#value = make("strong", { class: "value" }, "–");
     this.#note = make("span", { class: "soft" });
     this.#series = names.map(() => new Series());
-    this.#chart = new Lines(names);
-    this.element = make("div", { class: "tile card" }, make("h2", {}, title), this.#value, this.#note, this.#chart.element);
+    this.#chart = new Lines(title, names, say);
+    // One line needs no key.
+    const keys = lines.length > 1 ? lines.map((line, index) => make("span", { class: `key ${names[index]}` }, line)) : [];
+    const head = make("div", { class: "head" }, make("h2", {}, title), make("span", { class: "keys" }, ...keys));
+    this.element = make("div", { class: "tile card" }, head, this.#value, this.#note, this.#chart.element);
   }
 
   show(text, note, ...values) {
@@ -27,12 +32,12 @@ class Tile {
 
 export class View {
   #tiles = {
-    connections: new Tile("Connections", ["first"]),
-    users: new Tile("Users", ["first"]),
-    messages: new Tile("Messages a second", ["first", "second"]),
-    traffic: new Tile("Traffic a second", ["first", "second"]),
-    turn: new Tile("Turn of a reactor", ["first", "second"]),
-    room: new Tile("Still fit", ["first"]),
+    connections: new Tile("Connections", ["connections"]),
+    users: new Tile("Users", ["users"]),
+    messages: new Tile("Messages a second", ["in", "out"]),
+    traffic: new Tile("Traffic a second", ["in", "out"], bytes),
+    turn: new Tile("Turn of a reactor", ["p99", "p50"], microseconds),
+    room: new Tile("Connections that still fit", ["connections"]),
   };
   // The documents of the last minute, oldest first.
   #past = [];
