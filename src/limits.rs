@@ -63,6 +63,9 @@ pub const FANOUT_QUEUE_MAX: usize = 1_024;
 /// Connections looked at by the wheel in one turn.
 pub const EXPIRIES_PER_TURN: usize = 512;
 
+/// Of these so many even when the turn's time for reading is spent.
+pub const EXPIRIES_PER_TURN_MIN: usize = 32;
+
 /// Connections told of the end in one turn: a close frame each, some 10 µs.
 pub const TOLD_PER_TURN: usize = 512;
 
@@ -112,6 +115,13 @@ pub const ORDERS_MAX: usize = 16;
 /// renewal is told to come again. Tokens by a shared secret cost next to nothing and are not counted.
 pub const VERIFICATIONS_PER_TURN: u32 = 64;
 
+/// Of these so many are kept for new tokens of clients that are logged in: a storm of bad tokens
+/// does not cost them their session.
+pub const VERIFICATIONS_RESERVED: u32 = 16;
+
+/// Tokens that are not good are forgotten when none has come for so long.
+pub const BAD_TOKENS_KEPT_SECONDS: u16 = 60;
+
 /// Tokens that are not good after which a connection is closed: nobody types them by hand.
 pub const BAD_TOKENS_MAX: u8 = 3;
 
@@ -144,6 +154,17 @@ pub const TLS_HANDSHAKES_US_PER_TURN: u64 = 1_000;
 
 /// Full receive buffers read from one connection before the others get their turn.
 pub const READS_PER_TURN: usize = 4;
+
+/// Time for reading in one turn, in microseconds, with all that the messages cause. When half
+/// of it is spent, reads are short; when all of it is, connections wait for the next turn.
+pub const READING_US_PER_TURN: u64 = 5_000;
+
+/// Time that each turn has at least for connections that send more than a read takes.
+pub const READING_GREEDY_US_PER_TURN: u64 = 2_000;
+
+/// Bytes that one read takes while other connections wait: some hundred small messages,
+/// a tenth of a millisecond's work.
+pub const LIGHT_READ_BYTES: usize = 8_192;
 
 /// epoll events taken at once.
 pub const EVENTS_PER_TURN: usize = 1_024;

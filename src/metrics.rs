@@ -56,6 +56,8 @@ pub enum Cause {
     TooBig,
     /// Close 3012: no frame within the idle time-out.
     Idle,
+    /// Close 3008: a message was not whole within `limits.message_timeout`.
+    MessageTimeout,
     /// Close 3008: did not read what it was sent.
     Slow,
     /// Close 3008: among the largest backlogs when the output budget was spent.
@@ -92,7 +94,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause with the name it has in the metrics.
-    pub const ALL: [(Self, &'static str); 25] = [
+    pub const ALL: [(Self, &'static str); 26] = [
         (Self::ClientClose, "client_close"),
         (Self::Eof, "eof"),
         (Self::Reset, "reset"),
@@ -102,6 +104,7 @@ impl Cause {
         (Self::InvalidText, "invalid_text"),
         (Self::TooBig, "too_big"),
         (Self::Idle, "idle"),
+        (Self::MessageTimeout, "message_timeout"),
         (Self::Slow, "slow"),
         (Self::Shed, "shed"),
         (Self::AssemblyBudget, "assembly_budget"),

@@ -43,6 +43,9 @@ pub struct Limits {
     /// Time from the handshake to a login; 0 means no limit.
     #[serde(with = "humantime_serde")]
     pub login_timeout: Duration,
+    /// Time from the first byte of a message to its last; 3008 after it; 0 means no limit.
+    #[serde(with = "humantime_serde")]
+    pub message_timeout: Duration,
     /// Memory that is kept free: below it nobody new is let in (503); 0 means a 32nd of the RAM.
     pub memory_reserve_bytes: usize,
 }
@@ -77,6 +80,7 @@ impl Default for Limits {
             bytes_per_second: 0,
             excess: Excess::Close,
             login_timeout: Duration::ZERO,
+            message_timeout: Duration::from_secs(30),
             memory_reserve_bytes: 0,
         }
     }

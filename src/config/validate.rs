@@ -165,6 +165,9 @@ impl Check {
         if !limits.login_timeout.is_zero() {
             self.duration("limits.login_timeout", limits.login_timeout, SECOND);
         }
+        if !limits.message_timeout.is_zero() {
+            self.duration("limits.message_timeout", limits.message_timeout, SECOND);
+        }
         self.between("limits.user_id_bytes", limits.user_id_bytes, 1, USER_ID_BYTES_MAX);
         self.at_least("limits.outbox_bytes", limits.outbox_bytes, OUTBOX_BYTES_MIN);
     }

@@ -30,15 +30,43 @@ impl Default for Seats {
 
 impl Seats {
     /// Seats a user who has logged in on one more connection. If there are now more than
-    /// `max`, the oldest has to go, and is told of here no more.
+    /// `max`, the oldest have to go, and are told of here no more. Returns them, oldest first.
     #[must_use]
-    pub fn take(&self, user: &User, max: usize) -> Option<ConnId> {
+    pub fn take(&self, user: &User, max: usize) -> Vec<ConnId> {
+        self.seat(user, max, |seats| seats.push_back(user.conn()))
+    }
+
+    /// Seats a user who has logged in before connections were bounded, if he is not seated already:
+    /// before those who have come since. Returns those that have to go, as [`Seats::take`] does.
+    /// Which of two connections in different reactors is older is not known.
+    #[must_use]
+    pub fn settle(&self, user: &User, max: usize) -> Vec<ConnId> {
+        let conn = user.conn();
+        // Serials may begin anew after 2³².
+        let is_older = |seat: &ConnId| {
+            seat.reactor == conn.reactor && conn.serial.wrapping_sub(seat.serial) < 1 << 31
+        };
+        self.seat(user, max, |seats| {
+            if !seats.contains(&conn) {
+                let place = seats.iter().rposition(is_older).map_or(0, |last| last + 1);
+                seats.insert(place, conn);
+            }
+        })
+    }
+
+    fn seat(
+        &self,
+        user: &User,
+        max: usize,
+        add: impl FnOnce(&mut VecDeque<ConnId>),
+    ) -> Vec<ConnId> {
         self.are_used.store(true, Ordering::Relaxed);
         let key = key_of(user);
         let mut shard = self.shard(&key);
         let seats = shard.entry(key).or_default();
-        seats.push_back(user.conn());
-        if seats.len() > max { seats.pop_front() } else { None }
+        add(seats);
+        let excess = seats.len().saturating_sub(max);
+        seats.drain(..excess).collect()
     }
 
     /// A connection has ended.
@@ -81,16 +109,38 @@ mod tests {
     fn the_oldest_has_to_go() {
         let seats = Seats::default();
         let [first, second, third] = [1, 2, 3].map(|serial| user("ann", serial));
-        assert_eq!(seats.take(&first, 2), None);
-        assert_eq!(seats.take(&second, 2), None);
-        assert_eq!(seats.take(&user("bob", 9), 2), None);
-        assert_eq!(seats.take(&third, 2), Some(first.conn()));
+        assert_eq!(seats.take(&first, 2), []);
+        assert_eq!(seats.take(&second, 2), []);
+        assert_eq!(seats.take(&user("bob", 9), 2), []);
+        assert_eq!(seats.take(&third, 2), [first.conn()]);
         seats.leave(&first);
         seats.leave(&second);
-        assert_eq!(seats.take(&user("ann", 4), 2), None, "who has left makes room");
+        assert_eq!(seats.take(&user("ann", 4), 2), [], "who has left makes room");
         for gone in [&third, &user("ann", 4), &user("bob", 9)] {
             seats.leave(gone);
         }
         assert!(seats.shards.iter().all(|shard| shard.lock().unwrap().is_empty()));
+    }
+
+    #[test]
+    fn a_lower_bound_closes_all_that_are_above_it() {
+        let seats = Seats::default();
+        let users = [1, 2, 3, 4].map(|serial| user("ann", serial));
+        for user in &users {
+            assert_eq!(seats.take(user, 4), []);
+        }
+        let first_two = [users[0].conn(), users[1].conn()];
+        assert_eq!(seats.settle(&users[3], 2), first_two, "the order of coming counts");
+        assert_eq!(seats.settle(&users[2], 2), []);
+        assert_eq!(seats.take(&user("ann", 5), 1), [users[2].conn(), users[3].conn()]);
+    }
+
+    #[test]
+    fn who_came_before_the_bound_is_older_than_who_came_after_it() {
+        let seats = Seats::default();
+        let [first, second, third] = [1, 2, 3].map(|serial| user("ann", serial));
+        assert_eq!(seats.take(&third, 2), []);
+        assert_eq!(seats.settle(&first, 2), []);
+        assert_eq!(seats.settle(&second, 2), [first.conn()]);
     }
 }

@@ -47,6 +47,19 @@ impl Budget {
         self.used_bytes() > self.limit_bytes()
     }
 
+    /// True when nearly all is held that is allowed: time to give back, so that nobody is refused.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.used_bytes() > self.relief_bytes()
+    }
+
+    /// What giving back aims at before the budget is spent: an eighth below the limit.
+    #[must_use]
+    pub fn eased_bytes(&self) -> usize {
+        let limit = self.limit_bytes();
+        limit - limit / 8
+    }
+
     /// What may be held.
     #[must_use]
     pub fn limit_bytes(&self) -> usize {
@@ -106,6 +119,7 @@ mod tests {
         assert_eq!(budget.largest(), (2, 1_200));
         budget.set_largest(2, 0);
         assert_eq!(budget.largest(), (1, 400));
+        assert!(budget.is_pressed() && budget.eased_bytes() == 1_400);
         budget.set_limit(1_599);
         assert!(budget.is_spent());
     }

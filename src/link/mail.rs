@@ -24,7 +24,8 @@ pub enum Mail {
     Fanout(Arc<Fanout>),
     /// Show that this reactor takes its mail, by this number in its counters.
     Canary(u64),
-    /// The output budget is spent and this reactor has the largest backlog: give some back.
+    /// A budget is spent, of output or of what has not wholly arrived, and this reactor holds
+    /// most: give some back.
     Shed,
     /// Close this connection: its user has logged in on too many others since.
     Replaced {

@@ -3,6 +3,7 @@
 use super::rate::{self, Rate};
 use crossbeam_utils::CachePadded;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -121,6 +122,21 @@ impl Subnets {
         Ok(())
     }
 
+    /// Counts one more connection of `subnet` that is there already, whatever its bounds. It has
+    /// to be given back by [`Subnets::release`].
+    pub fn count(&self, subnet: Subnet) {
+        let mut shard = self.shard(subnet);
+        let Shard { of, idle } = &mut *shard;
+        match of.entry(subnet) {
+            Occupied(mut entry) => {
+                let entry = entry.get_mut();
+                *idle -= usize::from(entry.connections == 0);
+                entry.connections += 1;
+            }
+            Vacant(place) => _ = place.insert(Entry { connections: 1, opened: 0 }),
+        }
+    }
+
     /// One connection of `subnet` has ended.
     pub fn release(&self, subnet: Subnet) {
         let mut shard = self.shard(subnet);
@@ -199,6 +215,22 @@ mod tests {
         assert_eq!(subnets.admit(bob, &rules, NOW), Ok(()));
         subnets.release(ann);
         assert_eq!(subnets.admit(ann, &rules, NOW), Ok(()));
+    }
+
+    #[test]
+    fn who_was_there_before_the_bound_counts_against_it() {
+        let subnets = Subnets::default();
+        let rules = SubnetRules { connections_max: Some(2), rate: None };
+        let ann = subnet("192.0.2.1");
+        (0..3).for_each(|_| subnets.count(ann));
+        for _ in 0..2 {
+            assert_eq!(subnets.admit(ann, &rules, NOW), Err(Crowded::Connections));
+            subnets.release(ann);
+        }
+        assert_eq!(subnets.admit(ann, &rules, NOW), Ok(()));
+        (0..2).for_each(|_| subnets.release(ann));
+        subnets.count(ann);
+        assert_eq!(subnets.shard(ann).idle, 0);
     }
 
     #[test]

@@ -101,40 +101,84 @@ impl Reactor {
         if self.shared.hub.admission.is_closed() {
             return Err(TurnedAway::no_room(Cause::Memory));
         }
-        if let Some(rate) = &self.settings.handshake_rate
-            && !self.shared.handshakes.take(rate, self.now)
-        {
-            return Err(TurnedAway::no_room(Cause::HandshakeRate));
-        }
-        if !self.settings.subnet.are_needed() || is_told_later {
-            return Ok(());
+        if !self.settings.subnet.are_needed() {
+            return self.take_handshake();
         }
         let peer = socket.peer();
-        // Whom a trusted proxy speaks for it says in the handshake.
-        if peer.ip().is_some() && !self.settings.trusted.trusts(peer.ip()) {
-            let subnet = self.book(peer)?;
-            extra.get_or_insert_default().subnet = subnet;
+        let trusted = &self.settings.trusted;
+        // Behind a proxy clients are told apart later, and what is bounded for all is counted
+        // then. Of those who are no proxies that is known now.
+        let speaks_for_others = match peer.ip() {
+            None => true,
+            Some(_) if is_told_later && trusted.is_empty() => true,
+            address => trusted.trusts(address),
+        };
+        if speaks_for_others {
+            extra.get_or_insert_default().is_unjudged = true;
+            return Ok(());
         }
+        let subnet = self.book(peer)?;
+        extra.get_or_insert_default().subnet = subnet;
         Ok(())
     }
 
-    /// Counts a client whose address has become known in its handshake.
-    pub(super) fn book_told(&mut self, slot: u32) -> Result<(), TurnedAway> {
-        let is_booked = self.conns[slot].extra.as_ref().is_some_and(|e| e.subnet.is_some());
-        if is_booked || !self.settings.subnet.are_needed() {
-            return Ok(());
+    /// Counts a client whose address a PROXY header has told, unless that is of a proxy
+    /// which speaks for yet others.
+    pub(super) fn book_behind_proxy(&mut self, slot: u32) -> Result<(), TurnedAway> {
+        let told = self.conns[slot].extra.as_ref().and_then(|extra| extra.client);
+        match told.and_then(ClientAddr::ip) {
+            Some(ip) if !self.settings.trusted.trusts(Some(ip)) => self.book_told(slot),
+            _ => Ok(()),
         }
+    }
+
+    /// Counts a client whose address has become known after it was accepted.
+    pub(super) fn book_told(&mut self, slot: u32) -> Result<(), TurnedAway> {
+        let extra = self.conns[slot].extra.as_mut().filter(|extra| extra.is_unjudged);
+        let Some(extra) = extra else { return Ok(()) };
+        extra.is_unjudged = false;
         let subnet = self.book(self.client(slot))?;
         self.conns[slot].extra().subnet = subnet;
         Ok(())
     }
 
-    /// Counts one more connection from there; nothing where no address is known.
+    /// Counts one more connection from there, then one more of all: whoever is turned away for
+    /// its own address takes nothing from the others. `None` where no address is known.
     fn book(&self, client: ClientAddr) -> Result<Option<Subnet>, TurnedAway> {
-        let Some(ip) = client.ip() else { return Ok(None) };
-        let subnet = Subnet::from(ip);
-        self.shared.subnets.admit(subnet, &self.settings.subnet, self.now)?;
-        Ok(Some(subnet))
+        let subnet = client.ip().map(Subnet::from);
+        if let Some(subnet) = subnet {
+            self.shared.subnets.admit(subnet, &self.settings.subnet, self.now)?;
+        }
+        self.take_handshake().inspect_err(|_| {
+            if let Some(subnet) = subnet {
+                self.shared.subnets.release(subnet);
+            }
+        })?;
+        Ok(subnet)
+    }
+
+    /// Takes one of the connections that may come in a second.
+    fn take_handshake(&self) -> Result<(), TurnedAway> {
+        let rate = self.settings.handshake_rate.as_ref();
+        if rate.is_some_and(|rate| !self.shared.handshakes.take(rate, self.now)) {
+            return Err(TurnedAway::no_room(Cause::HandshakeRate));
+        }
+        Ok(())
+    }
+
+    /// Counts a connection that came before the connections of an address were bounded.
+    pub(super) fn book_late(&mut self, slot: u32) {
+        let is_counted = self.conns[slot]
+            .extra
+            .as_ref()
+            .is_some_and(|extra| extra.subnet.is_some() || extra.is_unjudged);
+        if is_counted || !self.settings.subnet.are_needed() || !self.conns[slot].is_open() {
+            return;
+        }
+        if let Some(subnet) = self.client(slot).ip().map(Subnet::from) {
+            self.shared.subnets.count(subnet);
+            self.conns[slot].extra().subnet = Some(subnet);
+        }
     }
 
     /// Gives back what was counted.

@@ -2,7 +2,7 @@
 //! only among those that have one.
 
 use super::Reactor;
-use super::conn::{Open, State};
+use super::conn::{Conns, Open, State};
 use crate::limits::BACKLOGS_SHOWN;
 use crate::link::Backlog;
 
@@ -15,6 +15,24 @@ pub(super) struct Backlogged {
     looked: u32,
     /// Something was published that is not empty.
     has_published: bool,
+}
+
+impl Backlogged {
+    /// The backlogs of now: bytes and slot of each. Connections that have none any more are
+    /// forgotten.
+    pub(super) fn sizes(&mut self, conns: &mut Conns) -> Vec<(usize, u32)> {
+        let mut sizes = Vec::new();
+        self.conns.retain(|(slot, serial)| {
+            let Some(conn) = conns.get(*slot, *serial) else { return false };
+            let bytes = conn.backlog_bytes();
+            conn.is_backlogged = bytes > 0;
+            if bytes > 0 {
+                sizes.push((bytes, *slot));
+            }
+            bytes > 0
+        });
+        sizes
+    }
 }
 
 impl Reactor {
@@ -37,17 +55,7 @@ impl Reactor {
         if self.backlogged.looked == self.tick || !self.has_to_publish_backlogs() {
             return;
         }
-        let mut sizes = Vec::new();
-        let conns = &mut self.conns;
-        self.backlogged.conns.retain(|(slot, serial)| {
-            let Some(conn) = conns.get(*slot, *serial) else { return false };
-            let bytes = conn.backlog_bytes();
-            conn.is_backlogged = bytes > 0;
-            if bytes > 0 {
-                sizes.push((bytes, *slot));
-            }
-            bytes > 0
-        });
+        let mut sizes = self.backlogged.sizes(&mut self.conns);
         if sizes.len() > BACKLOGS_SHOWN {
             sizes.select_nth_unstable_by(BACKLOGS_SHOWN, |a, b| b.cmp(a));
             sizes.truncate(BACKLOGS_SHOWN);

@@ -83,6 +83,10 @@ impl Reactor {
             extra.awaits_proxy = false;
             extra.proxy_rest = header.rest.map(Box::new);
         }
+        if let Err(refused) = self.book_behind_proxy(slot) {
+            self.refuse_wrapped(slot, refused);
+            return None;
+        }
         Some(header.len)
     }
 

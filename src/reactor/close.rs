@@ -1,8 +1,10 @@
 //! How connections end: said once, removed at the end of a turn.
 
 use super::Reactor;
-use super::conn::{After, LinksOf, Open, State};
-use crate::limits::{CLOSE_TIMEOUT_SECONDS, CLOSES_PER_TURN, EXPIRIES_PER_TURN};
+use super::conn::{After, LinksOf, Open, State, Unread};
+use crate::limits::{
+    CLOSE_TIMEOUT_SECONDS, CLOSES_PER_TURN, EXPIRIES_PER_TURN, EXPIRIES_PER_TURN_MIN,
+};
 use crate::link::Event;
 use crate::metrics::Cause;
 use crate::websocket::close;
@@ -124,12 +126,11 @@ impl Reactor {
         }
         self.forget_raw(slot);
         self.unbook(slot);
+        self.forget_assembly(slot);
         let conns = &mut self.conns;
         match &mut conns[slot].state {
             State::Handshake { .. } => self.forget_head(slot),
             State::Open(open) => {
-                let held = open.assembly.take().map_or(0, |assembly| assembly.held_bytes());
-                self.shared.assemblies.change(held, 0);
                 let (member, user) = (open.member, open.user.take());
                 let Some(user) = user else { return };
                 self.shared.hub.seats.leave(&user);
@@ -154,8 +155,14 @@ impl Reactor {
         if let State::Handshake { head } = &mut self.conns[slot].state
             && let Some(head) = head.take()
         {
-            self.shared.assemblies.change(head.capacity(), 0);
+            self.hold(slot, head.capacity(), 0);
         }
+    }
+
+    /// Gives back what was kept of a message.
+    fn forget_assembly(&mut self, slot: u32) {
+        let assembly = self.conns[slot].open().and_then(|open| open.assembly.take());
+        self.hold(slot, assembly.map_or(0, |assembly| assembly.held_bytes()), 0);
     }
 
     /// The tick at which a connection has had its time, in its present state.
@@ -173,10 +180,23 @@ impl Reactor {
             State::Closing(_) | State::Dead => CLOSE_TIMEOUT_SECONDS,
         };
         let due = conn.since.saturating_add(ticks);
-        match &conn.extra {
-            Some(extra) if conn.is_open() => extra.expires.map_or(due, |end| due.min(end)),
-            _ => due,
-        }
+        let State::Open(open) = &conn.state else { return due };
+        let whole = self.end_of_message(open).unwrap_or(u32::MAX);
+        let expires = conn.extra.as_ref().and_then(|extra| extra.expires);
+        let expires = expires.map_or(u32::MAX, |end| self.ticks.of_calendar(end));
+        due.min(whole).min(expires)
+    }
+
+    /// The tick at which a message that has begun has to be whole.
+    fn end_of_message(&self, open: &Open) -> Option<u32> {
+        let since = open.assembly.as_ref().and_then(|assembly| assembly.since)?;
+        self.settings.message_ticks.map(|ticks| since.saturating_add(ticks))
+    }
+
+    /// Whether the message under way has had its time.
+    fn is_message_late(&self, slot: u32) -> bool {
+        let State::Open(open) = &self.conns[slot].state else { return false };
+        self.end_of_message(open).is_some_and(|end| end <= self.tick)
     }
 
     /// Whether this client has to log in, and in time: until then its time counts
@@ -198,11 +218,20 @@ impl Reactor {
 
     /// Looks at those whose time may have come.
     pub(super) fn expire(&mut self) {
-        for _ in 0..EXPIRIES_PER_TURN {
+        for looked in 0..EXPIRIES_PER_TURN {
+            // Looking means reading, which has its time in a turn.
+            if looked >= EXPIRIES_PER_TURN_MIN && self.reading.is_spent() {
+                return;
+            }
             let Some(slot) = self.wheel.pop(&mut LinksOf(&mut self.conns), self.tick) else {
                 self.wheel.pass(self.tick);
                 return;
             };
+            if self.deadline(slot) <= self.tick && self.is_heard_later(slot) {
+                let links = &mut LinksOf(&mut self.conns);
+                self.wheel.insert(links, slot, self.tick.saturating_add(1));
+                continue;
+            }
             if self.deadline(slot) > self.tick {
                 self.file(slot);
                 continue;
@@ -215,6 +244,10 @@ impl Reactor {
                 State::Open(_) if self.has_expired(slot) => {
                     self.close(slot, Cause::Expired, close::EXPIRED, "the token has expired");
                 }
+                State::Open(_) if self.is_message_late(slot) => {
+                    let reason = "the message is not whole in time";
+                    self.close(slot, Cause::MessageTimeout, close::SLOW, reason);
+                }
                 State::Open(_) => {
                     self.close(slot, Cause::Idle, close::NO_HEARTBEAT, "no heartbeat");
                 }
@@ -222,6 +255,25 @@ impl Reactor {
                 State::Dead => {}
             }
         }
+    }
+
+    /// Reads from a connection whose time has come: what it has sent may lie in the kernel, if
+    /// this turn is late. Returns true if an open connection is read from in a later turn, and
+    /// has to be looked at again after that.
+    fn is_heard_later(&mut self, slot: u32) -> bool {
+        let conn = &self.conns[slot];
+        if !matches!(conn.state, State::Handshake { .. } | State::Open(_)) {
+            return false;
+        }
+        if conn.unread == Unread::Queued {
+            // Somebody who has to prove who he is waits no longer than he may.
+            return conn.is_open() && !self.awaits_login(slot) && !self.has_expired(slot);
+        }
+        if conn.outbox.is_some() {
+            self.flush(slot);
+        }
+        self.read_from(slot, true, true);
+        false
     }
 
     /// Empties the slots of those who have ended, at most so many a turn.

@@ -26,6 +26,8 @@ pub(super) struct Conn {
     pub(super) traced: bool,
     /// It is in the reactor's list of those with a backlog.
     pub(super) is_backlogged: bool,
+    /// It is in the reactor's list of those that keep bytes of what has not wholly arrived.
+    pub(super) is_holding: bool,
     pub(super) outbox: Option<Box<Outbox>>,
     /// What only some have; most have none of it.
     pub(super) extra: Option<Box<Extra>>,
@@ -94,6 +96,7 @@ impl Conn {
             unread: Unread::No,
             traced: false,
             is_backlogged: false,
+            is_holding: false,
             outbox: None,
             extra: None,
             state: State::Handshake { head: None },
@@ -173,11 +176,6 @@ impl Conns {
     pub(super) fn slots_from(&self, from: u32) -> impl Iterator<Item = u32> + '_ {
         let end = slot_of(self.0.capacity());
         (from..end).filter(|slot| self.0.contains(*slot as usize))
-    }
-
-    /// Every connection with its slot.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Conn)> {
-        self.0.iter().map(|(key, conn)| (slot_of(key), conn))
     }
 }
 

@@ -3,24 +3,29 @@
 use super::Reactor;
 use super::close::Ending;
 use super::conn::{State, Unread};
+use super::extra::BadTokens;
+use super::ticks::calendar_tick;
 use crate::auth::Grant;
 use crate::clock;
 use crate::command::{self, Code, Effect, Outcome, SendOrder, Session};
-use crate::limits::{BAD_TOKENS_MAX, VERIFICATIONS_PER_TURN};
+use crate::limits::{BAD_TOKENS_MAX, VERIFICATIONS_PER_TURN, VERIFICATIONS_RESERVED};
 use crate::link::Sending;
 use crate::metrics::{Cause, TokenFault};
 use crate::websocket::close;
 use crate::websocket::frame::{self, Kind};
 use crate::websocket::handshake::{Endpoint, Refusal, Upgrade};
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What proofs of identity cost in a turn: those who come with too many of them wait.
 #[derive(Debug, Default)]
 pub(super) struct Proofs {
-    /// Signatures that this turn may still verify.
+    /// Signatures that this turn may still verify for those who are not logged in.
     left: u32,
+    /// Signatures that are kept for those who are.
+    reserved: u32,
     /// Those who have not logged in and wait for a turn that may verify some, oldest first.
     waiting: VecDeque<(u32, u32)>,
 }
@@ -30,6 +35,29 @@ impl Proofs {
     pub(super) fn are_awaited(&self) -> bool {
         !self.waiting.is_empty()
     }
+
+    /// A turn begins.
+    fn begin_turn(&mut self) {
+        self.left = VERIFICATIONS_PER_TURN - VERIFICATIONS_RESERVED;
+        self.reserved = VERIFICATIONS_RESERVED;
+    }
+
+    /// Whether this turn may verify the new token of somebody who is logged in.
+    fn has_for_member(&self) -> bool {
+        self.left > 0 || self.reserved > 0
+    }
+
+    /// Counts a signature. What is reserved is spent first by those for whom it is reserved, and
+    /// never by others.
+    fn spend(&mut self, is_member: bool) {
+        let from = if is_member && self.reserved > 0 { &mut self.reserved } else { &mut self.left };
+        *from = from.saturating_sub(1);
+    }
+}
+
+/// How a connection keeps the tick of a look at its token.
+fn look_at(tick: u32) -> Option<NonZeroU32> {
+    NonZeroU32::new(tick.saturating_add(1))
 }
 
 impl Reactor {
@@ -52,11 +80,11 @@ impl Reactor {
             Effect::Login { app, user, expires } => {
                 self.login(slot, app, user);
                 if let Some(expires) = expires {
-                    self.prove(slot, expires, now);
+                    self.prove(slot, expires, now, false);
                 }
             }
             Effect::Renew { expires } => {
-                self.prove(slot, expires, now);
+                self.prove(slot, expires, now, true);
                 self.note_look(slot);
             }
             Effect::Refused(fault) => return self.refuse_token(slot, fault, replies),
@@ -75,8 +103,8 @@ impl Reactor {
         let session = Session {
             user: open.user.as_deref().map(|user| (user.app, user.id.as_str())),
             grant: extra.and_then(|extra| extra.grant.as_deref()),
-            may_renew: self.proofs.left > 0
-                && extra.is_none_or(|extra| extra.renewed != Some(self.tick)),
+            may_renew: self.proofs.has_for_member()
+                && extra.is_none_or(|extra| extra.renewed != look_at(self.tick)),
             now,
         };
         let mut outcome = None;
@@ -119,7 +147,7 @@ impl Reactor {
             return Ok(None);
         };
         let Some(token) = upgrade.credentials.token() else { return Ok(None) };
-        self.count_verification();
+        self.count_verification(false);
         match tokens.verify(&token, clock::unix_seconds()) {
             Ok(grant) => {
                 upgrade.selects_token_protocol = upgrade.credentials.has_token_protocol();
@@ -141,34 +169,36 @@ impl Reactor {
         self.file(slot);
     }
 
-    /// A good token came with a login, or a new one after it.
-    fn prove(&mut self, slot: u32, expires: u64, now: u64) {
-        self.count_verification();
+    /// A good token came with a login, or a new one after it. The bad ones before it are forgotten.
+    fn prove(&mut self, slot: u32, expires: u64, now: u64, is_member: bool) {
+        self.count_verification(is_member);
         let expires = self.tick_of_end(expires, now);
         let extra = self.conns[slot].extra.get_or_insert_default();
         extra.expires = Some(expires);
         extra.grant = None;
+        extra.bad_tokens = BadTokens::default();
         self.file(slot);
     }
 
     /// The next new token of this connection is looked at in another second.
     fn note_look(&mut self, slot: u32) {
         let tick = self.tick;
-        self.conns[slot].extra.get_or_insert_default().renewed = Some(tick);
+        self.conns[slot].extra.get_or_insert_default().renewed = look_at(tick);
     }
 
-    /// Counts a token that is not good; whoever brings too many of them has to go.
+    /// Counts a token that is not good; whoever brings too many of them in a short time has to go.
     fn refuse_token(
         &mut self,
         slot: u32,
         fault: TokenFault,
         replies: &mut Vec<u8>,
     ) -> Option<Ending> {
-        self.count_verification();
+        let is_member = self.conns[slot].open().is_some_and(|open| open.user.is_some());
+        self.count_verification(is_member);
         self.stats().count_fault(fault);
+        let tick = self.tick;
         let extra = self.conns[slot].extra.get_or_insert_default();
-        extra.bad_tokens = extra.bad_tokens.saturating_add(1);
-        if extra.bad_tokens < BAD_TOKENS_MAX {
+        if extra.bad_tokens.count(tick) < BAD_TOKENS_MAX {
             return None;
         }
         close::append(replies, Some((close::BAD_TOKEN, "no good token")));
@@ -178,19 +208,20 @@ impl Reactor {
     /// Whether the token of an open connection has come to its end.
     pub(super) fn has_expired(&self, slot: u32) -> bool {
         let extra = self.conns[slot].extra.as_ref();
-        extra.and_then(|extra| extra.expires).is_some_and(|end| end <= self.tick)
+        extra.and_then(|extra| extra.expires).is_some_and(|end| end <= calendar_tick(self.now))
     }
 
-    /// The first tick that certainly lies behind `end`, both in unix seconds.
+    /// The first tick of the calendar that certainly lies behind `end`, both in unix seconds.
     fn tick_of_end(&self, end: u64, now: u64) -> u32 {
         let left = u32::try_from(end.saturating_sub(now)).unwrap_or(u32::MAX / 2);
-        self.tick.saturating_add(left).saturating_add(1)
+        calendar_tick(self.now).saturating_add(left).saturating_add(1)
     }
 
-    fn count_verification(&mut self) {
+    /// Counts a token that was verified, for somebody who is logged in or not.
+    fn count_verification(&mut self, is_member: bool) {
         let tokens = self.settings.command.tokens.as_ref();
         if tokens.is_some_and(|tokens| tokens.is_costly()) {
-            self.proofs.left = self.proofs.left.saturating_sub(1);
+            self.proofs.spend(is_member);
         }
     }
 
@@ -215,15 +246,42 @@ impl Reactor {
 
     /// Reads from those who had to wait, in the order of their coming.
     pub(super) fn serve_unproven(&mut self) {
-        self.proofs.left = VERIFICATIONS_PER_TURN;
+        self.proofs.begin_turn();
         for _ in 0..self.proofs.waiting.len() {
-            if self.proofs.left == 0 {
+            if self.proofs.left == 0 || self.reading.is_spent() {
                 return;
             }
             let Some((slot, serial)) = self.proofs.waiting.pop_front() else { return };
             if self.conns.get(slot, serial).is_some() {
-                self.drain(slot, true);
+                self.read_from(slot, true, true);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_storm_of_strangers_leaves_something_for_members() {
+        let mut proofs = Proofs::default();
+        proofs.begin_turn();
+        for _ in 0..1_000 {
+            proofs.spend(false);
+        }
+        assert_eq!(proofs.left, 0, "strangers wait");
+        for _ in 0..VERIFICATIONS_RESERVED {
+            assert!(proofs.has_for_member());
+            proofs.spend(true);
+        }
+        assert!(!proofs.has_for_member());
+        proofs.begin_turn();
+        let mut renewed = 0;
+        while proofs.has_for_member() {
+            proofs.spend(true);
+            renewed += 1;
+        }
+        assert_eq!(renewed, VERIFICATIONS_PER_TURN, "a quiet turn is all for them");
     }
 }

@@ -5,8 +5,10 @@ use super::tls::Tls;
 use crate::address::ClientAddr;
 use crate::auth::Grant;
 use crate::config::Listener;
+use crate::limits::BAD_TOKENS_KEPT_SECONDS;
 use crate::link::Subnet;
 use crate::websocket::proxy::Rest;
+use std::num::NonZeroU32;
 
 /// Kept beside a connection that is more than a socket and its messages; an
 /// ordinary one has none.
@@ -27,18 +29,41 @@ pub(super) struct Extra {
     pub(super) subnet: Option<Subnet>,
     /// What it has sent lately, where that is bounded.
     pub(super) flow: Flow,
-    /// Tick at which the token of its user ends; `None` for one that shows none, or none yet.
+    /// No bound has been asked yet whether it may come: its address is told later.
+    pub(super) is_unjudged: bool,
+    /// Tick of the calendar at which the token of its user ends; `None` for one that shows none, or none yet.
     pub(super) expires: Option<u32>,
-    /// Tick of the last look at a new token of the user: one a second is enough.
-    pub(super) renewed: Option<u32>,
+    /// The tick after that of the last look at a new token of the user: one a second is enough.
+    pub(super) renewed: Option<NonZeroU32>,
     /// Tokens that were not good, up to `limits::BAD_TOKENS_MAX`.
-    pub(super) bad_tokens: u8,
+    pub(super) bad_tokens: BadTokens,
     /// What a token grants that was shown at the handshake, up to the login.
     pub(super) grant: Option<Box<Grant>>,
 }
 
 /// The allocator serves up to 136 bytes from a block of 144; `Tls` and `Grant` have their own.
 const _: () = assert!(size_of::<Extra>() <= 136);
+
+/// How many tokens that were not good a connection has shown lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct BadTokens {
+    count: u8,
+    /// The lower half of the tick of the last one: half a day is long enough.
+    last: u16,
+}
+
+impl BadTokens {
+    /// Counts one more; returns how many that are now. Those before a long pause are forgotten.
+    pub(super) fn count(&mut self, tick: u32) -> u8 {
+        let tick = (tick & u32::from(u16::MAX)) as u16;
+        if tick.wrapping_sub(self.last) >= BAD_TOKENS_KEPT_SECONDS {
+            self.count = 0;
+        }
+        self.last = tick;
+        self.count = self.count.saturating_add(1);
+        self.count
+    }
+}
 
 /// Whether a connection is encrypted.
 #[derive(Debug, Default)]
@@ -83,5 +108,18 @@ impl Extra {
             Security::Due => true,
             Security::Tls(tls) => tls.is_handshaking(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_tokens_are_forgotten_after_a_while() {
+        let mut bad = BadTokens::default();
+        assert_eq!([100, 101, 102].map(|tick| bad.count(tick)), [1, 2, 3]);
+        let later = 102 + u32::from(BAD_TOKENS_KEPT_SECONDS);
+        assert_eq!([later, later + 1].map(|tick| bad.count(tick)), [1, 2]);
     }
 }

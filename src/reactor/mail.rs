@@ -38,7 +38,7 @@ impl Reactor {
                     }
                 }
                 Some(Mail::Canary(number)) => self.stats().canary.set(number),
-                Some(Mail::Shed) => self.overdrawn = true,
+                Some(Mail::Shed) => (self.overdrawn, self.held.is_pressed) = (true, true),
                 Some(Mail::Reload) => self.reload(),
                 Some(Mail::Replaced { slot, serial }) => self.replace(slot, serial),
                 Some(Mail::Kick(kick)) => self.begin_sweep(Sweep::Kick(kick)),

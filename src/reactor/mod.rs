@@ -17,17 +17,21 @@ mod door;
 mod extra;
 mod fanout;
 mod flow;
+mod held;
+mod kept;
 mod listener;
 mod mail;
 mod members;
 mod outbox;
 mod permit;
 mod read;
+mod reading;
 mod reload;
 mod setup;
 mod socket;
 mod stop;
 mod sweep;
+mod ticks;
 mod tls;
 mod trace;
 pub mod wheel;
@@ -48,10 +52,12 @@ use conn::{Conns, LinksOf, Unread};
 use crossbeam_channel::Sender;
 use door::Proofs;
 use fanout::Rooms;
+use held::Held;
 use mail::Staged;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use permit::Permit;
+use reading::{Reading, Waits};
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -59,6 +65,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use stop::Stopping;
 use sweep::Sweeps;
+use ticks::Ticks;
 use trace::Watched;
 use wheel::Wheel;
 use wrapped::Scratch;
@@ -144,8 +151,8 @@ struct Reactor {
     scratch: Scratch,
     /// Messages to single connections that came with this turn's mail.
     staged: Vec<Staged>,
-    /// Connections that may have more to read than they were allowed.
-    unread: Vec<(u32, u32)>,
+    /// Connections that may have more to read than they were allowed, and the time for it.
+    reading: Reading,
     /// Signatures of tokens, and who waits to show one.
     proofs: Proofs,
     /// Slots to be emptied at the end of the turn.
@@ -162,13 +169,19 @@ struct Reactor {
     /// Connections that are watched.
     watched: Watched,
     backlogged: Backlogged,
+    held: Held,
     /// Dropped with the reactor: others know by it that it has ended.
     _alive: Sender<Infallible>,
 
     /// The time at the beginning of the turn.
     now: Duration,
-    /// The same in ticks of the wheel: seconds.
+    /// The same in ticks of the wheel: seconds in which this thread did not stand still.
     tick: u32,
+    ticks: Ticks,
+    /// How late the wheel is looked at in this turn, standing still included.
+    wheel_lag: Duration,
+    /// The time at the end of the last turn.
+    ended: Duration,
 }
 
 impl Reactor {
@@ -186,7 +199,8 @@ impl Reactor {
         poll.registry().register(&mut SourceFd(&bell), BELL, Interest::READABLE)?;
         let acceptor = Acceptor::open(setup.entrances, poll.registry())?;
         let now = setup.shared.clock.now();
-        let tick = tick_of(now);
+        let ticks = Ticks::new(now);
+        let tick = ticks.at(now);
         let rooms = Rooms::new(setup.shared.hub.directory.apps_len());
         Ok(Self {
             index: setup.index,
@@ -203,7 +217,7 @@ impl Reactor {
             replies: Vec::new(),
             scratch: Scratch::default(),
             staged: Vec::new(),
-            unread: Vec::new(),
+            reading: Reading::default(),
             proofs: Proofs::default(),
             dead: Vec::new(),
             permit: Permit::None,
@@ -214,8 +228,12 @@ impl Reactor {
             watched: Watched::default(),
             backlogged: Backlogged::default(),
             _alive: setup.alive,
+            held: Held::default(),
             now,
             tick,
+            ticks,
+            wheel_lag: Duration::ZERO,
+            ended: now,
             settings: setup.shared.settings.get(),
             shared: setup.shared,
         })
@@ -250,6 +268,7 @@ impl Reactor {
         self.expire();
         self.stop_step();
         self.relieve();
+        self.relieve_held();
         self.bury();
         self.publish_backlogs();
         self.publish();
@@ -262,10 +281,18 @@ impl Reactor {
         } else {
             Some(Duration::ZERO)
         };
+        let counted = self.ticks;
+        let in_turn = self.ticks.pass(self.ended, Some(Duration::ZERO));
         let polled = self.poll.poll(&mut self.events, timeout);
         self.mailbox.wake_up();
         self.now = self.shared.clock.now();
-        self.tick = tick_of(self.now);
+        let in_sleep = self.ticks.pass(self.now, timeout);
+        if in_turn || in_sleep {
+            // What counts by the calendar comes sooner now than the wheel knows.
+            self.refile_from = Some(0);
+        }
+        self.tick = self.ticks.at(self.now);
+        self.wheel_lag = self.wheel.lag(counted.counted(self.now));
         match polled {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
             _ => Ok(()),
@@ -286,27 +313,29 @@ impl Reactor {
         self.has_to_accept()
             || overdue
             || self.overdrawn
+            || self.held.is_pressed
             || self.refile_from.is_some()
             || !self.sweeps.is_empty()
             || self.has_to_tell()
             || self.may_fan_out()
-            || !self.unread.is_empty()
+            || !self.reading.is_empty()
             || self.proofs.are_awaited()
             || !self.dead.is_empty()
     }
 
     /// When something has to happen even if no socket and no order says so.
     fn next_deadline(&self) -> Option<Duration> {
-        let wheel = self.wheel.next_tick().map(|tick| Duration::from_secs(tick.into()));
+        let wheel = self.wheel.next_tick().map(|tick| self.ticks.time_of(tick));
         let stop = self.stopping.as_ref().map(|_| self.now + stop::STEP);
-        let backlogs =
-            self.has_to_publish_backlogs().then(|| Duration::from_secs((self.tick + 1).into()));
+        let backlogs = self.has_to_publish_backlogs().then(|| self.ticks.time_of(self.tick + 1));
         [wheel, self.acceptor.paused_until, stop, backlogs].into_iter().flatten().min()
     }
 
+    /// Reads from all that have something to say, within the time that a turn has for it.
     fn serve_sockets(&mut self) {
-        let before = std::mem::take(&mut self.unread);
+        self.reading.begin_turn(self.shared.clock.now());
         self.serve_unproven();
+        self.read_waiting(Waits::Fresh, None);
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             let token = event.token();
@@ -319,30 +348,33 @@ impl Reactor {
                 self.flush(slot);
             }
             let news = event.is_readable() || event.is_read_closed() || event.is_error();
-            // Who waits for a turn already gets it below, and only once.
+            // A connection that waits for its turn already is read from then.
             if news && self.conns[slot].unread != Unread::Queued {
-                if self.must_wait_to_shake(slot, false) {
-                    self.queue_unread(slot);
-                } else {
-                    self.drain(slot, event.is_read_closed());
-                }
+                self.read_from(slot, false, event.is_read_closed());
             }
         }
         self.events = events;
-        let latecomers = self.unread.len();
-        for (slot, serial) in before {
-            if self.conns.get(slot, serial).is_none() {
-                continue;
+        self.read_waiting(Waits::Shaking, None);
+        self.read_waiting(Waits::Greedy, Some(self.reading.greedy_until()));
+    }
+
+    /// Reads from those that wait in a queue, each once, oldest first, up to this time of the
+    /// turn or to the end of it.
+    fn read_waiting(&mut self, waits: Waits, until: Option<Duration>) {
+        for _ in 0..self.reading.len(waits) {
+            let is_over = match until {
+                Some(until) => self.reading.has_spent(until),
+                None if waits == Waits::Shaking => !self.scratch.has_time(),
+                None => self.reading.is_spent(),
+            };
+            if is_over {
+                return;
             }
-            if self.must_wait_to_shake(slot, true) {
-                self.queue_unread(slot);
-            } else {
-                self.drain(slot, true);
+            let Some((slot, serial)) = self.reading.pop(waits) else { return };
+            if self.conns.get(slot, serial).is_some() {
+                self.read_from(slot, true, true);
             }
         }
-        // Who has waited longer is first again.
-        self.unread.rotate_left(latecomers);
-        debug_assert!(self.unread.len() <= self.conns.len(), "each waits for its turn once");
     }
 
     /// Files a connection in the wheel, for its state and its time.
@@ -361,23 +393,20 @@ impl Reactor {
     fn measure(&self) {
         let pace = &self.stats().pace;
         pace.mail_depth.record(self.mailbox.depth() as u64);
-        pace.wheel_lag_ms.record(whole(self.wheel.lag(self.now).as_millis()));
+        pace.wheel_lag_ms.record(whole(self.wheel_lag.as_millis()));
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        self.ended = self.shared.clock.now();
         let stats = self.stats();
         stats.connections.set(self.conns.len() as u64);
-        let turn = self.shared.clock.now().saturating_sub(self.now);
+        let turn = self.ended.saturating_sub(self.now);
         stats.pace.turn_us.record(whole(turn.as_micros()));
     }
 }
 
 /// Address space reserved for a slab at the start: 16 MiB.
 const CONNECTIONS_RESERVED: usize = 1 << 18;
-
-fn tick_of(now: Duration) -> u32 {
-    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
-}
 
 fn whole(number: u128) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)

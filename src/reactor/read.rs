@@ -2,8 +2,10 @@
 
 use super::Reactor;
 use super::close::Ending;
-use super::conn::{Open, State, Unread};
+use super::conn::{Conn, Open, State, Unread};
 use super::flow::Meter;
+use super::kept::read_behind;
+use super::reading::Waits;
 use crate::config::Excess;
 use crate::id::{AppId, ConnId, UserId};
 use crate::limits::{READS_PER_TURN, RETRY_AFTER_SECONDS};
@@ -13,16 +15,39 @@ use crate::session::User;
 use crate::websocket::close;
 use crate::websocket::frame::{self, Kind};
 use crate::websocket::handshake::{self, Endpoint, Refusal};
-use crate::websocket::message::{Incoming, Messages};
-use std::io::{self, Read};
+use crate::websocket::message::{Assembly, Incoming, Messages};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// What one read has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// Nothing: the socket is empty, has ended, or is not read from now.
+    Nothing,
+    /// So many bytes, less than there was room for.
+    Some(usize),
+    /// So many bytes, as many as there was room for: there may be more.
+    Full(usize),
+}
+
 impl Reactor {
-    /// Reads until the socket has nothing more, or its turn is over. A read
-    /// that does not fill the buffer has emptied the socket, unless the peer
+    /// Reads from a connection, if this turn has time for it; if not, the connection waits.
+    /// `has_waited`: it has waited for this already. `ended`: the peer may have ended its side.
+    pub(super) fn read_from(&mut self, slot: u32, has_waited: bool, ended: bool) {
+        if self.must_wait_to_shake(slot, has_waited) {
+            self.queue_unread(slot, Waits::Shaking);
+        } else if !has_waited && self.reading.is_spent() {
+            self.queue_unread(slot, Waits::Fresh);
+        } else {
+            self.drain(slot, ended);
+        }
+    }
+
+    /// Reads until the socket has nothing more, or the connection has had its share. A read
+    /// that does not fill its room has emptied the socket, unless the peer
     /// has `ended` its side: then only the end tells.
-    pub(super) fn drain(&mut self, slot: u32, ended: bool) {
+    fn drain(&mut self, slot: u32, ended: bool) {
         if self.has_to_wait(slot) {
             return;
         }
@@ -30,65 +55,83 @@ impl Reactor {
         let mut buffer = std::mem::take(&mut self.receive);
         let mut more = true;
         for _ in 0..READS_PER_TURN {
-            more = self.read_once(slot, &mut buffer, ended);
-            if !more {
+            let read = self.read_once(slot, &mut buffer);
+            let bytes = match read {
+                Read::Nothing => 0,
+                Read::Some(bytes) | Read::Full(bytes) => bytes,
+            };
+            if self.reading.note(bytes) {
+                self.reading.measure(self.shared.clock.now());
+            }
+            more = match read {
+                Read::Nothing => false,
+                Read::Some(_) => ended,
+                Read::Full(_) => true,
+            };
+            // Others wait: what is left of a flood is read later.
+            if !more || matches!(read, Read::Full(_)) && self.reading.is_loaded() {
                 break;
             }
         }
         self.receive = buffer;
         if more {
-            self.queue_unread(slot);
+            self.queue_unread(slot, Waits::Greedy);
         }
     }
 
-    /// Notes that a connection may have more to read, for the next turn.
-    pub(super) fn queue_unread(&mut self, slot: u32) {
+    /// Notes that a connection may have more to read, for a later turn.
+    pub(super) fn queue_unread(&mut self, slot: u32, waits: Waits) {
         let conn = &mut self.conns[slot];
+        if matches!(conn.state, State::Dead) {
+            return;
+        }
         conn.unread = Unread::Queued;
-        self.unread.push((slot, conn.serial));
+        self.reading.push(waits, (slot, conn.serial));
     }
 
-    /// One read; true if another one may bring more.
-    fn read_once(&mut self, slot: u32, buffer: &mut [u8], ended: bool) -> bool {
+    /// One read, and all that follows from it.
+    fn read_once(&mut self, slot: u32, buffer: &mut [u8]) -> Read {
         let congestion = self.settings.outbox_bytes_max / 2;
         let conn = &mut self.conns[slot];
         if matches!(conn.state, State::Dead) {
-            return false;
+            return Read::Nothing;
         }
         if conn.backlog_bytes() > congestion {
             // A client that does not take its replies is not read from.
             conn.unread = Unread::Paused;
-            return false;
+            return Read::Nothing;
         }
         let is_wrapped = conn.is_wrapped();
-        let kept = match &conn.state {
-            State::Handshake { head: Some(head) } if !is_wrapped => {
-                buffer[..head.len()].copy_from_slice(head);
-                head.len()
-            }
-            _ if is_wrapped => self.restore_raw(slot, buffer),
-            _ => 0,
+        let Conn { socket, state, extra, .. } = conn;
+        let kept: &[u8] = match (state, extra) {
+            (_, Some(extra)) if is_wrapped => &extra.raw,
+            (State::Handshake { head: Some(head) }, _) => head,
+            _ => &[],
         };
-        match self.conns[slot].socket.read(&mut buffer[kept..]) {
-            Ok(0) => {
-                self.peer_ended(slot);
-                false
-            }
-            Ok(n) => {
-                self.stats().bytes_in.add(n as u64);
-                let filled = kept + n;
+        let seen = kept.len();
+        let room = buffer.len().min(seen + self.reading.bytes_max());
+        match read_behind(kept, socket, &mut buffer[..room]) {
+            Ok(filled) => {
+                let read = filled - seen;
+                self.stats().bytes_in.add(read as u64);
                 if is_wrapped {
+                    self.forget_raw(slot);
                     self.take_wrapped(slot, &mut buffer[..filled]);
                 } else {
-                    self.ingest(slot, &mut buffer[..filled], kept);
+                    self.ingest(slot, &mut buffer[..filled], seen);
                 }
-                ended || filled == buffer.len()
+                if filled == room { Read::Full(read) } else { Read::Some(read) }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
-            Err(_) => {
-                self.lose(slot, Cause::Reset);
-                false
+            Err(error) => {
+                match error.kind() {
+                    ErrorKind::WouldBlock => {}
+                    ErrorKind::Interrupted => return Read::Full(0),
+                    ErrorKind::UnexpectedEof => self.peer_ended(slot),
+                    // Nobody who means well says so much before it can be understood.
+                    ErrorKind::OutOfMemory => self.lose(slot, Cause::Tls),
+                    _ => self.lose(slot, Cause::Reset),
+                }
+                Read::Nothing
             }
         }
     }
@@ -183,8 +226,8 @@ impl Reactor {
         let before = head.capacity();
         head.extend_from_slice(news);
         let after = head.capacity();
-        self.shared.assemblies.change(before, after);
-        !self.shared.assemblies.is_spent()
+        self.hold(slot, before, after);
+        !self.is_overfull(slot)
     }
 
     fn take_messages(
@@ -230,16 +273,30 @@ impl Reactor {
         if frames > 0 && !self.awaits_login(slot) {
             self.conns[slot].since = self.tick;
         }
-        let held = assembly.as_ref().map_or(0, |assembly| assembly.held_bytes());
-        self.shared.assemblies.change(held_before, held);
-        if ending.is_none() && held > held_before && self.shared.assemblies.is_spent() {
+        let held = self.keep_assembly(slot, assembly);
+        self.hold(slot, held_before, held);
+        if ending.is_none() && held > held_before && self.is_overfull(slot) {
             close::append(replies, Some((close::TRY_AGAIN, "out of memory for messages")));
             ending = Some(Ending::linger(Cause::AssemblyBudget));
         }
-        if let Some(open) = self.conns[slot].open() {
-            open.assembly = assembly;
-        }
         ending
+    }
+
+    /// Keeps what has come of a message that is not whole; returns its bytes. It has to be whole
+    /// in time.
+    fn keep_assembly(&mut self, slot: u32, assembly: Option<Box<Assembly>>) -> usize {
+        let tick = self.tick;
+        let Some(open) = self.conns[slot].open() else { return 0 };
+        open.assembly = assembly;
+        let Some(assembly) = &mut open.assembly else { return 0 };
+        let held = assembly.held_bytes();
+        if assembly.since.is_none() {
+            assembly.since = Some(tick);
+            if self.settings.message_ticks.is_some_and(|ticks| ticks < self.settings.idle_ticks) {
+                self.file(slot);
+            }
+        }
+        held
     }
 
     /// What becomes of a message above the bounds.
@@ -304,10 +361,10 @@ impl Reactor {
         if self.watched.has_watches() {
             self.watch_login(slot, &user);
         }
-        if let Some(max) = self.settings.user_conns_max
-            && let Some(oldest) = self.shared.hub.seats.take(&user, max)
-        {
-            self.shared.hub.router.replace(oldest);
+        if let Some(max) = self.settings.user_conns_max {
+            for oldest in self.shared.hub.seats.take(&user, max) {
+                self.shared.hub.router.replace(oldest);
+            }
         }
         self.shared.hub.announcer.arrived(&user, arrival);
         if self.shared.events.is_some() {

@@ -83,6 +83,8 @@ pub struct Settings {
     pub(super) handshake_ticks: u32,
     /// `None` leaves a client that does not log in alone.
     pub(super) login_ticks: Option<u32>,
+    /// `None` leaves a message the time that it takes.
+    pub(super) message_ticks: Option<u32>,
     /// Who is believed when it says whom it speaks for.
     pub(super) trusted: Trusted,
     /// What TLS is spoken with, by those who come from now on.
@@ -125,17 +127,25 @@ impl Settings {
             idle_ticks: ticks(config.heartbeat.idle_timeout),
             handshake_ticks: ticks(limits.handshake_timeout),
             login_ticks: (!limits.login_timeout.is_zero()).then(|| ticks(limits.login_timeout)),
+            message_ticks: (!limits.message_timeout.is_zero())
+                .then(|| ticks(limits.message_timeout)),
             trusted: Trusted::new(&config.listen.trusted_proxies),
             tls,
         }
     }
 
-    /// Whether somebody may have to go earlier than by `before`.
+    /// Whether each connection has to be looked at: one may have to go earlier than by `before`,
+    /// or be counted.
     pub(super) fn is_stricter_than(&self, before: &Self) -> bool {
         let login = |settings: &Self| settings.login_ticks.unwrap_or(u32::MAX);
+        let message = |settings: &Self| settings.message_ticks.unwrap_or(u32::MAX);
+        let user_conns = |settings: &Self| settings.user_conns_max.unwrap_or(usize::MAX);
         self.idle_ticks < before.idle_ticks
             || self.handshake_ticks < before.handshake_ticks
             || login(self) < login(before)
+            || message(self) < message(before)
+            || user_conns(self) < user_conns(before)
+            || (self.subnet.are_needed() && !before.subnet.are_needed())
     }
 
     pub(super) fn paths(&self) -> Paths<'_> {

@@ -2,10 +2,12 @@
 //! WebSocket: the header of a proxy, then TLS.
 
 use super::Reactor;
+use super::admit::TurnedAway;
 use super::close::Ending;
 use super::conn::State;
 use super::extra::Security;
 use super::outbox::Outbox;
+use super::reading::Waits;
 use super::tls::Tls;
 use crate::limits::TLS_HANDSHAKES_US_PER_TURN;
 use crate::metrics::Cause;
@@ -24,8 +26,6 @@ pub(super) struct Scratch {
     pub(super) sealed: Vec<u8>,
     /// Time spent on handshakes in this turn.
     shaking: Duration,
-    /// Connections that had to wait for their handshake in this turn, and in the one before.
-    waiting: [usize; 2],
 }
 
 /// What the buffers keep between reads.
@@ -35,38 +35,29 @@ impl Scratch {
     /// A turn begins: there is time for handshakes again.
     pub(super) fn begin_turn(&mut self) {
         self.shaking = Duration::ZERO;
-        self.waiting = [0, self.waiting[0]];
     }
 
-    /// Whether a handshake may take time now; if not, the connection waits for a later
-    /// turn. Those who wait already come before those who have just come.
-    fn grants(&mut self, has_waited: bool) -> bool {
-        let others_first = !has_waited && self.waiting[1] > 0;
-        let is_spent = self.shaking >= Duration::from_micros(TLS_HANDSHAKES_US_PER_TURN);
-        self.waiting[0] += usize::from(others_first || is_spent);
-        !others_first && !is_spent
+    /// Whether a handshake may take time in this turn.
+    pub(super) fn has_time(&self) -> bool {
+        self.shaking < Duration::from_micros(TLS_HANDSHAKES_US_PER_TURN)
     }
 }
 
 impl Reactor {
     /// Whether a connection must leave what it has got unread for now: its handshake of
-    /// TLS would keep all others waiting.
+    /// TLS would keep all others waiting. Connections that wait already come before those
+    /// that have just come.
     pub(super) fn must_wait_to_shake(&mut self, slot: u32, has_waited: bool) -> bool {
         let extra = self.conns[slot].extra.as_ref();
-        extra.is_some_and(|extra| extra.may_shake()) && !self.scratch.grants(has_waited)
+        if !extra.is_some_and(|extra| extra.may_shake()) {
+            return false;
+        }
+        let are_others_first = !has_waited && self.reading.len(Waits::Shaking) > 0;
+        are_others_first || !self.scratch.has_time()
     }
 
-    /// Puts what was kept of earlier reads before what comes next; returns its length.
-    pub(super) fn restore_raw(&mut self, slot: u32, buffer: &mut [u8]) -> usize {
-        let Some(extra) = &mut self.conns[slot].extra else { return 0 };
-        let raw = std::mem::take(&mut extra.raw);
-        buffer[..raw.len()].copy_from_slice(&raw);
-        self.shared.assemblies.change(raw.capacity(), 0);
-        raw.len()
-    }
-
-    /// Keeps what cannot be understood before more has come. If the budget for
-    /// such things is spent, the connection ends.
+    /// Keeps what cannot be understood before more has come; nothing may be kept already. If
+    /// the budget for such things is spent, the connection ends.
     pub(super) fn keep_raw(&mut self, slot: u32, bytes: &[u8]) {
         let conn = &mut self.conns[slot];
         let is_alive = matches!(conn.state, State::Handshake { .. } | State::Open(_));
@@ -74,8 +65,9 @@ impl Reactor {
             return;
         };
         extra.raw = bytes.to_vec();
-        self.shared.assemblies.change(0, extra.raw.capacity());
-        if self.shared.assemblies.is_spent() {
+        let held = extra.raw.capacity();
+        self.hold(slot, 0, held);
+        if self.is_overfull(slot) {
             self.lose(slot, Cause::AssemblyBudget);
         }
     }
@@ -83,7 +75,8 @@ impl Reactor {
     /// Gives back what was kept.
     pub(super) fn forget_raw(&mut self, slot: u32) {
         if let Some(extra) = &mut self.conns[slot].extra {
-            self.shared.assemblies.change(std::mem::take(&mut extra.raw).capacity(), 0);
+            let held = std::mem::take(&mut extra.raw).capacity();
+            self.hold(slot, held, 0);
         }
     }
 
@@ -126,6 +119,19 @@ impl Reactor {
             .append_response(&mut answer);
         self.send_bytes(slot, &answer);
         self.end(slot, Ending::linger(Cause::HandshakeRefused));
+    }
+
+    /// Turns a client away whose address its proxy has told.
+    pub(super) fn refuse_wrapped(&mut self, slot: u32, refused: TurnedAway) {
+        let extra = self.conns[slot].extra.as_ref();
+        if extra.is_none_or(|extra| !matches!(extra.security, Security::None)) {
+            // TLS has not begun: an answer would be none.
+            return self.lose(slot, refused.cause);
+        }
+        let mut answer = Vec::new();
+        refused.append_response(&mut answer);
+        self.send_bytes(slot, &answer);
+        self.end(slot, Ending::linger(refused.cause));
     }
 
     /// Makes the TLS side of a connection; false if that fails.
@@ -173,13 +179,22 @@ impl Reactor {
             Ok(understood) => {
                 self.keep_raw(slot, &bytes[understood.used..]);
                 if understood.peer_ended {
-                    self.peer_ended(slot);
+                    self.tls_ended(slot);
                 }
             }
             Err(error) => {
                 tracing::debug!(conn = %self.id(slot), %error, "TLS");
                 self.end(slot, Ending::linger(Cause::Tls));
             }
+        }
+    }
+
+    /// The peer has said in TLS that nothing more will come. It is told the same after what it
+    /// is still owed (RFC 8446 §6.1).
+    fn tls_ended(&mut self, slot: u32) {
+        match self.conns[slot].state {
+            State::Handshake { .. } | State::Open(_) => self.end(slot, Ending::drop(Cause::Eof)),
+            State::Closing(_) | State::Dead => self.peer_ended(slot),
         }
     }
 

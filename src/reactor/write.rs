@@ -4,6 +4,7 @@ use super::Reactor;
 use super::close::Ending;
 use super::conn::{Conn, State, Unread};
 use super::outbox::Outbox;
+use super::reading::Waits;
 use crate::envelope::Frame;
 use crate::limits::FRAMES_PER_WAVE;
 use crate::metrics::Cause;
@@ -111,7 +112,7 @@ impl Reactor {
         }
         if conn.unread == Unread::Paused && after <= congestion {
             conn.unread = Unread::Queued;
-            self.unread.push((slot, conn.serial));
+            self.reading.push(Waits::Greedy, (slot, conn.serial));
         }
         let settled = conn.outbox.is_none();
         self.recharge(slot, before);
@@ -182,9 +183,7 @@ impl Reactor {
     /// Closes own backlogs, largest first, down to the relief mark or to the
     /// size of somebody else's largest.
     fn shed(&mut self) {
-        let backlog = |(slot, conn): (u32, &Conn)| Some((conn.backlog_bytes(), slot));
-        let mut backlogs: Vec<(usize, u32)> =
-            self.conns.iter().filter_map(backlog).filter(|(bytes, _)| *bytes > 0).collect();
+        let mut backlogs = self.backlogged.sizes(&mut self.conns);
         backlogs.sort_unstable();
         self.shared.outboxes.set_largest(self.index, 0);
         let (_, others_largest) = self.shared.outboxes.largest();

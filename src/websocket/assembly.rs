@@ -9,6 +9,8 @@ use super::violation::Violation;
 #[derive(Debug, Default)]
 pub struct Assembly {
     pub(super) stage: Stage,
+    /// When its owner began to keep it, in the owner's ticks; this room has no clock.
+    pub since: Option<u32>,
     /// The data message under way, in whatever frames.
     pub(super) message: Option<Content>,
     /// The control frame under way; it may come between the frames of `message`.

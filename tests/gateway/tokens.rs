@@ -82,6 +82,23 @@ fn guesses_are_bounded() {
     assert_eq!(node.metric("millgate_token_faults_total{reason=\"malformed\"}"), 4.0);
 }
 
+/// Guesses are counted up to the next good token, not for the life of a connection.
+#[test]
+fn a_good_token_ends_the_count_of_bad_ones() {
+    let node = node(|_| {});
+    let mut client = Client::connect(&node);
+    for _ in 0..2 {
+        assert_eq!(login(&mut client, "ann", "x"), 1003);
+    }
+    assert_eq!(login(&mut client, "ann", &token("ann")), 200);
+    for _ in 0..2 {
+        assert_eq!(login(&mut client, "ann", "x"), 1003);
+    }
+    client.expect_silence();
+    assert_eq!(login(&mut client, "ann", "x"), 1003);
+    client.expect_close(3500);
+}
+
 /// A handshake with these header lines; the head of its answer.
 fn handshake(node: &Node, target: &str, lines: &str) -> (Client, String) {
     let mut client = Client::tcp(node.websocket());

@@ -102,3 +102,31 @@ fn a_reactor_that_was_held_up_tells_how_late_its_wheel_was() {
     assert!(looks("count") > on_time, "{on_time} looks were on time");
     assert!(looks("sum") >= 1.0, "it was late by more than a second");
 }
+
+/// Clients whose heartbeats came while the process stood still are read from before the silent
+/// are reaped: more of them than one turn looks at.
+#[test]
+fn heartbeats_that_came_during_a_standstill_count() {
+    let settings = ["heartbeat.idle_timeout=2s", "reactor.threads=1", "listen.path=/acc"];
+    let process = Process::start(&settings);
+    let mut clients: Vec<Client> = (0..1_500)
+        .map(|_| {
+            let mut client = Client::tcp(process.websocket());
+            client.send_raw(&Client::request("/acc"));
+            client
+        })
+        .collect();
+    for client in &mut clients {
+        assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+    }
+    process.signal(Signal::STOP);
+    for client in &mut clients {
+        client.send_frame(0x89, b"beat");
+    }
+    clients[0].expect_nothing_for(Duration::from_millis(5_000));
+    process.signal(Signal::CONT);
+    for client in &mut clients {
+        assert_eq!(client.recv(), Message::Pong(b"beat".to_vec()));
+    }
+    assert_eq!(process.metric("millgate_closes_total{cause=\"idle\"}"), 0.0);
+}

@@ -18,6 +18,41 @@ fn binary(command: u8) -> Vec<u8> {
     [b"\r\n\r\n\0\r\nQUIT\n", &[command, 0x11, 0, 12][..], addresses].concat()
 }
 
+/// An address has its connections from the moment in which its proxy names it, not only when it
+/// has shaken hands.
+#[test]
+fn connections_of_a_told_address_count_before_the_handshake() {
+    let node = node(|config| config.limits.connections_per_address = 1);
+    let mut first = Client::tcp(node.websocket());
+    first.send_raw(TEXT);
+    let received = "millgate_bytes_total{direction=\"in\"}";
+    node.await_metric(received, |bytes| bytes >= TEXT.len() as f64);
+    let mut second = Client::tcp(node.websocket());
+    second.try_send_raw(&[TEXT, &Client::request("/acc")].concat());
+    assert!(second.read_head().starts_with("HTTP/1.1 503 "));
+    let mut other = Client::tcp(node.websocket());
+    other.send_raw(&binary(0x21));
+    other.upgrade("/acc");
+    drop((first, second));
+    node.await_metric("millgate_connections", |connections| connections == 1.0);
+    let mut third = Client::tcp(node.websocket());
+    third.send_raw(TEXT);
+    third.upgrade("/acc");
+}
+
+/// Where proxies are listed, others count from the moment in which they are accepted.
+#[test]
+fn who_is_no_proxy_counts_from_the_beginning() {
+    let node = node(|config| {
+        config.limits.connections_per_address = 1;
+        config.listen.trusted_proxies = vec!["192.0.2.1".into()];
+    });
+    let _idle = Client::tcp(node.websocket());
+    node.await_metric("millgate_connections", |connections| connections == 1.0);
+    let mut second = Client::tcp(node.websocket());
+    assert!(second.read_head().starts_with("HTTP/1.1 503 "));
+}
+
 #[test]
 fn the_client_is_who_the_proxy_says() {
     let node = node(|_| {});

@@ -8,7 +8,7 @@ use rustls::{ClientConfig, HandshakeKind};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +96,104 @@ fn tls_may_come_byte_by_byte() {
     // Each letter of a message in a record of its own.
     client.send_in_pieces(&client_frame(0x81, b"{\"cmd\":\"ping\"}"), 1);
     assert_eq!(client.recv_json()["response"]["data"], "pong");
+}
+
+/// The gateway stops reading from a client that does not take its replies, in the middle of
+/// a record. When the client has taken them, the record goes on where it was cut.
+#[test]
+fn a_record_cut_by_a_pause_goes_on_after_it() {
+    let certificate = Certificate::new();
+    let node = node_with(&certificate, |config| config.limits.outbox_bytes = 65_536);
+    for version in [&TLS13, &TLS12] {
+        let mut client =
+            Client::tcp(node.websocket()).with_tls(certificate.trusting(&[version], &[]));
+        client.upgrade("/echo");
+        let mut raw = client.another_end();
+        raw.socket().set_write_timeout(Some(Duration::from_millis(400))).expect("a deadline");
+        let message = vec![b'm'; 15_000];
+        let frame = client_frame(0x82, &message);
+        let (mut whole, mut cut) = (0, Vec::new());
+        while cut.is_empty() {
+            client.tls().writer().write_all(&frame).expect("memory");
+            let mut records = Vec::new();
+            client.tls().write_tls(&mut records).expect("memory");
+            cut = send_until_stuck(&mut raw, &records);
+            whole += usize::from(cut.is_empty());
+            assert!(whole < 10_000, "the gateway never stops reading");
+        }
+        raw.socket().set_write_timeout(Some(Duration::from_secs(20))).expect("a deadline");
+        for _ in 0..whole {
+            assert_eq!(client.recv(), Message::Binary(message.clone()));
+        }
+        raw.send_raw(&cut);
+        assert_eq!(client.recv(), Message::Binary(message.clone()));
+        client.close();
+    }
+}
+
+/// Sends as much as the peer takes; returns the rest.
+fn send_until_stuck(raw: &mut Client, bytes: &[u8]) -> Vec<u8> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match raw.socket_mut().write(&bytes[sent..]) {
+            Ok(written) => sent += written,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    bytes[sent..].to_vec()
+}
+
+/// Many clients shake hands at once, and each of their greetings comes in two pieces, the second
+/// of them while the first one waits for its turn.
+#[test]
+fn greetings_cut_in_two_survive_a_storm_of_them() {
+    let certificate = Certificate::new();
+    let node = node_with(&certificate, |config| config.reactor.threads = 1);
+    let config = certificate.trusting(&[&TLS13], &[]);
+    let mut clients: Vec<(Client, Client, Vec<u8>)> = (0..120)
+        .map(|_| {
+            let mut client = Client::tcp(node.websocket()).with_tls(Arc::clone(&config));
+            let raw = client.another_end();
+            let mut hello = Vec::new();
+            client.tls().write_tls(&mut hello).expect("memory");
+            (client, raw, hello)
+        })
+        .collect();
+    for half in 0..2 {
+        for (_, raw, hello) in &mut clients {
+            let (first, second) = hello.split_at(hello.len() / 2);
+            raw.send_raw([first, second][half]);
+        }
+    }
+    for (client, _, _) in &mut clients {
+        client.upgrade("/acc");
+    }
+}
+
+/// A client that says in TLS that nothing more will come is answered in kind, before TCP ends.
+#[test]
+fn the_end_of_tls_is_answered() {
+    let certificate = Certificate::new();
+    let node = node(&certificate);
+    for version in [&TLS13, &TLS12] {
+        for path in [None, Some("/acc")] {
+            let config = certificate.trusting(&[version], &[]);
+            let mut client = Client::tcp(node.websocket()).with_tls(config);
+            match path {
+                Some(path) => client.upgrade(path),
+                None => client.send_raw(b"GET "),
+            }
+            let mut raw = client.another_end();
+            client.tls().send_close_notify();
+            let mut records = Vec::new();
+            client.tls().write_tls(&mut records).expect("memory");
+            raw.send_raw(&records);
+            // Reading would fail if TCP ended first.
+            assert_eq!(client.read_to_end(), b"");
+        }
+    }
+    assert_eq!(node.metric("millgate_closes_total{cause=\"eof\"}"), 4.0);
 }
 
 #[test]

@@ -200,3 +200,59 @@ fn a_user_has_so_many_connections_and_the_oldest_goes() {
     fourth.expect_silence();
     assert_eq!(node.metric("millgate_closes_total{cause=\"replaced\"}"), 1.0);
 }
+
+/// What all may open together is taken by those who come in, not by those who are turned away
+/// for their own address.
+#[test]
+fn who_is_turned_away_takes_nothing_from_others() {
+    for behind_proxy in [false, true] {
+        let node = Node::with(|config| {
+            config.limits.handshakes_per_second_per_address = 2;
+            config.limits.handshakes_per_second = 20;
+            if behind_proxy {
+                config.listen.trusted_proxies = vec!["127.0.0.0/8".into()];
+            }
+        });
+        let told = |ip: &str| format!("X-Forwarded-For: {ip}\r\n");
+        let come = |last: u8| match behind_proxy {
+            false => status_from([127, 0, 1, last], &node, "").1,
+            true => status_from(ANN, &node, &told(&format!("203.0.113.{last}"))).1,
+        };
+        let refused = (0..60).filter(|_| come(99) == 429).count();
+        assert!(refused > 20, "{refused}");
+        for last in 1..=10 {
+            assert_eq!(come(last), 101, "behind a proxy: {behind_proxy}");
+        }
+    }
+}
+
+/// A reload that lowers the bound closes the connections that are above it.
+#[test]
+fn a_lower_bound_for_users_closes_their_oldest_connections() {
+    for before in [0, 4] {
+        let node = Node::with(|config| config.limits.connections_per_user = before);
+        let mut clients: Vec<Client> = (0..4).map(|_| Client::login(&node, 101, "ann")).collect();
+        node.reload(|config| config.limits.connections_per_user = 1);
+        node.await_metric("millgate_closes_total{cause=\"replaced\"}", |closes| closes == 3.0);
+        let mut left = clients.pop().expect("four");
+        if before > 0 {
+            clients.iter_mut().for_each(|client| client.expect_close(3504));
+            left.expect_silence();
+        }
+    }
+}
+
+/// A bound for addresses that a reload brings counts those who are there.
+#[test]
+fn a_new_bound_for_addresses_counts_those_who_are_there() {
+    let node = Node::with(|_| {});
+    let (first, _) = status_from(ANN, &node, "");
+    let (_second, _) = status_from(ANN, &node, "");
+    node.reload(|config| config.limits.connections_per_address = 1);
+    // The reactors count some thousands in a turn.
+    let is_refused = |_: &u32| status_from(ANN, &node, "").1 == 503;
+    assert!((0..500).any(|attempt| is_refused(&attempt)));
+    first.close();
+    assert_eq!(status_from(ANN, &node, "").1, 503, "one is there still");
+    assert_eq!(status_from(BOB, &node, "").1, 101);
+}

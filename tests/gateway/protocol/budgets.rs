@@ -81,21 +81,83 @@ fn half_received_messages_are_given_back() {
     client.close();
 }
 
+/// When too much is kept, the connection that keeps most, and has done so longest, makes room.
 #[test]
 fn half_received_messages_have_a_bound_for_all() {
-    let node = Node::with(|config| config.limits.assembly_total_bytes = 100_000);
+    let node = Node::with(|config| {
+        config.reactor.threads = 1;
+        config.limits.assembly_total_bytes = 100_000;
+    });
     let mut first = Client::connect_to(node.websocket(), "/echo");
     first.send_frame(0x02, &[1; 60_000]);
     first.expect_silence();
     let mut second = Client::connect_to(node.websocket(), "/echo");
     second.send_frame(0x02, &[2; 60_000]);
-    second.expect_close(1013);
-    first.send_frame(0x80, b"");
-    assert_eq!(first.recv(), Message::Binary(vec![1; 60_000]));
+    first.expect_close(1013);
+    second.send_frame(0x80, b"");
+    assert_eq!(second.recv(), Message::Binary(vec![2; 60_000]));
     // What arrives whole needs no room.
     let mut third = Client::connect_to(node.websocket(), "/echo");
     third.send_frame(0x82, &[3; 60_000]);
     assert_eq!(third.recv(), Message::Binary(vec![3; 60_000]));
+    assert_eq!(node.metric("millgate_closes_total{cause=\"assembly_budget\"}"), 1.0);
+}
+
+/// Clients that begin messages and never finish them do not keep the budget from others.
+#[test]
+fn messages_that_are_never_finished_keep_no_room_from_others() {
+    for threads in [1, 2] {
+        let node = Node::with(|config| {
+            config.reactor.threads = threads;
+            config.limits.assembly_total_bytes = 500_000;
+        });
+        let mut hogs: Vec<Client> = Vec::new();
+        for size in [30_000_usize, 2_000, 300].into_iter().flat_map(|size| [size; 20]) {
+            let mut hog = Client::connect_to(node.websocket(), "/echo");
+            if hog.try_send_raw(&client_frame(0x02, &vec![1; size])) {
+                hogs.push(hog);
+            }
+        }
+        for _ in 0..10 {
+            let mut honest = Client::connect_to(node.websocket(), "/echo");
+            honest.send_frame(0x02, &[2; 500]);
+            honest.expect_silence();
+            honest.send_frame(0x80, &[2; 500]);
+            assert_eq!(honest.recv(), Message::Binary(vec![2; 1_000]), "{threads} threads");
+            let mut slow = Client::tcp(node.websocket());
+            let request = Client::request("/echo");
+            let (head, tail) = request.split_at(40);
+            slow.send_raw(head);
+            slow.send_raw(tail);
+            assert!(slow.read_head().starts_with("HTTP/1.1 101 "), "{threads} threads");
+            slow.close();
+            honest.close();
+        }
+        let shed = node.metric("millgate_closes_total{cause=\"assembly_budget\"}");
+        assert!(shed > 0.0, "the budget was spent");
+    }
+}
+
+/// A message has to be whole in time; signs of life between its parts do not help.
+#[test]
+fn a_message_has_its_time() {
+    let node = Node::with(|config| config.limits.message_timeout = Duration::from_secs(1));
+    let mut other = Client::connect_to(node.websocket(), "/echo");
+    let mut endless = Client::connect_to(node.websocket(), "/echo");
+    endless.send_frame(0x02, b"the beginning");
+    endless.live_until_spoken_to();
+    endless.expect_close(3008);
+    let mut cut = Client::connect_to(node.websocket(), "/echo");
+    cut.send_raw(&client_frame(0x82, &[7; 1_000])[..500]);
+    cut.expect_close(3008);
+    // A whole message begins the time anew.
+    for _ in 0..3 {
+        other.send_frame(0x02, b"a");
+        other.send_frame(0x80, b"b");
+        assert_eq!(other.recv(), Message::Binary(b"ab".to_vec()));
+    }
+    other.close();
+    assert_eq!(node.metric("millgate_closes_total{cause=\"message_timeout\"}"), 2.0);
 }
 
 const MIB: usize = 1 << 20;
