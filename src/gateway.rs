@@ -15,11 +15,11 @@ use crate::host::{address, fd_table, kernel, tls};
 use crate::hub::Hub;
 use crate::id::NodeAddr;
 use crate::limits::{
-    EVENTS_MAX, MAIL_DEPTH_MAX, ORDERS_MAX, REACTORS_MAX, SENDS_BYTES_MAX, SENDS_MAX,
+    EVENTS_MAX, MAIL_DEPTH_MAX, MAIL_RESERVED, ORDERS_MAX, REACTORS_MAX, SENDS_BYTES_MAX, SENDS_MAX,
 };
 use crate::link::{
     Backlogs, Budget, Current, Mailbox, News, Order, Outgoing, Permits, Plan, Post, SharedRate,
-    Subnets, Waiting, mailbox,
+    Subnets, Waiting, mailbox, mailbox_with_reserve,
 };
 use crate::logging::DroppedLines;
 use crate::metrics::Metrics;
@@ -177,7 +177,9 @@ struct Boxes {
 
 impl Boxes {
     fn new(count: usize, in_cluster: bool) -> io::Result<Self> {
-        let boxes = (0..count).map(|_| mailbox(MAIL_DEPTH_MAX)).collect::<io::Result<Vec<_>>>()?;
+        let boxes = (0..count)
+            .map(|_| mailbox_with_reserve(MAIL_DEPTH_MAX, MAIL_RESERVED))
+            .collect::<io::Result<Vec<_>>>()?;
         let (posts, mailboxes) = boxes.into_iter().unzip();
         let news = in_cluster.then(|| mailbox(EVENTS_MAX)).transpose()?;
         // Whether clients may send can change while the node runs; the tables cannot.
@@ -314,11 +316,14 @@ impl Drop for Started {
 
 /// Bids all these reactors close their connections.
 fn bid_drain(hub: &Hub, threads: &[JoinHandle<()>]) {
-    for (index, thread) in threads.iter().enumerate() {
-        // A full mailbox is being emptied by its owner: it has room in a moment.
-        while !thread.is_finished() && hub.router.drain(index).is_err() {
-            std::thread::yield_now();
+    let mut left: Vec<usize> = (0..threads.len()).collect();
+    loop {
+        left.retain(|index| !threads[*index].is_finished() && hub.router.drain(*index).is_err());
+        if left.is_empty() {
+            return;
         }
+        // A full mailbox is being emptied by its owner. One that is stuck holds up no other.
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -11,7 +11,7 @@
 //! | logged in: member list of the app | 4–8 | a slot number |
 //!
 //! What a reactor costs whatever it carries: its receive buffer, its mailbox
-//! ([`MAIL_DEPTH_MAX`] × 48 bytes), its thread's stack.
+//! (([`MAIL_DEPTH_MAX`] + [`MAIL_RESERVED`]) × 48 bytes), its thread's stack.
 
 /// The one receive buffer of a reactor. Large enough that a message of the
 /// default size limit usually arrives whole and is handled in place.
@@ -20,6 +20,10 @@ pub const RECEIVE_BUFFER_BYTES: usize = 65_536 + 4_096;
 /// Orders waiting for one reactor. At 50,000 messages a second two reactors
 /// have 160 ms to look; beyond that the sender is told.
 pub const MAIL_DEPTH_MAX: usize = 4_096;
+
+/// Further places in each mailbox for what must not be refused: broadcasts that were admitted (twice
+/// as many where other nodes have admitted them), announcements, canaries and orders of the node.
+pub const MAIL_RESERVED: usize = 2 * BROADCASTS_MAX + ANNOUNCEMENTS_MAX + 256;
 
 /// News that wait for the control plane of a node in a cluster, 64 bytes each. At
 /// 20,000 logins a second it may lag by three seconds; what is lost then heals.
@@ -56,9 +60,33 @@ pub const FANOUT_FIRST_STRETCH: usize = 128;
 /// Stays far below `IOV_MAX` (1,024).
 pub const FRAMES_PER_WAVE: usize = 64;
 
-/// Broadcasts waiting in one reactor for their pass; above it the reactor
-/// leaves its mail unread and senders are refused.
-pub const FANOUT_QUEUE_MAX: usize = 1_024;
+/// Broadcasts of users under way on a node at a time: the largest value of `broadcast.messages`.
+pub const BROADCASTS_MAX: usize = 1_024;
+
+/// Broadcasts that wait for admission, of all rooms together.
+pub const BROADCASTS_WAITING_MAX: usize = 512;
+
+/// The same of one room: others can still wait.
+pub const BROADCASTS_WAITING_OF_ROOM: usize = 128;
+
+/// The same of one sender.
+pub const BROADCASTS_WAITING_OF_SENDER: usize = 4;
+
+/// Time between two looks of a broadcast whether its turn has come, in milliseconds.
+pub const BROADCAST_LOOK_MS: u64 = 2;
+
+/// Announcements and digests under way on a node at a time; above it a room gets a digest later.
+pub const ANNOUNCEMENTS_MAX: usize = 4_096;
+
+/// Time that clients get to answer the close 1012 after the last of a reactor was told, in
+/// milliseconds. Then they are cut off: all others were told to be back soon after.
+pub const LAST_ANSWERS_MS: u64 = 1_000;
+
+/// Answers to `/system/state?isDebug=true` that are made at the same time; more callers get 503.
+pub const DEBUG_ANSWERS_MAX: usize = 2;
+
+/// Time in which such an answer must have been read; then it breaks off.
+pub const DEBUG_ANSWER_SECONDS: u64 = 60;
 
 /// Connections looked at by the wheel in one turn.
 pub const EXPIRIES_PER_TURN: usize = 512;
@@ -142,8 +170,11 @@ pub const SENDS_BYTES_MAX: usize = 16 << 20;
 /// that does not answer holds up only those who share a way with somebody who writes to it.
 pub const SEND_LANES: usize = 64;
 
-/// Messages that wait on one of these.
+/// Messages of one sender that wait on one of these.
 pub const SEND_LANE_MAX: usize = 256;
+
+/// Messages of all senders that wait on one of these.
+pub const SEND_LANE_TOTAL_MAX: usize = 4 * SEND_LANE_MAX;
 
 /// Connections removed in one turn; closing a socket costs the kernel ≈ 10 µs.
 pub const CLOSES_PER_TURN: usize = 512;

@@ -237,6 +237,8 @@ pub struct ReactorStats {
     pub undeliverable: Tally,
     /// Passes over an app's members.
     pub fanout_waves: Tally,
+    /// Orders taken from the mailbox.
+    pub mail: Tally,
     /// The last canary that arrived.
     pub canary: Tally,
     /// How the loop keeps up.
@@ -260,8 +262,10 @@ impl ReactorStats {
 pub struct SharedStats {
     /// Messages to one user that a full mailbox refused.
     pub deliver_refused: AtomicU64,
-    /// Broadcasts that at least one full mailbox refused.
+    /// Broadcasts and announcements that at least one reactor could not take.
     pub fanout_refused: AtomicU64,
+    /// Arrivals and departures left to a digest, because their room has heard of too many.
+    pub announcements_deferred: AtomicU64,
     /// Digests sent for rooms too large for exact announcements.
     pub digests: AtomicU64,
     /// News for the cluster that the control plane was too slow for.

@@ -33,6 +33,7 @@ pub use secret::Secret;
 pub use stop::{Stop, refuge_fault};
 pub use trusted::Trusted;
 
+use crate::limits::BROADCASTS_MAX;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,6 +58,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who hears of arrivals and departures, and how often.
     pub announce: Announce,
+    /// Messages to whole rooms.
+    pub broadcast: Broadcast,
     /// Memory of message ids that were sent already.
     pub dedup: Dedup,
     /// The chat page.
@@ -119,8 +122,26 @@ pub struct Echo {
 pub struct Announce {
     /// Rooms up to this size hear of each one; 0 means never.
     pub exact_up_to: usize,
+    /// Messages a second that these announcements may cost in each room, on average; above it
+    /// the room gets digests. 0 means no limit.
+    pub exact_per_second: u64,
     /// Messages a second that all digests of larger rooms may cost together; 0 means none.
     pub digests_per_second: u64,
+}
+
+/// Messages of users to whole rooms, on this node. One beyond these bounds is refused, and then no
+/// member of the room gets it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Broadcast {
+    /// Age that a broadcast should not exceed: the node admits as many as it writes in that time. Also
+    /// the longest time that one waits for admission. From 10 ms to 10 s.
+    #[serde(with = "humantime_serde")]
+    pub wait: Duration,
+    /// Broadcasts under way at a time; 1 to 1024.
+    pub messages: usize,
+    /// Bytes of them; a single one is always let through. At least 1.
+    pub bytes: usize,
 }
 
 /// Memory of message ids.
@@ -216,7 +237,13 @@ impl Default for Apps {
 
 impl Default for Announce {
     fn default() -> Self {
-        Self { exact_up_to: 1_000, digests_per_second: 10_000 }
+        Self { exact_up_to: 1_000, exact_per_second: 20_000, digests_per_second: 10_000 }
+    }
+}
+
+impl Default for Broadcast {
+    fn default() -> Self {
+        Self { wait: Duration::from_millis(200), messages: BROADCASTS_MAX, bytes: 32 << 20 }
     }
 }
 

@@ -4,9 +4,10 @@ mod auth;
 
 use super::stop::refuge_fault;
 use super::trusted::TRUSTED_MAX;
-use super::{Cluster, Config, Listen, Redis, RedisMode, Stop, Trusted};
+use super::{Broadcast, Cluster, Config, Listen, Redis, RedisMode, Stop, Trusted};
 use crate::limits::{
-    APPS_MAX, OTHER_NODES_MAX, REACTORS_MAX, RECEIVE_BUFFER_BYTES, USER_ID_BYTES_MAX,
+    APPS_MAX, BROADCASTS_MAX, OTHER_NODES_MAX, REACTORS_MAX, RECEIVE_BUFFER_BYTES,
+    USER_ID_BYTES_MAX,
 };
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -29,6 +30,7 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
     check.threads(config);
     check.apps(&config.apps.ids);
     check.limits(config);
+    check.broadcast(&config.broadcast);
     check.page(config);
     check.stop(&config.stop);
     check.log_level(&config.log.level);
@@ -73,6 +75,17 @@ impl Check {
         } else if value > DURATION_MAX {
             self.say(key, "is too long, must be at most 365days");
         }
+    }
+
+    fn broadcast(&mut self, broadcast: &Broadcast) {
+        const WAIT_MAX: Duration = Duration::from_secs(10);
+        let wait = broadcast.wait;
+        self.duration("broadcast.wait", wait, Duration::from_millis(10));
+        if wait > WAIT_MAX && wait <= DURATION_MAX {
+            self.say("broadcast.wait", format!("is {wait:?}, must be at most {WAIT_MAX:?}"));
+        }
+        self.between("broadcast.messages", broadcast.messages, 1, BROADCASTS_MAX);
+        self.at_least("broadcast.bytes", broadcast.bytes, 1);
     }
 
     fn listen(&mut self, config: &Config) {

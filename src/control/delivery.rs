@@ -10,14 +10,15 @@ use crate::command::Code;
 use crate::config::Config;
 use crate::hub::{Delivered, Hub, Seen};
 use crate::id::{AppId, UserId};
-use crate::limits::{MSG_ID_BYTES_MAX, USER_ID_BYTES_MAX};
-use crate::link::{Fanout, Refused};
+use crate::limits::{BROADCAST_LOOK_MS, MSG_ID_BYTES_MAX, USER_ID_BYTES_MAX};
+use crate::link::{Asked, BroadcastSize, Fanout, Refused, Ticket};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Takes messages for users, wherever they are.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub(super) enum Sent {
     Failed(&'static str),
     /// It cannot be sent to anybody as it is; the code and the words say why.
     Invalid(Code, Cow<'static, str>),
+    /// Nobody got it, because a node is overloaded; says so.
+    Overloaded(&'static str),
     /// Not everybody got it, or nobody knows, and a second try would reach some twice; says why.
     Partly(&'static str),
 }
@@ -69,7 +72,7 @@ impl Sent {
             Self::Duplicate => json!({}),
             Self::Yes => json!({"sendResults": true}),
             Self::Offline => json!({"sendResults": false}),
-            Self::Failed(why) | Self::Partly(why) => {
+            Self::Failed(why) | Self::Overloaded(why) | Self::Partly(why) => {
                 json!({"sendResults": false, "sendResultsErr": why})
             }
             Self::Invalid(code, why) => {
@@ -113,7 +116,7 @@ impl Delivery {
             match self.hub.router.deliver(message.app, message.user, frame) {
                 Delivered::Sent => Sent::Yes,
                 Delivered::Offline => self.elsewhere(push).await,
-                Delivered::Refused => Sent::Failed(BUSY),
+                Delivered::Refused => Sent::Overloaded(BUSY),
             }
         };
         self.settle(message.msg_id, sent).await
@@ -139,8 +142,9 @@ impl Delivery {
         sent.into_iter().map(|(_, sent)| sent).collect()
     }
 
-    /// Sends to every user of an app but the sender.
-    pub(super) async fn to_all(&self, message: Message<'_>) -> Sent {
+    /// Sends to every user of an app but the sender. The message has `waited` already, which
+    /// counts as waiting for admission.
+    pub(super) async fn to_all(&self, message: Message<'_>, waited: Duration) -> Sent {
         // Who sends to all need not be a client: its name only has to be one that some node allows.
         if let Some(invalid) = self.judge(&message, USER_ID_BYTES_MAX) {
             return invalid;
@@ -154,7 +158,11 @@ impl Delivery {
             return self.settle(message.msg_id, Sent::Failed(TOO_LARGE)).await;
         }
         let except = UserId::from(message.user);
-        let fanout = Fanout { app: message.app, except, frame, announcement: None };
+        let size = self.hub.router.size_of_broadcast(message.app, &frame);
+        let Ok(ticket) = self.admit(message.app, &except, size, waited).await else {
+            return self.settle(message.msg_id, Sent::Overloaded(BUSY_FOR_ALL)).await;
+        };
+        let fanout = Fanout { app: message.app, except, frame, announcement: None, ticket };
         let elsewhere = self.cluster.as_ref().map(|cluster| cluster.send_all(push));
         if elsewhere.is_some() {
             // Let it leave for the other nodes first: once the reactors here write to
@@ -170,6 +178,28 @@ impl Delivery {
             Err(Refused) => Sent::Partly(BUSY_PARTLY),
             Ok(()) if missed > 0 => Sent::Partly(NODES_MISSED),
             Ok(()) => Sent::Yes,
+        }
+    }
+
+    /// Admits a broadcast, before any reactor or node gets it; waits for its turn for a short time.
+    async fn admit(
+        &self,
+        app: AppId,
+        sender: &UserId,
+        size: BroadcastSize,
+        waited: Duration,
+    ) -> Result<Ticket, Refused> {
+        let mut place = match self.hub.router.broadcasts().ask(app, sender, size, waited) {
+            Asked::Admitted(ticket) => return Ok(ticket),
+            Asked::Refused => return Err(Refused),
+            Asked::Waits(place) => place,
+        };
+        loop {
+            // Reactors give tickets back, and cannot wake a task.
+            tokio::time::sleep(Duration::from_millis(BROADCAST_LOOK_MS)).await;
+            if let Some(decided) = place.poll() {
+                return decided;
+            }
         }
     }
 
@@ -190,7 +220,7 @@ impl Delivery {
             };
             match cluster.send(&node, push.clone()).await {
                 Ok(Outcome::Sent) => return Sent::Yes,
-                Ok(Outcome::Refused) => return Sent::Failed(BUSY_THERE),
+                Ok(Outcome::Refused) => return Sent::Overloaded(BUSY_THERE),
                 Ok(Outcome::Invalid) => return Sent::Failed(NOT_TAKEN),
                 Ok(Outcome::Offline) => cluster.forget_location(push.app, &push.user),
                 // It may have the message: a second try could double it.
@@ -231,7 +261,7 @@ impl Delivery {
     /// reached nobody because its user was offline.
     async fn settle(&self, msg_id: &str, sent: Sent) -> Sent {
         let may_try_again = match sent {
-            Sent::Failed(_) => true,
+            Sent::Failed(_) | Sent::Overloaded(_) => true,
             Sent::Offline => self.only_delivered.load(Ordering::Relaxed),
             _ => false,
         };
@@ -263,7 +293,8 @@ const MSG_ID_TOO_LONG: &str = "msgID is longer than 255 bytes";
 const TOO_LARGE: &str = "the message is larger than limits.outbox_bytes";
 const BUSY: &str = "the node is overloaded, try again";
 const BUSY_THERE: &str = "the node of this user is overloaded, try again";
-const BUSY_PARTLY: &str = "the node is overloaded, not everybody got the message";
+const BUSY_FOR_ALL: &str = "the node is overloaded, nobody got the message: try again";
+const BUSY_PARTLY: &str = "the node is stopping, not everybody got the message";
 const NODES_MISSED: &str = "not every node could be reached, not everybody got the message";
 const CANNOT_LOCATE: &str = "the user is not on this node, and Redis cannot say where else";
 const NOT_TAKEN: &str = "the node of this user takes no such message";

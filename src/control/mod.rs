@@ -199,6 +199,7 @@ impl Plane {
             hub,
             metrics,
             clock,
+            questions: Arc::default(),
             cluster: self.cluster.clone(),
             readiness,
             listeners: door.listeners,

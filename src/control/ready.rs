@@ -72,6 +72,7 @@ const MISSING_MAX: u64 = 3;
 /// not told of Redis and peers, since a restart would mend neither.
 pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option<Arc<Cluster>>) {
     let mut ticks = tokio::time::interval(EVERY);
+    let mut life = vec![Life::default(); base.metrics.reactors.len()];
     for number in 1_u64.. {
         ticks.tick().await;
         if let Some(cluster) = &cluster {
@@ -83,7 +84,7 @@ pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option
             systemd::alive();
             continue;
         }
-        let mut complaints = silent_reactors(&base, number);
+        let mut complaints = silent_reactors(&base, &mut life, number);
         base.hub.router.send_canaries(number);
         if complaints.is_empty() {
             systemd::alive();
@@ -97,17 +98,49 @@ pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option
     }
 }
 
-/// Reactors that have not shown the canaries before `number`.
-fn silent_reactors(base: &Base, number: u64) -> Vec<String> {
-    let shown = base.metrics.reactors.iter().map(|stats| stats.canary.get());
-    let silent = shown.enumerate().filter(|(_, shown)| shown + MISSING_MAX < number);
-    silent.map(|(index, _)| format!("reactor {index} does not take its mail")).collect()
+/// What was last seen of a reactor.
+#[derive(Clone, Copy, Debug, Default)]
+struct Life {
+    /// Orders it had taken.
+    taken: u64,
+    /// Number of the last canary at whose time it had taken another one.
+    at: u64,
+}
+
+impl Life {
+    /// Whether a reactor that has taken so many orders is silent at the time of this canary.
+    fn is_over(&mut self, taken: u64, number: u64) -> bool {
+        if taken != self.taken || number == 1 {
+            *self = Self { taken, at: number };
+        }
+        self.at + MISSING_MAX < number
+    }
+}
+
+/// Reactors that have taken no mail since the last few canaries. Any order counts, since a canary
+/// may stand behind many.
+fn silent_reactors(base: &Base, life: &mut [Life], number: u64) -> Vec<String> {
+    let seen = base.metrics.reactors.iter().map(|stats| stats.mail.get()).zip(life);
+    let silent = seen
+        .enumerate()
+        .filter_map(|(index, (taken, life))| life.is_over(taken, number).then_some(index));
+    silent.map(|index| format!("reactor {index} does not take its mail")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::link::Plan;
+
+    #[test]
+    fn any_mail_that_is_taken_is_life() {
+        let mut life = Life::default();
+        let silent: Vec<u64> = (1..=20)
+            .filter(|number| life.is_over(if *number < 10 { *number } else { 9 }, *number))
+            .collect();
+        assert_eq!(silent, (13..=20).collect::<Vec<u64>>());
+        assert!(!life.is_over(10, 21));
+    }
 
     #[test]
     fn complaints_come_and_go() {

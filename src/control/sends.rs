@@ -1,18 +1,23 @@
 //! Messages of clients to others: from the reactors into the delivery, and the replies back.
 //!
-//! Invariant: messages of one sender go one after the other, in their order.
+//! Invariant: messages of one sender go one after the other, in their order. A sender whose message
+//! waits, for another node or for the admission of a broadcast, holds up no other sender.
 
-use super::delivery::{Delivery, Message};
+use super::delivery::{Delivery, Message, Sent};
 use super::listen::listen;
-use crate::clock::FreshId;
+use crate::clock::{Clock, FreshId};
 use crate::command::{Code, push};
 use crate::hub::Hub;
 use crate::id::ConnId;
-use crate::limits::{SEND_LANE_MAX, SEND_LANES};
+use crate::limits::{SEND_LANE_MAX, SEND_LANE_TOTAL_MAX, SEND_LANES};
 use crate::link::{Mailbox, Waiting};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Begins to deliver what comes into the box. Call it within the runtime.
@@ -25,54 +30,106 @@ pub(super) fn deliver(
     hub: Arc<Hub>,
 ) -> io::Result<()> {
     let told = listen("sends", mailbox, SEND_LANE_MAX)?;
-    let ids = Arc::new(FreshId::default());
+    let desk = Desk { delivery, hub, ids: Arc::default(), clock: Clock::start() };
     let lanes = (0..SEND_LANES).map(|_| {
         let (lane, waiting) = mpsc::channel(SEND_LANE_MAX);
-        let (delivery, hub, ids) = (Arc::clone(&delivery), Arc::clone(&hub), Arc::clone(&ids));
-        tokio::spawn(carry(waiting, delivery, hub, ids));
+        tokio::spawn(carry(waiting, desk.clone()));
         lane
     });
     let lanes: Vec<_> = lanes.collect();
-    tokio::spawn(sort(told, lanes, hub));
+    tokio::spawn(sort(told, lanes, desk));
     Ok(())
 }
 
+/// Delivers messages and replies to their senders.
+#[derive(Clone)]
+struct Desk {
+    delivery: Arc<Delivery>,
+    hub: Arc<Hub>,
+    ids: Arc<FreshId>,
+    clock: Clock,
+}
+
 /// Puts each message on the lane of its sender.
-async fn sort(mut told: mpsc::Receiver<Waiting>, lanes: Vec<mpsc::Sender<Waiting>>, hub: Arc<Hub>) {
+async fn sort(mut told: mpsc::Receiver<Waiting>, lanes: Vec<mpsc::Sender<Waiting>>, desk: Desk) {
     while let Some(sending) = told.recv().await {
         let ConnId { reactor, slot, .. } = sending.conn;
         let lane = (usize::from(reactor) ^ slot as usize) % lanes.len();
         if let Err(full) = lanes[lane].try_send(sending) {
-            let sending = full.into_inner();
-            hub.router.metrics().shared.sends_refused.fetch_add(1, Ordering::Relaxed);
-            reply(&hub, &sending, Code::Internal, "null");
+            desk.refuse(&full.into_inner());
         }
         tokio::task::consume_budget().await;
     }
 }
 
-/// Delivers one after the other, and replies to each sender.
-async fn carry(
-    mut waiting: mpsc::Receiver<Waiting>,
-    delivery: Arc<Delivery>,
-    hub: Arc<Hub>,
-    ids: Arc<FreshId>,
-) {
-    while let Some(sending) = waiting.recv().await {
-        let seq = ids.next().to_string();
-        let (author, text) = (sending.from.id.as_str(), sending.text.as_str());
-        let app = sending.from.app;
-        let message = |user, from| Message { app, user, msg_id: "", seq: &seq, text, from };
-        let sent = match &sending.to {
-            Some(to) => delivery.to_user(message(to, author)).await,
-            None => delivery.to_all(message(author, "")).await,
-        };
-        reply(&hub, &sending, Code::Ok, &sent.told().to_string());
+/// The messages of one sender behind the one that is being delivered, and when they came.
+type Behind = VecDeque<(Waiting, Duration)>;
+
+/// Delivers one message of each sender at a time, and replies.
+async fn carry(mut waiting: mpsc::Receiver<Waiting>, desk: Desk) {
+    let mut senders: HashMap<ConnId, Behind> = HashMap::new();
+    let mut behind = 0;
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some(conn) = under_way.next() => {
+                let next = senders.get_mut(&conn).and_then(VecDeque::pop_front);
+                match next {
+                    Some((sending, since)) => {
+                        behind -= 1;
+                        under_way.push(desk.clone().deliver(sending, since));
+                    }
+                    None => drop(senders.remove(&conn)),
+                }
+            }
+            sending = waiting.recv() => {
+                let Some(sending) = sending else { return };
+                let now = desk.clock.now();
+                match senders.get_mut(&sending.conn) {
+                    None => {
+                        senders.insert(sending.conn, Behind::new());
+                        under_way.push(desk.clone().deliver(sending, now));
+                    }
+                    Some(own) if own.len() < SEND_LANE_MAX && behind < SEND_LANE_TOTAL_MAX => {
+                        behind += 1;
+                        own.push_back((sending, now));
+                    }
+                    Some(_) => desk.refuse(&sending),
+                }
+            }
+        }
         tokio::task::consume_budget().await;
     }
 }
 
-fn reply(hub: &Hub, sending: &Waiting, code: Code, data: &str) {
-    // A sender whose reactor is overloaded hears nothing, which the router counts.
-    let _counted = hub.router.answer(sending.conn, push::reply_to_send(&sending.seq, code, data));
+impl Desk {
+    /// Delivers a message that came at the time `since`, and replies; returns whose it was.
+    async fn deliver(self, sending: Waiting, since: Duration) -> ConnId {
+        let seq = self.ids.next().to_string();
+        let (author, text) = (sending.from.id.as_str(), sending.text.as_str());
+        let app = sending.from.app;
+        let message = |user, from| Message { app, user, msg_id: "", seq: &seq, text, from };
+        let sent = match &sending.to {
+            Some(to) => self.delivery.to_user(message(to, author)).await,
+            None => {
+                let waited = self.clock.now().saturating_sub(since);
+                self.delivery.to_all(message(author, ""), waited).await
+            }
+        };
+        let is_refused = sending.to.is_none() && matches!(sent, Sent::Overloaded(_));
+        let code = if is_refused { Code::Internal } else { Code::Ok };
+        self.reply(&sending, code, &sent.told().to_string());
+        sending.conn
+    }
+
+    fn refuse(&self, sending: &Waiting) {
+        self.hub.router.metrics().shared.sends_refused.fetch_add(1, Ordering::Relaxed);
+        self.reply(sending, Code::Internal, "null");
+    }
+
+    fn reply(&self, sending: &Waiting, code: Code, data: &str) {
+        let reply = push::reply_to_send(&sending.seq, code, data);
+        // A sender whose reactor is overloaded hears nothing, which the router counts.
+        let _counted = self.hub.router.answer(sending.conn, reply);
+    }
 }

@@ -3,11 +3,11 @@
 
 use super::directory::{Arrival, Noted};
 use super::router::Router;
-use crate::clock::FreshId;
+use crate::clock::{Clock, FreshId};
 use crate::command::push;
 use crate::envelope::{Envelope, Frame};
 use crate::id::{AppId, UserId};
-use crate::link::{Announcement, Change, Fanout};
+use crate::link::{Announcement, Change, Current, Fanout, Rate};
 use crate::session::User;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,7 +18,10 @@ use std::time::Duration;
 pub struct Announcer {
     router: Arc<Router>,
     ids: FreshId,
+    clock: Clock,
     exact_up_to: AtomicUsize,
+    /// What exact announcements may cost in each room.
+    rate: Current<Option<Rate>>,
     silent: AtomicBool,
 }
 
@@ -29,7 +32,9 @@ impl Announcer {
         Self {
             router,
             ids: FreshId::default(),
+            clock: Clock::start(),
             exact_up_to: AtomicUsize::new(exact_up_to),
+            rate: Current::new(None),
             silent: AtomicBool::new(false),
         }
     }
@@ -37,6 +42,14 @@ impl Announcer {
     /// From now on rooms of up to so many users hear of each one.
     pub fn set_exact_up_to(&self, members: usize) {
         self.exact_up_to.store(members, Ordering::Relaxed);
+    }
+
+    /// From now on these announcements cost each room at most so many messages a second; 0 means
+    /// no limit. A room may fill up to the size bound at once.
+    pub fn set_exact_rate(&self, per_second: u64) {
+        let members = self.exact_up_to() as u64;
+        let filling = members.saturating_mul(members + 1) / 2;
+        self.rate.replace(Rate::new(per_second, filling.min(FILLING_MAX)));
     }
 
     fn exact_up_to(&self) -> usize {
@@ -106,12 +119,27 @@ impl Announcer {
         if members == 0 {
             return true;
         }
+        if !self.may_tell(user.app, members) {
+            return false;
+        }
+        let Ok(ticket) = self.router.broadcasts().announce() else { return false };
         let (cmd, msg) = change.words();
         let seq = self.ids.next().to_string();
         let frame = push::envelope(&Envelope { seq: &seq, cmd, target: "", msg, from: &user.id });
         let announcement = Some(Announcement::new(change));
-        let fanout = Fanout { app: user.app, except: user.id.clone(), frame, announcement };
+        let fanout = Fanout { app: user.app, except: user.id.clone(), frame, announcement, ticket };
         self.router.fan_out(fanout).is_ok()
+    }
+
+    /// Whether a room of so many can be told once more within its rate.
+    fn may_tell(&self, app: AppId, members: usize) -> bool {
+        let Some(rate) = *self.rate.get() else { return true };
+        let (directory, now) = (self.router.directory(), self.clock.now());
+        let may = directory.may_announce(app, &rate, now, members as u64);
+        if !may {
+            self.router.metrics().shared.announcements_deferred.fetch_add(1, Ordering::Relaxed);
+        }
+        may
     }
 
     /// Sends the digests that are due. What one overloaded reactor refuses is
@@ -123,7 +151,10 @@ impl Announcer {
         }
         for digest in digests.due(self.router.directory().noted(), now) {
             let (app, except) = (digest.app, UserId::default());
-            let fanout = Fanout { app, except, frame: self.encode(&digest), announcement: None };
+            // When so many announcements are under way the next digest tells `online`.
+            let Ok(ticket) = self.router.broadcasts().announce() else { continue };
+            let frame = self.encode(&digest);
+            let fanout = Fanout { app, except, frame, announcement: None, ticket };
             if self.router.fan_out(fanout).is_ok() {
                 self.router.metrics().shared.digests.fetch_add(1, Ordering::Relaxed);
             }
@@ -134,6 +165,9 @@ impl Announcer {
         push::presence(self.ids.next(), digest.joined, digest.left, digest.online)
     }
 }
+
+/// The largest room that may fill at once has some 2,000 members, if `exact_up_to` is larger.
+const FILLING_MAX: u64 = 2_000_000;
 
 /// When each room gets its next digest.
 ///
@@ -258,6 +292,36 @@ mod tests {
         assert!(!announcer.is_due(&fanout));
         assert!(!announcer.is_due(&fanout));
         assert_eq!(joined(), 2, "and so is the first, counted once");
+    }
+
+    /// One user who logs in and out all the time must not cost the room a flood.
+    #[test]
+    fn what_is_above_the_rate_of_a_room_is_left_to_the_digest() {
+        let (post, mailbox) = mailbox(4_096).unwrap();
+        let directory = Arc::new(Directory::new(&[101, 102]));
+        let router = Router::new(Arc::clone(&directory), vec![post], Metrics::new(1));
+        let announcer = Announcer::new(Arc::new(router), 100);
+        announcer.set_exact_rate(1);
+        let log_in = |app: u32, name: &str| {
+            let conn = ConnId { reactor: 0, slot: 1, serial: 1 };
+            let user = Arc::new(User::new(AppId(app), name.into(), conn));
+            announcer.arrived(&user, directory.login(Arc::clone(&user)).unwrap());
+            user
+        };
+        for number in 0..100 {
+            log_in(101, &format!("u{number}"));
+        }
+        let told = || std::iter::from_fn(|| mailbox.take()).count();
+        assert_eq!(told(), 100, "a room may fill at once");
+        for _ in 0..50 {
+            let user = log_in(101, "churner");
+            announcer.departed(&user, directory.logout(&user).unwrap());
+        }
+        assert!(told() <= 1);
+        let noted = directory.noted().next().unwrap();
+        assert!(noted.joined >= 49 && noted.left >= 49, "{noted:?}");
+        log_in(102, "ann");
+        assert_eq!(told(), 1, "another room has a rate of its own");
     }
 
     /// Seconds at which a room of so many hears, if something changes all the time.

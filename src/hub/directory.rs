@@ -7,12 +7,14 @@
 use super::rooms::Rooms;
 use crate::id::{AppId, ConnId, UserId};
 use crate::limits::APPS_MAX;
+use crate::link::{Rate, SharedRate};
 use crate::session::User;
 use crossbeam_utils::CachePadded;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Users by app and name.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ struct Room {
     members: AtomicUsize,
     joined: AtomicU64,
     left: AtomicU64,
+    /// What exact announcements have cost.
+    announced: SharedRate,
 }
 
 type Shard = Mutex<HashTable<Arc<User>>>;
@@ -128,6 +132,11 @@ impl Directory {
         let entry = shard.find_entry(slot_hash(hash), |other| Arc::ptr_eq(other, user)).ok()?;
         entry.remove();
         Some(room.members.fetch_sub(1, Ordering::Relaxed) - 1)
+    }
+
+    /// Whether an announcement to a room may cost `messages` by this rate; then they are spent.
+    pub fn may_announce(&self, app: AppId, rate: &Rate, now: Duration, messages: u64) -> bool {
+        self.rooms.get(app).is_some_and(|room| room.announced.take_many(rate, now, messages))
     }
 
     /// The connection that holds a user's registration.
@@ -247,6 +256,7 @@ impl Room {
             members: AtomicUsize::new(0),
             joined: AtomicU64::new(0),
             left: AtomicU64::new(0),
+            announced: SharedRate::default(),
         }
     }
 

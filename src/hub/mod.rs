@@ -13,8 +13,8 @@ pub use router::{Delivered, Orders, Router};
 pub use seats::Seats;
 pub use seen::Seen;
 
-use crate::config::{Config, Limits};
-use crate::link::{Admission, Post};
+use crate::config::{Broadcast, Config, Limits};
+use crate::link::{Admission, BroadcastRules, Post};
 use crate::metrics::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -73,7 +73,9 @@ impl Hub {
     pub fn new(config: &Config, posts: Vec<Post>, metrics: Arc<Metrics>) -> Arc<Self> {
         let directory = Arc::new(Directory::new(&config.apps.ids));
         let router = Arc::new(Router::new(Arc::clone(&directory), posts, metrics));
+        router.broadcasts().set_rules(broadcast_rules(config));
         let announcer = Announcer::new(Arc::clone(&router), config.announce.exact_up_to);
+        announcer.set_exact_rate(config.announce.exact_per_second);
         let (admission, bounds) = (Admission::default(), Bounds::new(config));
         let seats = Seats::default();
         Arc::new(Self { directory, router, announcer, seats, admission, bounds })
@@ -86,7 +88,14 @@ impl Hub {
     pub fn reload(&self, config: &Config) -> Result<(), TooManyApps> {
         self.directory.add_apps(&config.apps.ids)?;
         self.announcer.set_exact_up_to(config.announce.exact_up_to);
+        self.announcer.set_exact_rate(config.announce.exact_per_second);
         self.bounds.set(config);
+        self.router.broadcasts().set_rules(broadcast_rules(config));
         Ok(())
     }
+}
+
+fn broadcast_rules(config: &Config) -> BroadcastRules {
+    let Broadcast { wait, messages, bytes } = config.broadcast;
+    BroadcastRules { wait, messages, bytes }
 }

@@ -4,7 +4,9 @@
 use super::directory::Directory;
 use crate::envelope::Frame;
 use crate::id::{AppId, ConnId};
-use crate::link::{ClientPage, Fanout, Mail, Post, Refused};
+use crate::link::{
+    BroadcastRules, BroadcastSize, Broadcasts, ClientPage, Fanout, Mail, Post, Refused,
+};
 use crate::metrics::Metrics;
 use crossbeam_channel::Receiver;
 use std::sync::Arc;
@@ -36,13 +38,15 @@ pub struct Router {
     directory: Arc<Directory>,
     posts: Vec<Post>,
     metrics: Arc<Metrics>,
+    broadcasts: Arc<Broadcasts>,
 }
 
 impl Router {
     /// A router over the reactors' mailboxes, in the order of their numbers.
     #[must_use]
     pub fn new(directory: Arc<Directory>, posts: Vec<Post>, metrics: Arc<Metrics>) -> Self {
-        Self { directory, posts, metrics }
+        let broadcasts = Broadcasts::new(BroadcastRules::default());
+        Self { directory, posts, metrics, broadcasts }
     }
 
     /// The users behind this router.
@@ -81,14 +85,27 @@ impl Router {
         sent
     }
 
-    /// Sends one frame to every user of an app but one: one order a reactor.
+    /// The broadcasts that are under way.
+    #[must_use]
+    pub fn broadcasts(&self) -> &Arc<Broadcasts> {
+        &self.broadcasts
+    }
+
+    /// What a broadcast of this frame to an app costs.
+    #[must_use]
+    pub fn size_of_broadcast(&self, app: AppId, frame: &Frame) -> BroadcastSize {
+        BroadcastSize { deliveries: self.directory.members(app) as u64, bytes: frame.len() }
+    }
+
+    /// Sends one frame to every user of an app but one: one order a reactor. It has a ticket, and
+    /// so a place in each mailbox.
     ///
     /// # Errors
-    /// [`Refused`] when a mailbox was full; members owned by other reactors get it all the same.
+    /// [`Refused`] when a reactor has ended; members owned by others get it all the same.
     pub fn fan_out(&self, fanout: Fanout) -> Result<(), Refused> {
         let fanout = Arc::new(fanout);
         let order = || Mail::Fanout(Arc::clone(&fanout));
-        let taken = self.posts.iter().filter(|post| post.send(order()).is_ok()).count();
+        let taken = self.posts.iter().filter(|post| post.send_reserved(order()).is_ok()).count();
         if taken == self.posts.len() {
             return Ok(());
         }
@@ -99,7 +116,7 @@ impl Router {
     /// Asks the reactor with the largest backlog to give memory back. If its
     /// mailbox is full it is asked again at the next overdraft.
     pub fn ask_to_shed(&self, reactor: u16) {
-        let _asked_again_later = self.posts[usize::from(reactor)].send(Mail::Shed);
+        let _asked_again_later = self.posts[usize::from(reactor)].send_reserved(Mail::Shed);
     }
 
     /// Wakes a reactor that was handed a permit.
@@ -109,7 +126,8 @@ impl Router {
 
     /// Sends a canary to each reactor, which shows in its counters; how many could not be sent.
     pub fn send_canaries(&self, number: u64) -> usize {
-        self.posts.iter().filter(|post| post.send(Mail::Canary(number)).is_err()).count()
+        let is_full = |post: &&Post| post.send_reserved(Mail::Canary(number)).is_err();
+        self.posts.iter().filter(is_full).count()
     }
 
     /// Has a connection closed whose user has too many others. If the mailbox is full it
@@ -126,7 +144,7 @@ impl Router {
     /// # Errors
     /// [`Refused`] when its mailbox is full: try again.
     pub fn reload(&self, reactor: usize) -> Result<(), Refused> {
-        self.posts[reactor].send(Mail::Reload)
+        self.posts[reactor].send_reserved(Mail::Reload)
     }
 
     /// Asks one reactor where its clients are, from this slot on. The page comes
@@ -166,7 +184,7 @@ impl Router {
     /// # Errors
     /// [`Refused`] when its mailbox is full: try again.
     pub fn drain(&self, reactor: usize) -> Result<(), Refused> {
-        self.posts[reactor].send(Mail::Drain)
+        self.posts[reactor].send_reserved(Mail::Drain)
     }
 
     /// Orders that wait, for each reactor.

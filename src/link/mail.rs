@@ -1,5 +1,6 @@
 //! Orders to a reactor.
 
+use super::broadcast::Ticket;
 use super::whom::{Find, Kick, Trace};
 use crate::address::ClientAddr;
 use crate::envelope::Frame;
@@ -76,6 +77,8 @@ pub struct Fanout {
     pub frame: Frame,
     /// What it announces, if it is an announcement.
     pub announcement: Option<Announcement>,
+    /// Its admission, which ends when the last reactor is done with it.
+    pub ticket: Ticket,
 }
 
 /// That somebody came or went. As long as it waits it can still be withdrawn,

@@ -23,10 +23,20 @@ pub struct Refused;
 /// # Errors
 /// When the kernel has no descriptor to give.
 pub fn mailbox<T>(depth: usize) -> io::Result<(Post<T>, Mailbox<T>)> {
-    let (sender, receiver) = crossbeam_channel::bounded(depth);
+    mailbox_with_reserve(depth, 0)
+}
+
+/// The same with further places that only [`Post::send_reserved`] fills. Threads that
+/// [`Post::send`] at the same moment may take a place of these each.
+///
+/// # Errors
+/// When the kernel has no descriptor to give.
+pub fn mailbox_with_reserve<T>(depth: usize, reserve: usize) -> io::Result<(Post<T>, Mailbox<T>)> {
+    let (sender, receiver) = crossbeam_channel::bounded(depth + reserve);
+    let depth = (reserve > 0).then_some(depth);
     let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let shared = Arc::new(Shared { awake: Awake::new(), bell });
-    Ok((Post { sender, shared: Arc::clone(&shared) }, Mailbox { receiver, shared }))
+    Ok((Post { sender, depth, shared: Arc::clone(&shared) }, Mailbox { receiver, shared }))
 }
 
 #[derive(Debug)]
@@ -39,6 +49,8 @@ struct Shared {
 #[derive(Clone, Debug)]
 pub struct Post<T = Mail> {
     sender: Sender<T>,
+    /// Letters above which only reserved places are left; `None` without a reserve.
+    depth: Option<usize>,
     shared: Arc<Shared>,
 }
 
@@ -48,6 +60,17 @@ impl<T> Post<T> {
     /// # Errors
     /// [`Refused`] when the box is full or its owner has ended.
     pub fn send(&self, letter: T) -> Result<(), Refused> {
+        if self.depth.is_some_and(|depth| self.sender.len() >= depth) {
+            return Err(Refused);
+        }
+        self.send_reserved(letter)
+    }
+
+    /// The same for a letter that the reserved places are for.
+    ///
+    /// # Errors
+    /// [`Refused`] when these are full as well, or the owner has ended.
+    pub fn send_reserved(&self, letter: T) -> Result<(), Refused> {
         match self.sender.try_send(letter) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(Refused),
@@ -155,6 +178,17 @@ mod tests {
         assert_eq!(post.send(Mail::Shed), Err(Refused));
         assert!(mailbox.take().is_some());
         assert_eq!(post.send(Mail::Shed), Ok(()));
+    }
+
+    #[test]
+    fn reserved_places_are_left_to_what_they_are_for() {
+        let (post, mailbox) = mailbox_with_reserve(2, 1).unwrap();
+        post.send(Mail::Shed).unwrap();
+        post.send(Mail::Shed).unwrap();
+        assert_eq!(post.send(Mail::Shed), Err(Refused));
+        post.send_reserved(Mail::Canary(1)).unwrap();
+        assert_eq!(post.send_reserved(Mail::Canary(2)), Err(Refused));
+        assert_eq!(mailbox.depth(), 3);
     }
 
     #[test]

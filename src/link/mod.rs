@@ -4,6 +4,7 @@
 mod admission;
 mod awake;
 mod backlogs;
+mod broadcast;
 mod budget;
 mod current;
 mod drain;
@@ -25,12 +26,15 @@ mod sync {
 
 pub use admission::Admission;
 pub use backlogs::{Backlog, Backlogs};
+pub use broadcast::{
+    Asked, BroadcastRules, BroadcastSize, BroadcastState, Broadcasts, Place, Ticket,
+};
 pub use budget::Budget;
 pub use current::Current;
 pub use drain::{Drain, Plan, Progress, Share, Slot, Stage};
 pub use event::{Event, News};
 pub use mail::{Announcement, Change, ClientPage, Fanout, Mail};
-pub use mailbox::{Mailbox, Post, Refused, mailbox};
+pub use mailbox::{Mailbox, Post, Refused, mailbox, mailbox_with_reserve};
 pub use order::{Order, Reloaded, Wish};
 pub use permits::Permits;
 pub use rate::{Rate, SharedRate};

@@ -58,7 +58,12 @@ pub struct SharedRate(AtomicU64);
 impl SharedRate {
     /// Takes one at the time `now`; false if that is too much.
     pub fn take(&self, rate: &Rate, now: Duration) -> bool {
-        let take = |kept| rate.take(kept, now, 1);
+        self.take_many(rate, now, 1)
+    }
+
+    /// Takes `amount` at the time `now`; false if that is too much.
+    pub fn take_many(&self, rate: &Rate, now: Duration, amount: u64) -> bool {
+        let take = |kept| rate.take(kept, now, amount);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 }

@@ -14,7 +14,7 @@ use super::members::Members;
 use super::permit::Permit;
 use crate::envelope::Frame;
 use crate::limits::{
-    FANOUT_FIRST_STRETCH, FANOUT_PER_TURN, FANOUT_QUEUE_MAX, FANOUT_WITHOUT_PERMIT, FRAMES_PER_WAVE,
+    FANOUT_FIRST_STRETCH, FANOUT_PER_TURN, FANOUT_WITHOUT_PERMIT, FRAMES_PER_WAVE,
 };
 use crate::link::Fanout;
 use std::collections::VecDeque;
@@ -28,7 +28,6 @@ pub(super) struct Rooms {
     small: VecDeque<usize>,
     /// Rooms with a wave to many, for which a permit is needed.
     large: VecDeque<usize>,
-    queued: usize,
     /// Steps that this turn has left.
     pub(super) steps: usize,
 }
@@ -45,7 +44,7 @@ struct Room {
 impl Rooms {
     pub(super) fn new(apps: usize) -> Self {
         let rooms = (0..apps).map(|_| Room::default()).collect();
-        Self { rooms, small: VecDeque::new(), large: VecDeque::new(), queued: 0, steps: 0 }
+        Self { rooms, small: VecDeque::new(), large: VecDeque::new(), steps: 0 }
     }
 
     /// A room that was added since the start is made when its first member comes.
@@ -58,11 +57,6 @@ impl Rooms {
 
     pub(super) fn leave(&mut self, room: usize, member: u32, moved: impl FnMut(u32, u32)) {
         self.rooms[room].members.remove(member, moved);
-    }
-
-    /// Whether so many broadcasts wait or are under way that no more are taken.
-    pub(super) fn are_full(&self) -> bool {
-        self.queued >= FANOUT_QUEUE_MAX
     }
 
     pub(super) fn has_small_waves(&self) -> bool {
@@ -92,7 +86,6 @@ impl Rooms {
         };
         let idle = here.wave.is_empty() && here.queue.is_empty();
         here.queue.push_back(fanout);
-        self.queued += 1;
         if idle {
             self.begin_wave(room, is_due);
         }
@@ -101,7 +94,7 @@ impl Rooms {
     /// Begins the next wave of a room and gives it its place in the order of turns.
     fn begin_wave(&mut self, room: usize, is_due: impl Fn(&Fanout) -> bool) {
         let here = &mut self.rooms[room];
-        self.queued -= here.begin_wave(is_due);
+        here.begin_wave(is_due);
         if !here.wave.is_empty() {
             let is_small = here.members.len() <= FANOUT_WITHOUT_PERMIT;
             if is_small { &mut self.small } else { &mut self.large }.push_back(room);
@@ -111,20 +104,16 @@ impl Rooms {
 
 impl Room {
     /// Takes what is still due from the queue, and the members as they are
-    /// now. Returns how many messages were no longer due.
-    fn begin_wave(&mut self, is_due: impl Fn(&Fanout) -> bool) -> usize {
-        let mut withdrawn = 0;
+    /// now.
+    fn begin_wave(&mut self, is_due: impl Fn(&Fanout) -> bool) {
         while self.wave.len() < FRAMES_PER_WAVE
             && let Some(fanout) = self.queue.pop_front()
         {
             if is_due(&fanout) {
                 self.wave.push(fanout);
-            } else {
-                withdrawn += 1;
             }
         }
         self.members.begin_wave();
-        withdrawn
     }
 }
 
@@ -205,7 +194,6 @@ impl Reactor {
     fn end_wave(&mut self, room: usize) {
         self.stats().fanout_waves.add(1);
         let here = &mut self.rooms.rooms[room];
-        self.rooms.queued -= here.wave.len();
         here.wave.clear();
         let announcer = &self.shared.hub.announcer;
         self.rooms.begin_wave(room, |fanout| announcer.is_due(fanout));

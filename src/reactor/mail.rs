@@ -18,46 +18,49 @@ impl Reactor {
     /// put together, so that they leave in one `writev`.
     pub(super) fn take_mail(&mut self) {
         self.rooms.steps = FANOUT_PER_TURN;
-        for _ in 0..MAIL_PER_TURN {
-            if self.rooms.are_full() || self.has_enough_sweeps() {
+        let mut taken = 0;
+        while taken < MAIL_PER_TURN {
+            if self.has_enough_sweeps() {
                 break;
             }
-            match self.mailbox.take() {
-                None => break,
-                Some(Mail::Deliver { slot, serial, frame }) => {
+            let Some(mail) = self.mailbox.take() else { break };
+            taken += 1;
+            match mail {
+                Mail::Deliver { slot, serial, frame } => {
                     // A broadcast that came before goes first, as far as this
                     // turn's steps reach; one to a large room is overtaken.
                     self.fan_out();
                     self.staged.push(Staged { slot, serial, frame });
                 }
-                Some(Mail::Fanout(fanout)) => {
+                Mail::Fanout(fanout) => {
                     self.deliver_staged();
                     if let Some(room) = self.shared.hub.directory.room_of(fanout.app) {
                         let announcer = &self.shared.hub.announcer;
                         self.rooms.queue(room, fanout, |fanout| announcer.is_due(fanout));
                     }
                 }
-                Some(Mail::Canary(number)) => self.stats().canary.set(number),
-                Some(Mail::Shed) => (self.overdrawn, self.held.is_pressed) = (true, true),
-                Some(Mail::Reload) => self.reload(),
-                Some(Mail::Replaced { slot, serial }) => self.replace(slot, serial),
-                Some(Mail::Kick(kick)) => self.begin_sweep(Sweep::Kick(kick)),
-                Some(Mail::Trace(trace)) => self.begin_trace(trace),
-                Some(Mail::Find(find)) => self.begin_sweep(Sweep::Find(find)),
-                Some(Mail::EndTrace(id)) => self.end_trace(id),
-                Some(Mail::Clients { from, to }) => {
+                Mail::Canary(number) => self.stats().canary.set(number),
+                Mail::Shed => (self.overdrawn, self.held.is_pressed) = (true, true),
+                Mail::Reload => self.reload(),
+                Mail::Replaced { slot, serial } => self.replace(slot, serial),
+                Mail::Kick(kick) => self.begin_sweep(Sweep::Kick(kick)),
+                Mail::Trace(trace) => self.begin_trace(trace),
+                Mail::Find(find) => self.begin_sweep(Sweep::Find(find)),
+                Mail::EndTrace(id) => self.end_trace(id),
+                Mail::Clients { from, to } => {
                     // Whoever asked may have gone; the box has room for one page.
                     let _told = to.try_send(self.clients(from));
                 }
-                Some(Mail::Drain) => self.begin_stop(),
+                Mail::Drain => self.begin_stop(),
             }
         }
+        self.stats().mail.add(taken as u64);
         self.deliver_staged();
     }
 
     /// Whether orders wait that the next turn takes.
     pub(super) fn takes_mail(&self) -> bool {
-        self.mailbox.depth() > 0 && !self.rooms.are_full() && !self.has_enough_sweeps()
+        self.mailbox.depth() > 0 && !self.has_enough_sweeps()
     }
 
     fn deliver_staged(&mut self) {

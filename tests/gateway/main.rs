@@ -4,6 +4,7 @@
 
 mod admin;
 mod behind_nginx;
+mod broadcasts;
 mod conformance;
 mod cors;
 mod hostile;

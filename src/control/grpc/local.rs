@@ -76,7 +76,13 @@ impl Local {
                 return Err(Invalid::User);
             }
             let (except, frame) = (UserId::from(push.from), self.encode(push)?);
-            Ok(self.hub.router.fan_out(Fanout { app, except, frame, announcement: None }))
+            let router = &self.hub.router;
+            let size = router.size_of_broadcast(app, &frame);
+            let ticket = match router.broadcasts().ask_for_peer(app, &except, size) {
+                Ok(ticket) => ticket,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            Ok(router.fan_out(Fanout { app, except, frame, announcement: None, ticket }))
         })
     }
 

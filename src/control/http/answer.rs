@@ -2,7 +2,7 @@
 
 use crate::command::Code;
 use axum::body::{Body, Bytes};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
@@ -58,6 +58,13 @@ pub(super) fn not_taken(why: &str) -> Response {
 pub(super) fn refused(status: StatusCode, why: &str) -> Response {
     let answer = json!({"code": status.as_u16(), "msg": why, "data": null});
     respond(status, Body::from(answer.to_string()))
+}
+
+/// 503 for a moment, with the time after which the caller may try again; says why.
+pub(super) fn overloaded(why: &str) -> Response {
+    let mut response = refused(StatusCode::SERVICE_UNAVAILABLE, why);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// A request that is not answered.

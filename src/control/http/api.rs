@@ -12,6 +12,7 @@ use axum::response::Response;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// `GET /user/online`: is this user here, or on another node? An answer that
 /// Redis had no part in says so.
@@ -58,7 +59,7 @@ pub(super) async fn send_message_all(
     State(site): State<Arc<Site>>,
     Form(fields): Form,
 ) -> Response {
-    told(&site.delivery.to_all(message(&fields)).await)
+    told(&site.delivery.to_all(message(&fields), Duration::ZERO).await)
 }
 
 /// What became of a message; where it could not be sent to anybody, the code of the answer says so.

@@ -1,7 +1,7 @@
 //! `POST /user/sendMessages`: many messages to single users in one request.
 
 use super::Site;
-use super::answer::{Refusal, not_taken, success};
+use super::answer::{Refusal, not_taken, overloaded, success};
 use super::body::{content_type, whole};
 use crate::command::{Code, repair_surrogates};
 use crate::control::delivery::{Message, Sent};
@@ -35,7 +35,7 @@ struct Item<'a> {
 }
 
 /// Sends each message as `sendMessage` would, and tells of each what that
-/// would, in their order. Those to one user are sent in their order.
+/// would, in their order; 503 if all were refused by nodes that are overloaded. Those to one user are sent in their order.
 pub(super) async fn send_messages(
     State(site): State<Arc<Site>>,
     request: Request,
@@ -58,7 +58,12 @@ pub(super) async fn send_messages(
     let items: Vec<Result<Item<'_>, serde_json::Error>> =
         batch.messages.iter().map(|item| serde_json::from_str(item.get())).collect();
     let messages: Vec<Message<'_>> = items.iter().flatten().map(Item::message).collect();
-    let mut sent = site.delivery.to_users(&messages).await.into_iter();
+    let sent = site.delivery.to_users(&messages).await;
+    let is_refused = |sent: &Sent| matches!(sent, Sent::Overloaded(_));
+    if !sent.is_empty() && sent.len() == items.len() && sent.iter().all(is_refused) {
+        return Ok(overloaded("the node is overloaded, nobody got a message: try again"));
+    }
+    let mut sent = sent.into_iter();
     let results = items.iter().map(|item| match item {
         Ok(_) => sent.next().map_or(Value::Null, |sent| sent.told()),
         Err(error) => Sent::Invalid(Code::BadParameter, error.to_string().into()).told(),

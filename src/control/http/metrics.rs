@@ -3,6 +3,7 @@
 //! Reactors are told apart only where one of them alone can be in trouble; with
 //! 64 of them the page has some 3,100 lines.
 
+mod broadcast;
 mod cluster;
 mod door;
 mod node;
@@ -29,6 +30,7 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
         .of_reactors(&site)
         .of_traffic(&site.metrics)
         .of_queues(&site.metrics)
+        .of_broadcasts(site.hub.router.broadcasts().state())
         .of_door(&site.metrics)
         .of_cluster(site.cluster.as_deref(), &site.metrics);
     match TextEncoder::new().encode_to_string(&page.0) {
@@ -164,8 +166,13 @@ impl Page {
         )
         .counter(
             "millgate_fanout_refused_total",
-            "Broadcasts that at least one full mailbox refused.",
+            "Broadcasts and announcements that at least one reactor could not take.",
             load(&shared.fanout_refused),
+        )
+        .counter(
+            "millgate_announcements_deferred_total",
+            "Arrivals and departures left to a digest, because their room has heard of too many.",
+            load(&shared.announcements_deferred),
         )
         .counter(
             "millgate_digests_total",

@@ -2,7 +2,7 @@
 
 use super::limit::{Cure, Grade, Limit, Place, Unit};
 use super::{Facts, Load, Standing, files, number, ports};
-use crate::limits::{MAIL_DEPTH_MAX, REACTORS_MAX, RECEIVE_BUFFER_BYTES};
+use crate::limits::{MAIL_DEPTH_MAX, MAIL_RESERVED, REACTORS_MAX, RECEIVE_BUFFER_BYTES};
 
 /// All of them, in the order in which they usually bind.
 pub(super) fn judge(load: &Load) -> Vec<Limit> {
@@ -100,7 +100,8 @@ fn weigh_memory(load: &Load, limit: Limit, bytes: Option<u64>) -> Limit {
 
 /// What all reactors take, whatever they carry.
 fn fixed_bytes(load: &Load) -> u64 {
-    let reactor = RECEIVE_BUFFER_BYTES as u64 + MAIL_DEPTH_MAX as u64 * MAIL_BYTES;
+    let reactor =
+        RECEIVE_BUFFER_BYTES as u64 + (MAIL_DEPTH_MAX + MAIL_RESERVED) as u64 * MAIL_BYTES;
     PROCESS_BYTES + load.reactors as u64 * reactor
 }
 

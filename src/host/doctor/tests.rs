@@ -147,7 +147,7 @@ fn files_of_the_whole_host() {
 
 #[test]
 fn memory_is_connections_and_budgets() {
-    let fixed = (128 << 20) + 2 * (65_536 + 4_096 + 4_096 * 48);
+    let fixed = (128 << 20) + 2 * (65_536 + 4_096 + 10_496 * 48);
     let budgets = 2 * (3_u64 << 30);
     let memory = limit(&host(), &million(), "RAM");
     assert_eq!(memory.needs, Some(Need::AtLeast(4_205_000_000 + fixed + budgets)));
@@ -184,7 +184,7 @@ fn a_control_group_is_a_smaller_host() {
     let facts = Facts { group_memory: room, ..host() };
     let memory = limit(&facts, &million(), name);
     // An eighth of the RAM is now an eighth of the group's.
-    let fixed = (128 << 20) + 2 * (65_536 + 4_096 + 4_096 * 48) + (1 << 30);
+    let fixed = (128 << 20) + 2 * (65_536 + 4_096 + 10_496 * 48) + (1 << 30);
     assert_eq!(memory.permits, Some(((3 << 30) - fixed) / 4_205));
     assert_eq!(cures(&memory), ["MemoryMax=7G"]);
 }
