@@ -98,6 +98,7 @@ mod tests {
             access: Arc::new(Current::new(Access::default())),
             denials: Pace::default(),
             clock,
+            questions: Arc::default(),
             cluster: None,
             readiness: Arc::default(),
             listeners,

@@ -53,6 +53,7 @@ use axum::{Extension, Router};
 use crossbeam_channel::Sender;
 use gate::Gate;
 use rustls::ServerConfig;
+use state::Questions;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -70,6 +71,8 @@ pub(super) struct Site {
     /// How often it is told that callers are turned away.
     pub(super) denials: Pace,
     pub(super) clock: Clock,
+    /// Answers with the names of all users that are being made.
+    pub(super) questions: Arc<Questions>,
     /// The other nodes, if there may be any.
     pub(super) cluster: Option<Arc<Cluster>>,
     pub(super) readiness: Arc<Readiness>,
