@@ -4,14 +4,14 @@
 mod door;
 
 use clap::{Args, Parser, Subcommand};
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, TrySendError};
 use door::{NewKey, NewToken, Suspect};
 use millgate::auth::{Access, AuthError};
 use millgate::config::{Config, ConfigError, Listener, Listeners, Loaded, Log, LogFormat};
 use millgate::gateway::{Gateway, Source, StartError};
 use millgate::host::doctor::{Facts, Report, Target, number};
 use millgate::host::systemd;
-use millgate::link::{Order, Wish};
+use millgate::link::{Drain, Order, Wish};
 use millgate::logging::{self, LogError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -181,7 +181,8 @@ fn run_node(settings: &Settings, loaded: Loaded) -> Result<(), Failure> {
         Ok(gateway) => {
             systemd::ready();
             let orders = gateway.orders();
-            std::thread::spawn(move || hear(signals, &orders, &log_config));
+            let drain = gateway.drain();
+            std::thread::spawn(move || hear(signals, &orders, &drain, &log_config));
             gateway.run(Source { read: || settings.load(), log: log.controls() });
             Ok(())
         }
@@ -235,18 +236,27 @@ fn examine(question: &Question, config: &Config) -> Result<ExitCode, Failure> {
 }
 
 /// Makes orders of signals: SIGHUP reloads, the first of the others begins the
-/// end in good order, and the second ends at once.
-fn hear(mut signals: Signals, orders: &Sender<Order>, log: &Log) {
-    let mut is_ending = false;
+/// end in good order, and the second ends at once, unless the drain was taken back meanwhile.
+fn hear(mut signals: Signals, orders: &Sender<Order>, drain: &Drain, log: &Log) {
+    // How often drains had been taken back when the end was asked for.
+    let mut asked_at: Option<u64> = None;
     for signal in signals.forever() {
         match signal {
             // Where one is waiting to be carried out already, it does for this one too.
             SIGHUP => drop(orders.try_send(Order::Reload { answer: None })),
-            _ if is_ending => end_at_once(log),
+            _ if asked_at == Some(drain.times_taken_back()) => end_at_once(log),
             _ => {
-                is_ending = true;
-                // Refused only by a node that has ended.
-                let _ended = orders.send(Order::Drain { wish: Wish::default(), answer: None });
+                asked_at = Some(drain.times_taken_back());
+                let order = Order::Drain { wish: Wish::default(), answer: None };
+                // Refused otherwise only by a node that has ended.
+                if let Err(TrySendError::Full(order)) = orders.try_send(order) {
+                    let orders = orders.clone();
+                    // Where many orders wait this takes a while, in which a second signal is heard.
+                    let send = move || drop(orders.send(order));
+                    if std::thread::Builder::new().spawn(send).is_err() {
+                        asked_at = None;
+                    }
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::auth::Access;
 use crate::config::{ConfigError, Loaded};
 use crate::host::{systemd, tls};
 use crate::hub::Hub;
-use crate::link::{Order, Plan, Progress, Reloaded, Wish};
+use crate::link::{Drain, Order, Plan, Progress, Reloaded, Wish};
 use crate::logging::Controls;
 use crate::reactor::Settings;
 use crossbeam_channel::{RecvTimeoutError, Sender, select};
@@ -37,6 +37,12 @@ impl Gateway {
     #[must_use]
     pub fn orders(&self) -> Sender<Order> {
         self.order.clone()
+    }
+
+    /// How this node is drained.
+    #[must_use]
+    pub fn drain(&self) -> Arc<Drain> {
+        Arc::clone(&self.shared.drain)
     }
 
     /// Carries out orders until the node has been drained, and ends.
@@ -217,29 +223,26 @@ impl Gateway {
         self.control.reload(&config, access, tls);
         self.shared.settings.replace(settings);
         self.shared.drain.configure_refuges(&config.stop.other_nodes);
-        bid_reload(&self.shared.hub, self.reactors.threads.len());
+        bid_reload(&self.shared.hub, self.reactors.threads.len(), || !self.orders.is_empty());
         self.config = config;
         Ok(Reloaded { changed, needs_restart, notices })
     }
 }
 
-/// Bids all reactors look at their settings again.
-fn bid_reload(hub: &Hub, reactors: usize) {
-    for index in 0..reactors {
-        // A full mailbox is being emptied by its owner. One who does not for so long
-        // is not ready, as /readyz says, and gets the settings with the next reload.
-        let mut tries = 0;
-        while hub.router.reload(index).is_err() {
-            tries += 1;
-            if tries == RELOAD_TRIES {
-                tracing::warn!(
-                    reactor = index,
-                    "does not take its mail and goes by the old settings"
-                );
-                break;
-            }
-            std::thread::sleep(RELOAD_PAUSE);
+/// Tells all reactors to look at their settings again. A mailbox that stays full belongs to a
+/// reactor that is stuck, as `/readyz` says: it gets the settings with the next reload. It is waited
+/// for only as long as no other order is there: SIGTERM must not wait behind it.
+fn bid_reload(hub: &Hub, reactors: usize, is_order_waiting: impl Fn() -> bool) {
+    let mut left: Vec<usize> = (0..reactors).collect();
+    for _ in 0..RELOAD_TRIES {
+        left.retain(|index| hub.router.reload(*index).is_err());
+        if left.is_empty() || is_order_waiting() {
+            break;
         }
+        std::thread::sleep(RELOAD_PAUSE);
+    }
+    for reactor in left {
+        tracing::warn!(reactor, "does not take its mail and goes by the old settings");
     }
 }
 
@@ -257,7 +260,7 @@ const LEAVE_LEAD: Duration = Duration::from_secs(10);
 /// How often it is looked whether that time has come.
 const LEAVE_LOOK: Duration = Duration::from_millis(500);
 
-/// Two seconds for a reactor to make room for an order.
+/// Two seconds for all reactors to make room for an order.
 const RELOAD_TRIES: u32 = 1_000;
 const RELOAD_PAUSE: Duration = Duration::from_millis(2);
 

@@ -10,6 +10,7 @@ mod tests;
 pub use schedule::Slot;
 
 use schedule::Schedule;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub struct Share {
 #[derive(Debug, Default)]
 pub struct Drain {
     state: Mutex<State>,
+    /// How often a drain was taken back.
+    taken_back: AtomicU64,
     refuges: Mutex<Refuges>,
 }
 
@@ -100,10 +103,19 @@ impl Drain {
     pub fn cancel(&self) -> bool {
         let mut state = self.lock();
         let is_closing = matches!(*state, State::Closing(_));
+        if matches!(*state, State::Grace { .. }) {
+            self.taken_back.fetch_add(1, Ordering::Relaxed);
+        }
         if !is_closing {
             *state = State::Serving;
         }
         !is_closing
+    }
+
+    /// How often a drain was taken back since the start.
+    #[must_use]
+    pub fn times_taken_back(&self) -> u64 {
+        self.taken_back.load(Ordering::Relaxed)
     }
 
     /// Begins to close `total` connections, or closes the rest of them by another plan.

@@ -3,7 +3,7 @@
 
 use super::Reactor;
 use super::conn::State;
-use crate::limits::TOLD_PER_TURN;
+use crate::limits::{LAST_ANSWERS_MS, TOLD_PER_TURN};
 use crate::link::{Share, Slot};
 use crate::metrics::Cause;
 use crate::websocket::close;
@@ -18,6 +18,12 @@ pub(super) struct Stopping {
     share: Share,
     /// More are due than one turn tells.
     is_behind: bool,
+    /// When the node's schedule is asked again.
+    next_at: Duration,
+    /// When those who have not answered are cut off: all have been told.
+    cut_at: Option<Duration>,
+    /// The time of the node's drain is over.
+    is_over: bool,
 }
 
 /// How often the next few are told.
@@ -28,16 +34,35 @@ impl Reactor {
     pub(super) fn begin_stop(&mut self) {
         self.acceptor.close_for_good(self.poll.registry());
         let share = Share { total: self.conns.len(), told: 0 };
-        self.stopping.get_or_insert(Stopping { cursor: 0, share, is_behind: false });
+        self.stopping.get_or_insert(Stopping {
+            cursor: 0,
+            share,
+            is_behind: false,
+            next_at: Duration::ZERO,
+            cut_at: None,
+            is_over: false,
+        });
     }
 
-    /// Tells the next few.
+    /// Tells the next few. All reactors share the schedule under a lock, so it is asked once in
+    /// [`STEP`], not in each turn.
     pub(super) fn stop_step(&mut self) {
-        let Some(mut stopping) = self.stopping.take() else { return };
+        let now = self.now;
+        let Some(mut stopping) =
+            self.stopping.take_if(|stopping| stopping.is_behind || now >= stopping.next_at)
+        else {
+            return;
+        };
+        stopping.next_at = now + STEP;
         let next: Vec<u32> = self.conns.slots_from(stopping.cursor).take(TOLD_PER_TURN).collect();
         let leave = self.shared.drain.take(self.now, next.len(), stopping.share);
         stopping.share.told += leave.positions.len();
         stopping.is_behind = leave.positions.len() == TOLD_PER_TURN;
+        stopping.is_over = self.shared.drain.is_over(now);
+        if next.is_empty() {
+            let cut_at = now + Duration::from_millis(LAST_ANSWERS_MS);
+            stopping.cut_at = stopping.cut_at.or(Some(cut_at));
+        }
         let refuges = self.shared.drain.refuges();
         for (slot, position) in next.into_iter().zip(leave.positions.clone()) {
             stopping.cursor = slot + 1;
@@ -60,7 +85,10 @@ impl Reactor {
 
     /// True when all have gone, or their time is over.
     pub(super) fn has_stopped(&self) -> bool {
-        self.stopping.is_some() && (self.conns.is_empty() || self.shared.drain.is_over(self.now))
+        self.stopping.as_ref().is_some_and(|stopping| {
+            let is_cut = stopping.cut_at.is_some_and(|at| self.now >= at);
+            self.conns.is_empty() || stopping.is_over || is_cut
+        })
     }
 }
 

@@ -68,3 +68,18 @@ fn a_grace_after_sigterm_keeps_serving_and_a_second_signal_ends_at_once() {
     let (status, _) = process.ended_within(Duration::from_secs(20));
     assert_eq!(status.code(), Some(1));
 }
+
+#[test]
+fn a_signal_after_a_drain_that_was_taken_back_is_the_first_again() {
+    let process = Process::start(&["stop.grace=2s"]);
+    let mut clients = logged_in(process.websocket(), 101, 0..1);
+    process.terminate();
+    eventually("it is not ready", || process.metric("millgate_ready") == 0.0);
+    let delete = "DELETE /admin/drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_eq!(Answer::to(process.http(), delete.as_bytes()).status, 200);
+    eventually("it is ready again", || process.metric("millgate_ready") == 1.0);
+    process.terminate();
+    clients[0].expect_close(1012);
+    drop(clients);
+    assert!(process.ended_within(Duration::from_secs(20)).0.success());
+}

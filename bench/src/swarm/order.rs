@@ -94,12 +94,16 @@ pub enum Policy {
         cap: Duration,
     },
     /// Does what a server that stops bids it. If nobody has bidden anything it waits a random
-    /// time up to half a minute, and after a failure as [`Policy::Exponential`] up to that.
+    /// time up to half a minute. After a failure it waits one to two seconds, and after some of
+    /// them as [`Policy::Exponential`] up to half a minute.
     Obey,
 }
 
 /// The longest wait of a client that nobody has bidden anything.
 pub(super) const UNBIDDEN_MAX: Duration = Duration::from_secs(30);
+
+/// Failed attempts after which a client that obeys waits for longer.
+const SOON_TRIES: u8 = 8;
 
 impl Policy {
     /// How long to wait before an attempt, `tries` having failed before.
@@ -115,9 +119,13 @@ impl Policy {
                 Some(bound.mul_f64(random.f64()))
             }
             Self::Obey if tries == 0 => Some(UNBIDDEN_MAX.mul_f64(random.f64())),
+            // A server that is started again may be a little late.
+            Self::Obey if tries <= SOON_TRIES => {
+                Some(Duration::from_secs(1) + Duration::from_secs(1).mul_f64(random.f64()))
+            }
             Self::Obey => {
-                let base = Duration::from_secs(1);
-                Self::Exponential { base, cap: UNBIDDEN_MAX }.delay(tries - 1, random)
+                let base = Duration::from_secs(2);
+                Self::Exponential { base, cap: UNBIDDEN_MAX }.delay(tries - SOON_TRIES, random)
             }
         }
     }

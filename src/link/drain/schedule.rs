@@ -1,6 +1,7 @@
 //! The pace of a drain: which positions are due, and when each should be back.
 
 use super::{Plan, Share};
+use crate::limits::LAST_ANSWERS_MS;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -41,6 +42,9 @@ const TELLING_SHARE_MAX: f64 = 0.9;
 
 /// Shorter than this no telling is.
 const TELLING_MIN: Duration = Duration::from_millis(10);
+
+/// Time for the last who are told to answer; after it they are cut off.
+const LAST_ANSWERS: Duration = Duration::from_millis(LAST_ANSWERS_MS);
 
 /// Time for a process to end and to be started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
@@ -120,7 +124,7 @@ impl Slot {
     pub fn back_after(&self, position: usize, elsewhere: bool) -> Duration {
         const GOLDEN: f64 = 0.618_033_988_749_895;
         let spread = self.spread.mul_f64((position as f64 * GOLDEN).fract());
-        if elsewhere { spread } else { self.length + RESTART_PAUSE + spread }
+        if elsewhere { spread } else { self.length + LAST_ANSWERS + RESTART_PAUSE + spread }
     }
 }
 

@@ -27,6 +27,20 @@ fn without_a_rate_all_are_told_after_six_tenths_of_the_time() {
 }
 
 #[test]
+fn a_drain_that_was_taken_back_leaves_nothing_behind() {
+    let drain = Drain::default();
+    assert!(drain.cancel());
+    assert_eq!(drain.times_taken_back(), 0, "there was none");
+    drain.begin_grace(SECOND, plan(5, 10));
+    assert!(drain.cancel());
+    assert_eq!((drain.times_taken_back(), drain.progress(SECOND)), (1, Progress::default()));
+    drain.begin_grace(SECOND, plan(0, 10));
+    drain.close(SECOND, 10, plan(0, 10));
+    assert!(!drain.cancel());
+    assert_eq!(drain.times_taken_back(), 1);
+}
+
+#[test]
 fn a_rate_is_kept_and_changes_on_the_way() {
     let drain = Drain::default();
     drain.close(SECOND, 10_000, plan(100, 1_000));

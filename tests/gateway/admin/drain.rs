@@ -1,6 +1,7 @@
 //! A drain: announced, paced, changed on the way, taken back.
 
 use crate::support::{Client, Message, Node};
+use millgate::clock::Clock;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -118,6 +119,24 @@ fn in_the_grace_everything_goes_on_and_it_can_be_taken_back() {
     assert_eq!(node.post("/admin/reload", &[]).0, 400, "it ends");
     drop(client);
     node.ended();
+}
+
+/// The port must be free again when clients were told to be back.
+#[test]
+fn a_client_that_does_not_answer_keeps_the_node_no_longer_than_was_told() {
+    let node = Node::start();
+    let silent = Client::connect(&node);
+    let mut clients: Vec<Client> = (0..50).map(|_| Client::connect(&node)).collect();
+    let clock = Clock::start();
+    drain(&node, "deadline=60s");
+    let after_ms = clients
+        .iter_mut()
+        .map(|client| told(client)["reconnect"]["after_ms"].as_u64().expect("a number"));
+    let first = Duration::from_millis(after_ms.min().expect("there are some"));
+    drop(clients);
+    node.ended();
+    assert!(clock.now() < first, "{:?}, {first:?}", clock.now());
+    drop(silent);
 }
 
 #[test]
