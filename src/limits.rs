@@ -193,9 +193,13 @@ pub const READING_US_PER_TURN: u64 = 5_000;
 /// Time that each turn has at least for connections that send more than a read takes.
 pub const READING_GREEDY_US_PER_TURN: u64 = 2_000;
 
-/// Bytes that one read takes while other connections wait: some hundred small messages,
-/// a tenth of a millisecond's work.
-pub const LIGHT_READ_BYTES: usize = 8_192;
+/// Bytes that one read takes while other connections wait: more than most messages have, and at
+/// most some hundred of the smallest. So thousands that begin to flood at once delay the others
+/// by one such read each.
+pub const LIGHT_READ_BYTES: usize = 1_024;
+
+/// The same for a connection that has filled its last read.
+pub const GREEDY_READ_BYTES: usize = 8_192;
 
 /// epoll events taken at once.
 pub const EVENTS_PER_TURN: usize = 1_024;

@@ -355,7 +355,8 @@ impl Reactor {
         }
         self.events = events;
         self.read_waiting(Waits::Shaking, None);
-        self.read_waiting(Waits::Greedy, Some(self.reading.greedy_until()));
+        let until = self.reading.begin_greedy();
+        self.read_waiting(Waits::Greedy, Some(until));
     }
 
     /// Reads from those that wait in a queue, each once, oldest first, up to this time of the

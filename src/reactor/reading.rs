@@ -5,7 +5,8 @@
 //! each turn. So a client that floods waits for other clients that flood, and nobody else does.
 
 use crate::limits::{
-    LIGHT_READ_BYTES, READING_GREEDY_US_PER_TURN, READING_US_PER_TURN, RECEIVE_BUFFER_BYTES,
+    GREEDY_READ_BYTES, LIGHT_READ_BYTES, READING_GREEDY_US_PER_TURN, READING_US_PER_TURN,
+    RECEIVE_BUFFER_BYTES,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub(super) struct Reading {
     /// When reading began in this turn, and how long it has taken so far.
     began: Duration,
     spent: Duration,
+    /// It is the greedy connections' share of the turn.
+    is_for_greedy: bool,
     /// Bytes and connections since the clock was read.
     unmeasured_bytes: usize,
     unmeasured_reads: u32,
@@ -51,6 +54,7 @@ impl Reading {
     pub(super) fn begin_turn(&mut self, now: Duration) {
         self.began = now;
         self.spent = Duration::ZERO;
+        self.is_for_greedy = false;
         self.unmeasured_bytes = 0;
         self.unmeasured_reads = 0;
     }
@@ -102,8 +106,9 @@ impl Reading {
         self.spent >= Duration::from_micros(READING_US_PER_TURN)
     }
 
-    /// The share of the turn that greedy connections have begins now.
-    pub(super) fn greedy_until(&self) -> Duration {
+    /// The share of the turn that greedy connections have begins now; returns its end.
+    pub(super) fn begin_greedy(&mut self) -> Duration {
+        self.is_for_greedy = true;
         let share = self.spent + Duration::from_micros(READING_GREEDY_US_PER_TURN);
         share.max(Duration::from_micros(READING_US_PER_TURN))
     }
@@ -121,7 +126,11 @@ impl Reading {
 
     /// Bytes that one read may take.
     pub(super) fn bytes_max(&self) -> usize {
-        if self.is_loaded() { LIGHT_READ_BYTES } else { RECEIVE_BUFFER_BYTES }
+        match (self.is_loaded(), self.is_for_greedy) {
+            (false, _) => RECEIVE_BUFFER_BYTES,
+            (true, false) => LIGHT_READ_BYTES,
+            (true, true) => GREEDY_READ_BYTES,
+        }
     }
 }
 
@@ -165,7 +174,7 @@ mod tests {
             if reading.note(20) {
                 reading.measure(now);
             }
-            let until = reading.greedy_until();
+            let until = reading.begin_greedy();
             for _ in 0..reading.len(Waits::Greedy) {
                 if reading.has_spent(until) {
                     break;
@@ -197,7 +206,8 @@ mod tests {
         assert_eq!(reading.bytes_max(), LIGHT_READ_BYTES);
         reading.measure(start + Duration::from_micros(READING_US_PER_TURN));
         assert!(reading.is_spent());
-        let share = reading.greedy_until();
+        let share = reading.begin_greedy();
+        assert_eq!(reading.bytes_max(), GREEDY_READ_BYTES);
         assert!(!reading.has_spent(share), "greedy connections have a share of each turn");
         reading.begin_turn(start);
         assert!(!reading.is_spent() && !reading.is_loaded());
