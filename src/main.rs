@@ -241,6 +241,8 @@ fn hear(mut signals: Signals, orders: &Sender<Order>, drain: &Drain, log: &Log) 
     // How often drains had been taken back when the end was asked for.
     let mut asked_at: Option<u64> = None;
     for signal in signals.forever() {
+        let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+        tracing::info!(target: "millgate::audit", action = name, by = "signal", "order");
         match signal {
             // Where one is waiting to be carried out already, it does for this one too.
             SIGHUP => drop(orders.try_send(Order::Reload { answer: None })),

@@ -37,7 +37,7 @@ impl Access {
             return Ok(());
         }
         let key = key.ok_or(Denied::Missing)?;
-        let scopes = self.keys.scopes_of(key).ok_or(Denied::Unknown)?;
+        let scopes = self.keys.find(key).ok_or(Denied::Unknown)?.scopes;
         if scopes.allow(scope) { Ok(()) } else { Err(Denied::Scope) }
     }
 }

@@ -1,6 +1,6 @@
 //! The keys of the API, known by their hashes.
 
-use crate::config::{ApiKey, Scopes};
+use crate::config::ApiKey;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -21,15 +21,15 @@ impl Keyring {
         self.0.is_empty()
     }
 
-    /// What this key opens; `None` if it is none of them. It is compared with all of them,
+    /// The entry of this key; `None` if it is none of them. It is compared with all of them,
     /// and every comparison takes the same time, whatever they have in common.
     #[must_use]
-    pub fn scopes_of(&self, key: &[u8]) -> Option<Scopes> {
+    pub fn find(&self, key: &[u8]) -> Option<&ApiKey> {
         let hash: [u8; 32] = Sha256::digest(key).into();
         let mut found = None;
         for known in &self.0 {
             if bool::from(known.hash.ct_eq(&hash)) {
-                found = Some(known.scopes);
+                found = Some(known);
             }
         }
         found
@@ -41,7 +41,7 @@ mod tests {
     use super::super::new_key;
     use super::*;
     use crate::auth::Access;
-    use crate::config::Scope;
+    use crate::config::{Scope, Scopes};
     use crate::metrics::Denied;
 
     #[test]

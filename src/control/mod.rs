@@ -5,6 +5,7 @@
 //! of clients' addresses alone is told by reactors, as they find time, and is
 //! waited for with a limit.
 
+mod audit;
 mod cluster;
 mod delivery;
 mod grpc;

@@ -1,5 +1,6 @@
 //! What is logged, and what never is.
 
+use crate::keys::key;
 use crate::support::{Answer, Client, client_frame};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -89,6 +90,54 @@ fn each_request_is_a_line_without_its_parameters() {
         json!(["GET", "/metrics/sesam", 404]),
     ];
     assert_eq!(requests, expected);
+}
+
+/// Who, from where, what, and what became of it.
+#[test]
+fn each_order_leaves_an_audit_line() {
+    let (admin, admin_line) = key("night-shift", "admin");
+    let keys = format!("auth.keys=[\"{admin_line}\"]");
+    let program = Program::start_with("info", &[&keys]);
+    let order = |request: &str, form: &str, key: &str| {
+        let request = format!(
+            "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-API-Key: {key}\r\n\
+             X-Forwarded-For: 203.0.113.9\r\nContent-Length: {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+            form.len()
+        );
+        Answer::to(program.http, request.as_bytes());
+    };
+    order("POST /admin/kick", "userID=ann&appID=101&reason=spam", &admin);
+    order("POST /admin/reload", "", &admin);
+    order("DELETE /admin/drain", "", &admin);
+    order("GET /admin/state", "", &admin);
+    order("POST /admin/reload", "", "mg_guess");
+    let logged = program.end();
+    let audit = |line: &&Value| line["target"] == "millgate::audit";
+    let lines: Vec<&Value> = logged.iter().filter(audit).collect();
+    let orders: Vec<Value> = lines
+        .iter()
+        .filter(|line| line["by"] == "key night-shift")
+        .inspect(|line| {
+            assert!(line["from"].as_str().is_some_and(|from| from.starts_with("127.0.0.1:")));
+            assert_eq!(line["forwarded_for"], "203.0.113.9");
+        })
+        .map(|line| json!([line["action"], line["subject"], line["result"], line["status"]]))
+        .collect();
+    let kicked = "user ann of app 101 on all nodes, reason \"spam\"";
+    assert_eq!(
+        orders,
+        [
+            json!(["POST /admin/kick", kicked, "done", 200]),
+            json!(["POST /admin/reload", "", "done", 200]),
+            json!(["DELETE /admin/drain", "take the drain back", "refused", 409]),
+        ]
+    );
+    let refused = lines.iter().find(|line| line["level"] == "WARN").expect("a refused key");
+    assert_eq!((&refused["path"], &refused["from"].is_string()), (&"/admin/reload".into(), &true));
+    let signal = lines.iter().find(|line| line["by"] == "signal").expect("SIGTERM");
+    assert_eq!(signal["action"], "SIGTERM");
+    assert!(logged.iter().all(|line| !line.to_string().contains(&admin)), "no key is logged");
 }
 
 /// A handshake that carries a token wherever one is ever put.
@@ -209,9 +258,9 @@ fn no_key_and_no_token_is_in_a_line_or_an_answer() {
         answers.push(format!("{answer:?}"));
     }
     let logged = program.end();
-    let turned_away =
-        |line: &&Value| line["message"].as_str().is_some_and(|m| m.contains("turned away"));
-    assert_eq!(logged.iter().filter(turned_away).count(), 1, "one line a minute: {logged:#?}");
+    let refused =
+        |line: &&Value| line["message"].as_str().is_some_and(|m| m.contains("was refused"));
+    assert_eq!(logged.iter().filter(refused).count(), 1, "one line a minute: {logged:#?}");
     let lines = logged.iter().map(Value::to_string).chain(answers);
     for line in lines {
         for word in [signature, &key[3..], "sesame", "thirty-two"] {

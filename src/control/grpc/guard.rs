@@ -49,7 +49,7 @@ impl Guard {
             return Some(Caller::Node);
         }
         let key = value("x-api-key").or_else(|| bearer(authorization?))?;
-        self.access.as_ref()?.get().keys.scopes_of(key).map(Caller::Key)
+        self.access.as_ref()?.get().keys.find(key).map(|key| Caller::Key(key.scopes))
     }
 }
 

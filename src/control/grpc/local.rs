@@ -1,6 +1,7 @@
 //! What a peer's message comes to on this node.
 
 use crate::command::push;
+use crate::control::audit;
 use crate::control::proto::relay::Standing;
 use crate::envelope::{Envelope, Frame};
 use crate::hub::{Delivered, Directory, Hub, Orders};
@@ -97,7 +98,10 @@ impl Local {
 
     /// Closes connections.
     pub(super) fn kick(&self, kick: Kick) -> Orders {
-        tracing::info!(selector = %kick.whom, reason = kick.reason, "kick, by order of another node");
+        tracing::info!(
+            target: audit::TARGET, action = "kick", by = "another node", subject = %kick.whom,
+            reason = kick.reason, "order"
+        );
         let kick = Arc::new(kick);
         self.hub.router.order(None, || Mail::Kick(Arc::clone(&kick)))
     }

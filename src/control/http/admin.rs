@@ -6,6 +6,7 @@
 //! Invariant: what lets an operator in is never kept where a browser sends it by
 //! itself (a cookie), so that a page of somebody else can order nothing.
 
+mod audit;
 mod find;
 mod kick;
 mod orders;
@@ -24,7 +25,7 @@ use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 use std::net::{IpAddr, SocketAddr};
@@ -40,6 +41,7 @@ pub(super) fn routes(site: &Arc<Site>) -> Router<Arc<Site>> {
         .route("/admin/kick", post(kick::kick))
         .route("/admin/connections", get(find::connections))
         .route("/admin/trace", post(trace::trace))
+        .layer(from_fn(audit::record))
         .layer(from_fn_with_state(Arc::clone(site), require_admin))
         .route("/admin", get(page::index))
         .route("/admin/page/{asset}", get(page::asset))

@@ -4,9 +4,11 @@ use super::Site;
 use super::answer::Refusal;
 use super::body::discard;
 use super::form::Fields;
+use super::server::Peer;
 use crate::auth::{Access, bearer};
 use crate::clock::unix_seconds;
 use crate::config::Scope;
+use crate::control::audit;
 use crate::metrics::Denied;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
@@ -35,11 +37,17 @@ impl Gate {
         Self { to_users: true, ..self }
     }
 
+    /// Which key was shown, for the audit line of an order; other routes need no name.
+    fn key_name(&self, headers: &HeaderMap) -> Option<KeyName> {
+        let (key, _) = shown(headers);
+        let key = key.filter(|_| self.scope == Scope::Admin)?;
+        let access = self.site.access.get();
+        access.keys.find(key).map(|key| KeyName(key.name.clone()))
+    }
+
     fn judge(&self, request: &Request) -> Result<(), Denied> {
         let access = self.site.access.get();
-        let headers = request.headers();
-        let token = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-        let key = headers.get(API_KEY).map(|value| value.as_bytes()).or(token);
+        let (key, token) = shown(request.headers());
         let judged = access.admit(key, self.scope);
         match (judged, token) {
             (Err(Denied::Unknown), Some(token))
@@ -50,6 +58,17 @@ impl Gate {
             _ => judged,
         }
     }
+}
+
+/// The name of the key that an order was given with.
+#[derive(Clone)]
+pub(super) struct KeyName(pub(super) String);
+
+/// The key that a caller shows, and its bearer token, which may be that key.
+fn shown(headers: &HeaderMap) -> (Option<&[u8]>, Option<&[u8]>) {
+    let token = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+    let key = headers.get(API_KEY).map(|value| value.as_bytes()).or(token);
+    (key, token)
 }
 
 /// The header that keys are usually sent in.
@@ -68,16 +87,22 @@ fn admits_user(access: &Access, token: &[u8], request: &Request) -> bool {
 /// Guessing needs no brake: a key is 256 random bits, and a guess costs this node less than a
 /// request for a page that does not exist. Locking out who guesses would lock out those who
 /// share an address with him.
-pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+pub(super) async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let denied = match gate.judge(&request) {
-        Ok(()) => return next.run(request).await,
+        Ok(()) => {
+            if let Some(name) = gate.key_name(request.headers()) {
+                request.extensions_mut().insert(name);
+            }
+            return next.run(request).await;
+        }
         Err(denied) => denied,
     };
     let Site { metrics, denials, clock, .. } = &*gate.site;
     metrics.shared.count_denied(denied);
     if denials.is_due(clock.now()) {
         let path = request.uri().path().to_owned();
-        tracing::warn!(path, "a call of the HTTP API was refused: {denied}");
+        let from = request.extensions().get::<Peer>().copied().unwrap_or(Peer(None));
+        tracing::warn!(target: audit::TARGET, path, %from, "a call of the HTTP API was refused: {denied}");
     }
     let head: HeaderMap = request.headers().clone();
     discard(&head, request.into_body()).await;

@@ -9,10 +9,15 @@ use crate::limits::{
 };
 use axum::Router;
 use futures_util::future::{Either, join_all};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,6 +51,19 @@ pub(super) struct Inside {
 /// A connection as it was accepted.
 type Socket = Either<TcpStream, UnixStream>;
 
+/// The address of a caller; none over a unix socket. Each request carries it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) Option<SocketAddr>);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unix socket"),
+        }
+    }
+}
+
 impl Door {
     /// Over an open socket. Must be called within a runtime.
     ///
@@ -60,16 +78,20 @@ impl Door {
     }
 
     /// The next connection.
-    async fn next(&self) -> Socket {
+    async fn next(&self) -> (Socket, Peer) {
         loop {
             let accepted = match &self.socket {
-                Listening::Tcp(socket) => socket.accept().await.map(|(peer, _)| Either::Left(peer)),
+                Listening::Tcp(socket) => {
+                    let accepted = socket.accept().await;
+                    accepted.map(|(socket, peer)| (Either::Left(socket), Peer(Some(peer))))
+                }
                 Listening::Unix(socket) => {
-                    socket.accept().await.map(|(peer, _)| Either::Right(peer))
+                    let accepted = socket.accept().await;
+                    accepted.map(|(socket, _)| (Either::Right(socket), Peer(None)))
                 }
             };
             match accepted {
-                Ok(socket) => return socket,
+                Ok(accepted) => return accepted,
                 // The peer was gone before it was its turn.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -96,11 +118,11 @@ async fn attend(door: Door, mut inside: Inside) {
         // The semaphore is never closed, so there always is a permit in the end.
         let place = Arc::clone(&inside.places);
         let next = async { (place.acquire_owned().await.ok(), door.next().await) };
-        let (place, socket) = tokio::select! {
+        let (place, (socket, peer)) = tokio::select! {
             next = next => next,
             () = end(&mut inside.ended) => return,
         };
-        tokio::spawn(inside.clone().receive(socket, door.speaks_tls, place));
+        tokio::spawn(inside.clone().receive((socket, peer), door.speaks_tls, place));
     }
 }
 
@@ -115,26 +137,31 @@ impl Inside {
         Self { site, routes, ended, places }
     }
 
-    async fn receive(self, socket: Socket, speaks_tls: bool, place: Option<OwnedSemaphorePermit>) {
+    async fn receive(
+        self,
+        (socket, peer): (Socket, Peer),
+        speaks_tls: bool,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
         match socket {
             Either::Left(socket) => match prepare(&socket) {
-                Ok(()) => self.open(socket, speaks_tls).await,
+                Ok(()) => self.open(socket, peer, speaks_tls).await,
                 Err(error) => tracing::debug!(%error, "HTTP connection not served"),
             },
-            Either::Right(socket) => self.open(socket, speaks_tls).await,
+            Either::Right(socket) => self.open(socket, peer, speaks_tls).await,
         }
         drop(place);
     }
 
-    async fn open<S>(self, socket: S, speaks_tls: bool)
+    async fn open<S>(self, socket: S, peer: Peer, speaks_tls: bool)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         if !speaks_tls {
-            return self.converse(socket).await;
+            return self.converse(socket, peer).await;
         }
         match self.shake(socket).await {
-            Ok(socket) => self.converse(socket).await,
+            Ok(socket) => self.converse(socket, peer).await,
             Err(error) => {
                 self.site.metrics.shared.http_tls_failed.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(%error, "HTTP connection without TLS");
@@ -154,7 +181,7 @@ impl Inside {
     }
 
     /// Answers on one connection until either side ends it.
-    async fn converse<S>(mut self, socket: S)
+    async fn converse<S>(mut self, socket: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -166,7 +193,11 @@ impl Inside {
             .max_headers(HTTP_HEADERS_MAX)
             .max_buf_size(HTTP_HEAD_BYTES_MAX);
         let routes = TowerToHyperService::new(self.routes.clone());
-        let mut connection = pin!(protocol.serve_connection(TokioIo::new(socket), routes));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            routes.call(request)
+        });
+        let mut connection = pin!(protocol.serve_connection(TokioIo::new(socket), service));
         let result = tokio::select! {
             result = connection.as_mut() => result,
             () = end(&mut self.ended) => {

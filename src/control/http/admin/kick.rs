@@ -1,6 +1,6 @@
 //! `POST /admin/kick`: closes connections by order.
 
-use super::orders::TARGET;
+use super::audit::Subject;
 use super::{Given, Site};
 use crate::control::cluster::Located;
 use crate::control::http::answer::{not_taken, success};
@@ -23,7 +23,8 @@ pub(super) async fn kick(State(site): State<Arc<Site>>, given: Given) -> Respons
     };
     let reason = given.find("reason").unwrap_or("closed by an operator").to_owned();
     let only_here = matches!(given.find("onlyHere"), Some("1" | "true"));
-    tracing::info!(target: TARGET, selector = %whom, reason, only_here, "kick");
+    let place = if only_here { "this node" } else { "all nodes" };
+    let subject = Subject(format!("{whom} on {place}, reason {reason:?}"));
     // Before the order, which may be carried out before anybody could look.
     let places = match &whom {
         Whom::User { app, user } => Some(places(&site, *app, user).await),
@@ -43,7 +44,7 @@ pub(super) async fn kick(State(site): State<Arc<Site>>, given: Given) -> Respons
         });
         data["nodes"] = nodes.collect::<Map<_, _>>().into();
     }
-    success(&data)
+    subject.on(success(&data))
 }
 
 fn told(orders: Orders) -> Value {

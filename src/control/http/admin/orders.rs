@@ -1,5 +1,6 @@
 //! Orders to the whole node: drain, reload.
 
+use super::audit::Subject;
 use super::{Given, Site};
 use crate::control::http::answer::{not_taken, refused, success};
 use crate::link::{Order, Progress, Stage, Wish};
@@ -20,26 +21,25 @@ pub(super) async fn drain(State(site): State<Arc<Site>>, given: Given) -> Respon
         Ok(wish) => wish,
         Err(why) => return not_taken(&why),
     };
-    tracing::info!(target: TARGET, %wish, "drain");
-    match ask(&site, |answer| Order::Drain { wish, answer: Some(answer) }).await {
+    let answer = match ask(&site, |answer| Order::Drain { wish, answer: Some(answer) }).await {
         Some(progress) => success(&told(&site, &progress)),
         None => busy(),
-    }
+    };
+    Subject(wish.to_string()).on(answer)
 }
 
 /// `DELETE /admin/drain`: takes it back, in its grace.
 pub(super) async fn cancel(State(site): State<Arc<Site>>) -> Response {
-    tracing::info!(target: TARGET, "take the drain back");
-    match ask(&site, |answer| Order::CancelDrain { answer: Some(answer) }).await {
+    let answer = match ask(&site, |answer| Order::CancelDrain { answer: Some(answer) }).await {
         Some(true) => success(&told(&site, &Progress::default())),
         Some(false) => refused(StatusCode::CONFLICT, "there is no drain that could be taken back"),
         None => busy(),
-    }
+    };
+    Subject("take the drain back".to_owned()).on(answer)
 }
 
 /// `POST /admin/reload`: reads the configuration again.
 pub(super) async fn reload(State(site): State<Arc<Site>>) -> Response {
-    tracing::info!(target: TARGET, "reload");
     match ask(&site, |answer| Order::Reload { answer: Some(answer) }).await {
         Some(Ok(done)) => success(&json!({
             "changed": done.changed,
@@ -95,5 +95,3 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// As in the configuration.
 const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
-
-pub(super) const TARGET: &str = "millgate::admin";

@@ -1,8 +1,9 @@
 //! `POST /admin/trace`: what happens to some connections, line by line, as it happens.
 
+use super::audit::Subject;
 use super::kick::target;
-use super::orders::TARGET;
 use super::{Given, Site};
+use crate::control::audit::TARGET;
 use crate::control::http::answer::{not_taken, refused};
 use crate::hub::Router;
 use crate::limits::{HTTP_PIECE_BYTES, TRACE_CONTENT_BYTES, TRACE_LINES_WAITING_MAX, TRACES_MAX};
@@ -49,6 +50,7 @@ pub(super) async fn trace(
     let Ok(place) = Arc::clone(&site.traces.places).try_acquire_owned() else {
         return refused(StatusCode::TOO_MANY_REQUESTS, "too many traces at once");
     };
+    let subject = Subject(target.1.to_string());
     let content_bytes = if policy.config.admin.trace_content { TRACE_CONTENT_BYTES } else { 0 };
     let telling = Telling::begin(site, target, bounds, content_bytes, place);
     let lines = stream::unfold(Some(telling), |telling| async {
@@ -56,7 +58,7 @@ pub(super) async fn trace(
         Some((Ok::<_, Infallible>(Bytes::from(piece)), rest))
     });
     let headers = [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store")];
-    (headers, Body::from_stream(lines)).into_response()
+    subject.on((headers, Body::from_stream(lines)).into_response())
 }
 
 /// How long a trace may become.
@@ -109,7 +111,7 @@ impl Drop for Watch {
         self.trace.tap.close();
         // A reactor that cannot take it forgets the closed trace at the next one.
         let _orders = self.router.order(self.owner, || Mail::EndTrace(self.trace.id));
-        tracing::info!(target: TARGET, id = self.trace.id, "the trace has ended");
+        tracing::info!(target: TARGET, action = "end of trace", id = self.trace.id, "order");
     }
 }
 
@@ -122,7 +124,6 @@ impl Telling {
         place: OwnedSemaphorePermit,
     ) -> Self {
         let id = site.traces.last.fetch_add(1, Ordering::Relaxed) + 1;
-        tracing::info!(target: TARGET, id, selector = %whom, with_content = content_bytes > 0, "trace");
         let (tap, lines) = Tap::new(TRACE_LINES_WAITING_MAX, content_bytes);
         let trace = Arc::new(Trace { id, whom, tap });
         let router = Arc::clone(&site.hub.router);
