@@ -215,7 +215,7 @@ fn a_token_is_in_no_line_at_any_level() {
 /// Where they are really looked at, be they good or not.
 #[test]
 fn no_key_and_no_token_is_in_a_line_or_an_answer() {
-    let (key, line) = crate::keys::key("reader", "read");
+    let (key, line) = key("reader", "read");
     let keys = format!("auth.keys=[\"{line}\"]");
     let secret = "auth.jwt.secret=a secret of thirty-two bytes or so";
     let program =
