@@ -86,6 +86,27 @@ async fn who_comes_first_is_told_what_to_do() {
     page.leave().await;
 }
 
+/// Markup in Markdown stays text, and links lead to the web alone.
+#[tokio::test]
+async fn markdown_makes_no_markup_of_its_own() {
+    let (server, driver) = (Server::start(&[]), Driver::start());
+    let page = driver.open(&format!("{}/docs", server.origin("127.0.0.1"))).await;
+    page.see("h2").await;
+    let text = "# <b>x\n<img src=x onerror=alert(1)> [a](javascript:alert(1)) \
+                [b](data:text/html,x) [c](https://example.org/)\n\n\
+                | `<i>` | **y** |\n|---|---|\n| a \\| b | z |";
+    let draw = "return import('/docs/markdown.js').then(({ markdown }) => { \
+                const made = document.createElement('div'); \
+                made.append(markdown(arguments[0])); \
+                const all = (css, of) => [...made.querySelectorAll(css)].map(of); \
+                return [all('img, b, i, script', (e) => e.outerHTML), all('a', (a) => a.href), \
+                all('td', (cell) => cell.textContent), all('h2', (title) => title.textContent)]; })";
+    let drawn = page.execute(draw, vec![json!(text)]).await.expect("the script runs");
+    let links = json!(["https://example.org/"]);
+    assert_eq!(drawn, json!([[], links, ["a | b", "z"], ["<b>x"]]));
+    page.leave().await;
+}
+
 #[tokio::test]
 async fn the_documentation_is_drawn_and_can_be_tried() {
     let (server, driver) = (Server::start(&[]), Driver::start());

@@ -95,6 +95,11 @@ fn only_the_page_is_open_to_the_world() {
         client.read_head()
     };
     assert!(ask("/home/index").starts_with("HTTP/1.1 200 "));
+    let front = ask("/");
+    assert!(
+        front.starts_with("HTTP/1.1 302 ") && front.contains("Location: /home/index\r\n"),
+        "{front}"
+    );
     for closed in ["/user/list?appID=101", "/metrics", "/admin", "/home/../metrics", "/acc/x"] {
         assert!(ask(closed).starts_with("HTTP/1.1 404 "), "{closed}");
     }

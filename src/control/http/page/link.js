@@ -36,6 +36,8 @@ export class Link {
   #index = 0;
   // Those that have not been tried yet, since none has ever worked.
   #untried;
+  // Whether any of them has ever let this page in.
+  #wasEverOpen = false;
   // Whether the connection was open.
   #wasOpen = false;
   // Tries that are left before a server that has announced its restart counts as gone.
@@ -148,6 +150,7 @@ export class Link {
     };
     socket.onopen = current(() => {
       this.#wasOpen = true;
+      this.#wasEverOpen = true;
       this.#untried = 0;
       this.#send("login", this.#login());
     });
@@ -242,7 +245,9 @@ export class Link {
     // The place that it was sent to and its own take turns.
     const isHome = bidden !== null || this.#elsewhere === "";
     this.#elsewhere = isHome ? this.#refuge : "";
-    const words = bidden ? `Server restarts, back in ${Math.ceil(delay / 1000)} s…` : "Reconnecting…";
+    // Who has never been let in wants to know where the page tries to go.
+    const place = this.#wasEverOpen ? "" : ` ${new URL(this.#urls[this.#index]).host} does not answer.`;
+    const words = bidden ? `Server restarts, back in ${Math.ceil(delay / 1000)} s…` : `Reconnecting…${place}`;
     this.#on.state("waiting", words);
     this.#isWaiting = true;
     this.#timer = setTimeout(() => this.#connect(), delay);
