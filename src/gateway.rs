@@ -3,9 +3,11 @@
 mod doors;
 mod error;
 mod orders;
+mod preflight;
 
 pub use error::StartError;
 pub use orders::Source;
+pub use preflight::faults;
 
 use crate::auth::Access;
 use crate::clock::Clock;

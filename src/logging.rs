@@ -7,6 +7,7 @@
 use crate::clock;
 use crate::config::{Log, LogFormat, LogRotation};
 use crate::limits::LOG_LINES_MAX;
+use rustix::fs::Access;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -286,21 +287,55 @@ struct LogFile {
     keep: usize,
 }
 
+/// Looks at what [`start`] would need, and makes nothing.
+///
+/// # Errors
+/// When the level cannot be understood, or the file could not be written.
+pub fn check(config: &Log) -> Result<(), LogError> {
+    filter(&config.level)?;
+    if config.file.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let (directory, _) = LogFile::place(&config.file)?;
+    let refused = |source| LogError::File { path: config.file.clone(), source };
+    // The directory is made with all above it; the first that is there has to take it.
+    for place in directory.ancestors() {
+        let place = if place.as_os_str().is_empty() { Path::new(".") } else { place };
+        match std::fs::metadata(place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(refused(error)),
+            Ok(metadata) if !metadata.is_dir() => {
+                return Err(refused(io::ErrorKind::NotADirectory.into()));
+            }
+            Ok(_) => {
+                let may_write = Access::WRITE_OK | Access::EXEC_OK;
+                return rustix::fs::access(place, may_write).map_err(|error| refused(error.into()));
+            }
+        }
+    }
+    Ok(())
+}
+
 impl LogFile {
-    fn open(config: &Log, reopen: Arc<AtomicBool>) -> Result<Self, LogError> {
-        let path = &config.file;
+    /// The directory and the name of a log file.
+    fn place(path: &Path) -> Result<(&Path, &str), LogError> {
         let Some(name) = path.file_name().and_then(OsStr::to_str) else {
-            return Err(LogError::Name { path: path.clone() });
+            return Err(LogError::Name { path: path.to_owned() });
         };
         // The date behind its name would make it a file beside the directory.
         if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
-            return Err(LogError::Directory { path: path.clone() });
+            return Err(LogError::Directory { path: path.to_owned() });
         }
+        match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => Ok((parent, name)),
+            _ => Ok((Path::new("."), name)),
+        }
+    }
+
+    fn open(config: &Log, reopen: Arc<AtomicBool>) -> Result<Self, LogError> {
+        let path = &config.file;
+        let (directory, name) = Self::place(path)?;
         let refused = |source| LogError::File { path: path.clone(), source };
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
         std::fs::create_dir_all(directory).map_err(refused)?;
         let (rotation, period) = match config.rotation {
             LogRotation::Never => (Rotation::NEVER, 0),

@@ -6,9 +6,9 @@ mod door;
 use clap::{Args, Parser, Subcommand};
 use crossbeam_channel::{Sender, TrySendError};
 use door::{NewKey, NewToken, Suspect};
-use millgate::auth::{Access, AuthError};
+use millgate::auth::AuthError;
 use millgate::config::{Config, ConfigError, Listener, Listeners, Loaded, Log, LogFormat};
-use millgate::gateway::{Gateway, Source, StartError};
+use millgate::gateway::{self, Gateway, Source, StartError};
 use millgate::host::doctor::{Facts, Report, Target, number};
 use millgate::host::systemd;
 use millgate::link::{Drain, Order, Wish};
@@ -136,7 +136,10 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::CheckConfig(settings) => {
             let loaded = settings.load()?;
             // The files that it names are a part of it.
-            Access::load(&loaded.config.auth)?;
+            let faults = gateway::faults(&loaded.config);
+            if !faults.is_empty() {
+                return Err(Failure::Faults(faults));
+            }
             print(&summary(&loaded))?;
         }
         Command::DefaultConfig => print(include_str!("../config/millgate.toml"))?,
@@ -397,6 +400,8 @@ enum Failure {
     Signals(io::Error),
     #[error(transparent)]
     Auth(#[from] AuthError),
+    #[error("{}", .0.join("\n"))]
+    Faults(Vec<String>),
     #[error("stdin: {0}")]
     Input(io::Error),
     #[error("stdout: {0}")]

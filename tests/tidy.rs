@@ -17,14 +17,15 @@ use source::Source;
 /// `hub` stands above `command` because it sends pushes, whose encoding is
 /// `command::push`. Logging is a word that everybody may say through
 /// `tracing`; only the door sets it up.
-const ROWS: [&[&str]; 10] = [
+const ROWS: [&[&str]; 11] = [
     &["gateway"],
     &["control", "reactor"],
     &["hub"],
     &["command"],
     &["link"],
     &["websocket"],
-    &["auth", "host"],
+    &["auth"],
+    &["host"],
     &["logging"],
     &["config", "session"],
     &["address", "clock", "envelope", "id", "limits", "metrics"],

@@ -1,13 +1,16 @@
 //! What tokens are verified with: secrets, public keys, key sets.
 
 use super::AuthError;
-use crate::config::Jwt;
+use crate::config::{Jwt, SHARED_SECRET_BYTES_MIN};
+use crate::host::der::KeyKind;
+use crate::host::pem::PemFile;
 use crate::limits::TOKEN_KEYS_MAX;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// One key, and what it is for.
@@ -62,33 +65,42 @@ fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, AuthError> {
     fs::read(path).map_err(|error| AuthError::File { key, path: path.to_owned(), error })
 }
 
-type Reader = fn(&[u8]) -> jsonwebtoken::errors::Result<DecodingKey>;
-
-/// What is in a PEM file, the file says: which reader takes it is what it is.
+/// What is in a PEM file, alone or in a certificate, the file says.
 fn public_key(key: &'static str, path: &Path) -> Result<Key, AuthError> {
-    let pem = read(key, path)?;
-    let readers: [(Reader, &'static [Algorithm]); 3] = [
-        (DecodingKey::from_rsa_pem, RSA),
-        (DecodingKey::from_ec_pem, P256),
-        (DecodingKey::from_ed_pem, ED25519),
-    ];
-    let read = readers
-        .into_iter()
-        .find_map(|(read, algorithms)| Some(Key::new(None, algorithms, read(&pem).ok()?)));
-    // The library reads other curves too, and would find out at the first token.
-    let read = read.filter(|key| !key.is_for(Algorithm::ES256) || is_p256(&pem));
-    read.ok_or_else(|| AuthError::Content {
-        key,
-        path: path.to_owned(),
-        complaint: "there is no public key of RSA, P-256 or Ed25519 in it (PEM)".to_owned(),
-    })
+    let file = PemFile::read(key, path)?;
+    let (kind, content) = file.public_key()?;
+    let (algorithms, decoding) = match kind {
+        KeyKind::Rsa(bits) if RSA_BITS.contains(&bits) => {
+            (RSA, DecodingKey::from_rsa_der(&content))
+        }
+        KeyKind::P256 => (P256, DecodingKey::from_ec_der(&content)),
+        KeyKind::ED25519 => (ED25519, DecodingKey::from_ed_der(&content)),
+        KeyKind::Rsa(_) => {
+            let complaint = format!("there is {kind} in it, must have from 2048 to 8192 bits");
+            return Err(file.complain(complaint).into());
+        }
+        kind => {
+            let complaint =
+                format!("there is {kind} in it, tokens are signed with RSA, P-256 or Ed25519");
+            return Err(file.complain(complaint).into());
+        }
+    };
+    Ok(Key::new(None, algorithms, decoding))
 }
 
-/// Whether an elliptic key in a PEM file is of the curve P-256: then, and only then, its
-/// DER has 91 bytes, which are 124 digits in base64.
-fn is_p256(pem: &[u8]) -> bool {
-    let lines = pem.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    lines.filter(|line| !line.starts_with(b"-")).map(<[u8]>::len).sum::<usize>() == 124
+/// Signatures of other RSA keys are refused by the library, each of them, for that reason alone.
+const RSA_BITS: RangeInclusive<usize> = 2_048..=8_192;
+
+/// How many bytes so many digits of base64 stand for.
+fn bytes_of(digits: &str) -> usize {
+    digits.trim_end_matches('=').len() * 6 / 8
+}
+
+/// Whether a key of a set is a shared secret that can be found by trying. It is no key to be passed
+/// over: tokens that anybody can make would be good the day it is taken for one.
+fn is_short_secret(jwk: &Value) -> bool {
+    let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+    text("kty") == Some("oct") && bytes_of(text("k").unwrap_or_default()) < SHARED_SECRET_BYTES_MIN
 }
 
 /// A key set; its other members are ignored (RFC 7517 §5).
@@ -112,6 +124,12 @@ fn key_set(path: &Path) -> Result<Vec<Key>, AuthError> {
     let mut keys = Vec::new();
     for (at, jwk) in set.keys.iter().enumerate() {
         match key_of_set(jwk) {
+            Ok(_) if is_short_secret(jwk) => {
+                let kid = jwk.get("kid").and_then(Value::as_str).unwrap_or_default();
+                return Err(wrong(format!(
+                    "the key {kid:?} is too short, must have at least {SHARED_SECRET_BYTES_MIN} bytes"
+                )));
+            }
             Ok(key) => keys.push(key),
             Err(why) => {
                 let number = at + 1;
@@ -168,6 +186,11 @@ fn key_of_set(jwk: &Value) -> Result<Key, &'static str> {
     let members = needed.iter().map(|name| Some(((*name).to_owned(), jwk.get(*name)?.clone())));
     let members: Option<Map<_, _>> = members.collect();
     let members = members.ok_or("it lacks a member that its kty needs")?;
+    // Some write a zero in front of the modulus.
+    let bits = text("n").map_or(0, bytes_of) * 8;
+    if kind == RSA && !(*RSA_BITS.start()..=*RSA_BITS.end() + 8).contains(&bits) {
+        return Err("its modulus has not from 2048 to 8192 bits");
+    }
     let decoding = serde_json::from_value::<Jwk>(Value::Object(members))
         .ok()
         .and_then(|jwk| DecodingKey::from_jwk(&jwk).ok())

@@ -16,6 +16,7 @@ pub use issue::{Issuer, Order, new_key};
 pub use keyring::Keyring;
 pub use verifier::Verifier;
 
+use crate::host::pem::PemError;
 use std::path::PathBuf;
 
 /// What follows `Bearer` in an `Authorization`; `None` for other schemes, which may be
@@ -50,6 +51,9 @@ pub enum AuthError {
         /// What is missing or wrong.
         complaint: String,
     },
+    /// A PEM file is of no use.
+    #[error(transparent)]
+    Pem(#[from] PemError),
     /// A value that is of no use with the others.
     #[error("{key}: {complaint}")]
     Value {

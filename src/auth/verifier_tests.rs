@@ -398,6 +398,7 @@ fn what_cannot_be_used_is_named_and_not_shown() {
     let odd = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
     let public = |path| Jwt { public_key: path, ..Jwt::default() };
     let set = |name: &str, text: &str| Jwt { jwks: files.write(name, text), ..Jwt::default() };
+    let nameless = json!({"kty": "oct", "k": base64url(SECRET.as_bytes())});
     let cases = [
         (public("/nowhere/key.pem".into()), "auth.jwt.public_key: /nowhere/key.pem: No such file"),
         (public(files.write("a", "hunter2")), "there is no public key of RSA, P-256 or Ed25519"),
@@ -406,7 +407,7 @@ fn what_cannot_be_used_is_named_and_not_shown() {
         (set("d", "{\"keys\": hunter2}"), "is no JSON Web Key Set"),
         (set("e", "{\"keys\": []}"), "there is no key for signatures"),
         (
-            set("f", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AA\"},{\"kty\":\"oct\",\"k\":\"AA\"}]}"),
+            set("f", &json!({"keys": [nameless, nameless]}).to_string()),
             "has no kid",
         ),
         (
@@ -457,4 +458,49 @@ fn what_is_issued_here_is_taken_here() {
     }
     let error = Issuer::new(&Jwt::default(), None).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("--private-key"), "{error}");
+}
+
+#[test]
+fn a_public_key_is_found_among_text_and_in_a_certificate() {
+    let files = Files::new();
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["issuer".to_owned()]).unwrap();
+    let certificate = certificate.self_signed(&key).unwrap().pem();
+    let signing = EncodingKey::from_ec_pem(key.serialize_pem().as_bytes()).unwrap();
+    let token = sign_with(Algorithm::ES256, &signing, &claims());
+    let texts = format!("Bag Attributes\n    friendlyName: issuer\n{}", key.public_key_pem());
+    for (name, text) in [("text", texts), ("certificate", certificate)] {
+        let jwt = Jwt { public_key: files.write(name, &text), ..Jwt::default() };
+        assert!(Verifier::load(&jwt).unwrap().verify(&token, NOW).is_ok(), "{name}");
+    }
+    let other = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+    let jwt = Jwt { public_key: files.write("p384", &other.public_key_pem()), ..Jwt::default() };
+    let complaint = Verifier::load(&jwt).unwrap_err().to_string();
+    assert!(complaint.contains("p384: there is a key of P-384 in it"), "{complaint}");
+    let jwt = Jwt { public_key: files.write("private", &key.serialize_pem()), ..Jwt::default() };
+    let complaint = Verifier::load(&jwt).unwrap_err().to_string();
+    assert!(complaint.contains("no public key in it but PRIVATE KEY"), "{complaint}");
+}
+
+#[test]
+fn keys_of_a_set_that_are_too_weak_are_refused() {
+    let files = Files::new();
+    let complaint = |key: Value| {
+        let set = json!({"keys": [key]}).to_string();
+        let jwt = Jwt { jwks: files.write("set", &set), ..Jwt::default() };
+        Verifier::load(&jwt).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let secret =
+        |length: usize| json!({"kty": "oct", "kid": "o", "k": base64url(&vec![7; length])});
+    let rsa = |length: usize| json!({"kty": "RSA", "kid": "r", "n": base64url(&vec![0xf7; length]), "e": "AQAB"});
+    for good in [secret(32), secret(64), rsa(256), rsa(257), rsa(512)] {
+        assert_eq!(complaint(good), Ok(()));
+    }
+    for short in [secret(0), secret(31)] {
+        let complaint = complaint(short).unwrap_err();
+        let said = "the key \"o\" is too short, must have at least 32 bytes";
+        assert!(complaint.starts_with("auth.jwt.jwks: ") && complaint.contains(said), "{complaint}");
+    }
+    let complaint = complaint(rsa(128)).unwrap_err();
+    assert!(complaint.contains("there is no key for signatures in it"), "{complaint}");
 }

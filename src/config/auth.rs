@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// A secret that signs tokens has as many bytes as the hash, as RFC 7518 §3.2 demands.
+pub const SHARED_SECRET_BYTES_MIN: usize = 32;
+
 /// Who may do what.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

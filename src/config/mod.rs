@@ -21,7 +21,7 @@ mod validate;
 mod warnings;
 
 pub use admin::Admin;
-pub use auth::{Auth, Jwt};
+pub use auth::{Auth, Jwt, SHARED_SECRET_BYTES_MIN};
 pub use cluster::{Cluster, Redis, RedisMode};
 pub use draft::ConfigError;
 pub use key::{ApiKey, Scope, Scopes, is_key_name};

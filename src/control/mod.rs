@@ -44,6 +44,14 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// What keeps a node from joining its cluster with this configuration, one line each: a token that
+/// cannot be sent, files that cannot be used or do not belong together. Nothing is called.
+#[must_use]
+pub fn cluster_faults(config: &Config) -> Vec<String> {
+    let security = grpc::Security::faults(&config.cluster);
+    security.into_iter().chain(config.redis.as_ref().and_then(cluster::redis_fault)).collect()
+}
+
 /// What both parts of the control plane work on.
 #[derive(Clone, Debug)]
 pub struct Base {

@@ -46,7 +46,7 @@ pub enum StartError {
 }
 
 /// The usual failures in the words of whoever has to mend them.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => "another process listens there already".into(),
         io::ErrorKind::PermissionDenied => {

@@ -1,6 +1,7 @@
 //! What this host allows, and what the kernel knows.
 
 pub mod address;
+pub mod der;
 pub mod doctor;
 pub mod fd_table;
 mod group;

@@ -5,6 +5,7 @@ use crate::config::Listen;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::NoServerSessionStorage;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Why listeners with TLS cannot be served.
@@ -17,8 +18,16 @@ pub enum TlsError {
     #[error("listeners with tls need listen.tls_cert and listen.tls_key")]
     Missing,
     /// They are no certificate and key that belong together.
+    #[error("listen.tls_key: {}: is not the private key of the certificate in {} (listen.tls_cert)", key.display(), cert.display())]
+    Pair {
+        /// The file of the key.
+        key: PathBuf,
+        /// The file of the certificate.
+        cert: PathBuf,
+    },
+    /// The library refuses them for another reason.
     #[error("listen.tls_cert, listen.tls_key: {0}")]
-    Pair(#[from] rustls::Error),
+    Refused(#[from] rustls::Error),
 }
 
 /// Reads the certificate and the key that the configuration names; `None` if it names none.
@@ -39,7 +48,13 @@ pub fn load(listen: &Listen) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(cert.certificates()?, key.private_key()?)?;
+        .with_single_cert(cert.certificates()?, key.private_key()?)
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                TlsError::Pair { key: listen.tls_key.clone(), cert: listen.tls_cert.clone() }
+            }
+            error => error.into(),
+        })?;
     config.alpn_protocols.push(b"http/1.1".to_vec());
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = ring::Ticketer::new()?;

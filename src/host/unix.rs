@@ -68,6 +68,19 @@ fn bind_with_mode(socket: &Socket, path: &Path, mode: u32) -> io::Result<()> {
     socket.bind(&SockAddr::unix(path)?)
 }
 
+/// What stands where a socket is wanted and would not be replaced, if anything does. A folder
+/// that is not there is none: a service manager makes it when it starts the service.
+#[must_use]
+pub fn obstacle(path: &Path) -> Option<String> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            Some("there is a file that is no socket".to_owned())
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Some(error.to_string()),
+        _ => None,
+    }
+}
+
 /// Removes a socket's file that nobody listens at any more.
 fn remove_left_over(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {

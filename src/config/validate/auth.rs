@@ -2,7 +2,7 @@
 
 use super::Check;
 use crate::config::origin::is_pattern;
-use crate::config::{ApiKey, Auth, Config, Jwt};
+use crate::config::{ApiKey, Auth, Config, Jwt, SHARED_SECRET_BYTES_MIN};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -65,10 +65,14 @@ impl Check {
                 "is empty, and so are public_key and jwks: one of them is needed",
             );
         }
-        if let Some((key, _)) = secrets.find(|(_, secret)| secret.reveal().len() < SECRET_BYTES_MIN)
+        if let Some((key, _)) =
+            secrets.find(|(_, secret)| secret.reveal().len() < SHARED_SECRET_BYTES_MIN)
         {
             // RFC 7518 §3.2; the length of a short one is no secret worth keeping.
-            self.say(key, format!("is too short, must have at least {SECRET_BYTES_MIN} bytes"));
+            self.say(
+                key,
+                format!("is too short, must have at least {SHARED_SECRET_BYTES_MIN} bytes"),
+            );
         }
         if jwt.secret.is_empty() && !jwt.previous_secret.is_empty() {
             self.say("auth.jwt.previous_secret", "needs a secret that it was before");
@@ -137,9 +141,6 @@ const KEYS_MAX: usize = 64;
 
 /// Each handshake and each request from a page is compared with all of them.
 const ORIGINS_MAX: usize = 256;
-
-/// As long as the hash, as RFC 7518 §3.2 demands.
-const SECRET_BYTES_MIN: usize = 32;
 
 /// Clocks that differ by more are to be mended.
 const LEEWAY_MAX: Duration = Duration::from_secs(600);

@@ -47,6 +47,11 @@ pub(super) type Nodes = Arc<BTreeSet<NodeAddr>>;
 /// Redis: what a record says of an earlier time was said by another process.
 pub(super) type Starts = Arc<BTreeMap<NodeAddr, u64>>;
 
+/// Why this Redis cannot be used, whatever answers there.
+pub(super) fn redis_fault(redis: &config::Redis) -> Option<String> {
+    redis::fault(redis)
+}
+
 /// What a cluster is joined with.
 #[derive(Debug)]
 pub(super) struct Joining<'a> {

@@ -6,8 +6,10 @@ use std::fmt;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::{self, CertificateError, RootCertStore, ServerConfig};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
@@ -49,6 +51,16 @@ impl Security {
             return Err(SecurityError::Token);
         }
         Ok(security)
+    }
+
+    /// What is wrong with the settings, if anything is: also a certificate that other nodes
+    /// would refuse, because the authority of the cluster has not signed it.
+    pub(in crate::control) fn faults(cluster: &Cluster) -> Option<String> {
+        let is_good = Self::load(cluster).and_then(|_| match cluster.has_tls() {
+            true => is_signed(cluster),
+            false => Ok(()),
+        });
+        is_good.err().map(|error| error.to_string())
     }
 
     /// What `authorization` says on every call; `None` without a token.
@@ -94,23 +106,62 @@ fn server(
     authority: &PemFile<'_>,
 ) -> Result<ServerConfig, SecurityError> {
     let unusable = |error: &dyn std::error::Error| SecurityError::Pem(causes(error));
+    let verifier = verifier(authority)?;
     let provider = Arc::new(ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    for root in authority.certificates()? {
-        roots.add(root).map_err(|error| unusable(&error))?;
-    }
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .map_err(|error| unusable(&error))?;
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(&error))?
         .with_client_cert_verifier(verifier)
         .with_single_cert(cert.certificates()?, key.private_key()?)
-        .map_err(|error| unusable(&error))?;
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                key.complain("is not the private key of the certificate in cluster.tls_cert").into()
+            }
+            error => unusable(&error),
+        })?;
     server.alpn_protocols.push(b"h2".to_vec());
     Ok(server)
+}
+
+/// Looks at the node's own certificate as another node does that is called by it. The time is not
+/// looked at: a certificate that has ended is renewed in place.
+fn is_signed(cluster: &Cluster) -> Result<(), SecurityError> {
+    let chain = PemFile::read("cluster.tls_cert", &cluster.tls_cert)?;
+    let certificates = chain.certificates()?;
+    let authority = PemFile::read("cluster.tls_ca", &cluster.tls_ca)?;
+    let Some((own, intermediates)) = certificates.split_first() else { return Ok(()) };
+    let verdict = verifier(&authority)?.verify_client_cert(own, intermediates, UnixTime::now());
+    match verdict {
+        Err(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => {
+            let authority = cluster.tls_ca.display();
+            Err(chain
+                .complain(format!("is not signed by the authority in {authority} (cluster.tls_ca)"))
+                .into())
+        }
+        Err(rustls::Error::InvalidCertificate(
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. },
+        )) => Err(chain
+            .complain(
+                "is not for clients (extended key usage clientAuth), and nodes call each other",
+            )
+            .into()),
+        _ => Ok(()),
+    }
+}
+
+/// Judges certificates of callers.
+fn verifier(authority: &PemFile<'_>) -> Result<Arc<dyn ClientCertVerifier>, SecurityError> {
+    let unusable = |error: &dyn std::error::Error| SecurityError::Pem(causes(error));
+    let mut roots = RootCertStore::empty();
+    for root in authority.certificates()? {
+        roots.add(root).map_err(|error| unusable(&error))?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| unusable(&error))
 }
 
 impl fmt::Debug for Security {

@@ -11,3 +11,8 @@ mod target;
 mod trouble;
 
 pub(in crate::control) use link::{Fault, Link};
+
+/// Why `[redis]` cannot be used, whatever answers there.
+pub(super) fn fault(config: &crate::config::Redis) -> Option<String> {
+    target::Target::new(config).err().map(|error| error.to_string())
+}

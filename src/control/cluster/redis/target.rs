@@ -2,6 +2,7 @@
 
 use super::keys;
 use crate::config::{self, RedisMode};
+use crate::host::pem::{PemError, PemFile};
 use futures_util::future::join_all;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
@@ -13,20 +14,14 @@ use redis::{
     TlsMode, Value,
 };
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why `[redis]` cannot be used, whatever answers there.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::control) enum TargetError {
-    /// The authorities' file cannot be read.
-    #[error("cannot read {} (redis.tls_ca): {error}", .path.display())]
-    Authorities {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        error: std::io::Error,
-    },
+    /// The authorities' file is of no use.
+    #[error(transparent)]
+    Authorities(#[from] PemError),
     /// The client library refuses the settings.
     #[error("cannot use [redis]: {0}")]
     Settings(#[from] RedisError),
@@ -282,10 +277,12 @@ fn no_address() -> RedisError {
 /// The authorities of `redis.tls_ca`; without them the usual ones are trusted.
 fn authorities(config: &config::Redis) -> Result<Option<TlsCertificates>, TargetError> {
     let path = &config.tls_ca;
-    if !config.tls || path.as_os_str().is_empty() {
+    if path.as_os_str().is_empty() {
         return Ok(None);
     }
-    let unread = |error| TargetError::Authorities { path: path.clone(), error };
-    let root_cert = Some(std::fs::read(path).map_err(unread)?);
-    Ok(Some(TlsCertificates { client_tls: None, root_cert }))
+    let file = PemFile::read("redis.tls_ca", path)?;
+    // The library takes a file without any for one that trusts nobody.
+    file.certificates()?;
+    let certificates = TlsCertificates { client_tls: None, root_cert: Some(file.into_bytes()) };
+    Ok(config.tls.then_some(certificates))
 }
