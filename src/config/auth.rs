@@ -15,6 +15,8 @@ pub struct Auth {
     /// Keys of the HTTP API and of gRPC, each `NAME:SCOPES:HASH` as `millgate gen-key`
     /// prints it ([`super::ApiKey`]); at most 64. Without any, who reaches the API may use it.
     pub keys: Vec<String>,
+    /// File of more of them, one a line; empty lines and those that begin with `#` are passed over.
+    pub keys_file: PathBuf,
     /// Open `listen.http` beyond loopback without keys: whoever reaches it can send to every user.
     pub open_api: bool,
     /// Origins whose pages may connect and read answers of the API, with patterns
@@ -42,8 +44,12 @@ impl Auth {
 pub struct Jwt {
     /// Shared with whoever issues tokens, for HS256, HS384 and HS512; at least 32 bytes. Empty means none.
     pub secret: Secret,
+    /// File that holds it, instead; one newline at its end does not count.
+    pub secret_file: PathBuf,
     /// An earlier one that is still good.
     pub previous_secret: Secret,
+    /// File that holds it, instead.
+    pub previous_secret_file: PathBuf,
     /// PEM file of the issuer's public key: RSA for RS256, P-256 for ES256, Ed25519 for `EdDSA`.
     pub public_key: PathBuf,
     /// The same of an earlier one that is still good.
@@ -65,7 +71,9 @@ impl Default for Jwt {
     fn default() -> Self {
         Self {
             secret: Secret::default(),
+            secret_file: PathBuf::new(),
             previous_secret: Secret::default(),
+            previous_secret_file: PathBuf::new(),
             public_key: PathBuf::new(),
             previous_public_key: PathBuf::new(),
             jwks: PathBuf::new(),

@@ -75,9 +75,14 @@ fn collect(section: &str, keys: &Value, values: &mut BTreeSet<(String, String)>)
 
 #[cfg(test)]
 mod tests {
-    use super::super::Redis;
-    use super::super::known::SECRET_KEYS;
+    use super::super::known::{Known, SECRET_KEYS};
+    use super::super::reload::{RELOAD, Reload};
+    use super::super::{Auth, Jwt, Redis};
     use super::*;
+    use figment::Figment;
+    use figment::providers::Serialized;
+    use figment::value::Value as FigmentValue;
+    use std::net::SocketAddr;
     use std::time::Duration;
 
     #[test]
@@ -107,6 +112,59 @@ mod tests {
         assert_eq!(followed.differing_keys(&other), left);
         other.redis = None;
         assert!(running.differing_keys(&other).contains(&"redis.addr".to_owned()));
+    }
+
+    /// Another value for a key than this one, of the same type.
+    fn changed(key: &str, sample: &FigmentValue) -> FigmentValue {
+        match (key, sample) {
+            ("redis.mode", _) => "cluster".into(),
+            ("log.format", _) => "json".into(),
+            ("log.rotation", _) => "never".into(),
+            ("limits.excess", _) => "drop".into(),
+            ("apps.ids", _) => vec![7_u32].into(),
+            (_, FigmentValue::Bool(_, flag)) => (!flag).into(),
+            (_, FigmentValue::Num(_, number)) => (number.to_u128().unwrap_or(0) + 1).into(),
+            (_, FigmentValue::Array(..)) => vec!["changed"].into(),
+            (_, FigmentValue::String(_, text)) if text.parse::<SocketAddr>().is_ok() => {
+                "127.0.0.1:7".into()
+            }
+            (_, FigmentValue::String(_, text))
+                if humantime_serde::re::humantime::parse_duration(text).is_ok() =>
+            {
+                "77s".into()
+            }
+            _ => "changed".into(),
+        }
+    }
+
+    /// Without an entry nobody has thought about what a reload does with a key: then it would be
+    /// told as followed, whether or not anything looks at it again.
+    #[test]
+    fn every_key_says_what_a_reload_does_with_it() {
+        let known = Known::new().unwrap();
+        let mut listed: Vec<&str> = RELOAD.iter().map(|(key, _)| *key).collect();
+        listed.sort_unstable();
+        let all: Vec<&str> = known.keys().collect();
+        assert_eq!(listed, all, "each key has one entry in RELOAD");
+        let auth = Auth { jwt: Some(Jwt::default()), ..Auth::default() };
+        let running = Config { redis: Some(Redis::default()), auth, ..Config::default() };
+        for (key, reload) in RELOAD {
+            let value = changed(key, known.sample(key).unwrap());
+            let wanted = Figment::from(Serialized::defaults(&running)).merge((*key, value));
+            let wanted: Config = wanted.extract().unwrap_or_else(|error| {
+                panic!("{key}: `changed` needs another value for it: {error}")
+            });
+            let differing = running.differing_keys(&wanted);
+            assert_eq!(differing, [*key], "`changed` changes the key and nothing else");
+            let followed = wanted.clone().for_running(&running);
+            let is_followed = followed.differing_keys(&wanted).is_empty();
+            let is_kept = running.differing_keys(&followed).is_empty();
+            let expected = match reload {
+                Reload::AtOnce => (true, false),
+                Reload::Restart => (false, true),
+            };
+            assert_eq!((is_followed, is_kept), expected, "{key} does not do what RELOAD says");
+        }
     }
 
     #[test]

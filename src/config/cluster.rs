@@ -9,7 +9,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Redis {
-    /// `host:port`; with Sentinel or Redis Cluster several of them, separated by commas.
+    /// `host:port`; with Sentinel or Redis Cluster several of them, separated by commas. In a source
+    /// it may be a URL (`rediss://user:password@host:port/db`), whose parts are then in their own fields.
     pub addr: String,
     /// What answers there.
     pub mode: RedisMode,
@@ -19,10 +20,14 @@ pub struct Redis {
     pub sentinel_username: String,
     /// Password of the Sentinels; empty means none.
     pub sentinel_password: Secret,
+    /// File that holds it, instead.
+    pub sentinel_password_file: PathBuf,
     /// ACL user; empty means the default one.
     pub username: String,
     /// Empty means none.
     pub password: Secret,
+    /// File that holds it, instead; one newline at its end does not count.
+    pub password_file: PathBuf,
     /// Database number; Redis Cluster has 0 alone.
     pub db: u32,
     /// Speak TLS.
@@ -63,6 +68,8 @@ pub struct Cluster {
     pub client_url: String,
     /// Shared by all nodes and sent with every call; empty means none.
     pub token: Secret,
+    /// File that holds it, instead; one newline at its end does not count.
+    pub token_file: PathBuf,
     /// PEM file of this node's certificate; with `tls_key` and `tls_ca` gRPC is mutual TLS.
     pub tls_cert: PathBuf,
     /// PEM file of its private key.
@@ -96,8 +103,10 @@ impl Default for Redis {
             sentinel_master: "mymaster".into(),
             sentinel_username: String::new(),
             sentinel_password: Secret::default(),
+            sentinel_password_file: PathBuf::new(),
             username: String::new(),
             password: Secret::default(),
+            password_file: PathBuf::new(),
             db: 0,
             tls: false,
             tls_ca: PathBuf::new(),

@@ -47,6 +47,12 @@ impl Known {
         self.samples.keys().map(String::as_str)
     }
 
+    /// The default of a key.
+    #[cfg(test)]
+    pub(super) fn sample(&self, key: &str) -> Option<&Value> {
+        self.samples.get(key)
+    }
+
     pub(super) fn contains(&self, key: &str) -> bool {
         self.samples.contains_key(key)
     }

@@ -5,8 +5,9 @@
 //! are merged in order.
 
 use super::draft::{ConfigError, Draft, Setting, unknown};
-use super::known::{Known, TEXT_OR_LIST, nearest, shown};
-use super::{Config, reference, validate};
+use super::known::{Known, SECRET_KEYS, TEXT_OR_LIST, nearest, shown};
+use super::secret_files::{FILE_SUFFIX, setting_of, without_newline};
+use super::{Config, redis_url, reference, validate};
 use figment::error::{Actual, Kind};
 use figment::providers::{Format, Toml};
 use figment::util::nest;
@@ -96,7 +97,7 @@ impl Draft {
                 continue;
             };
             if !rest.contains(ENV_SEPARATOR) {
-                self.notice_near_miss(&name);
+                self.notice_unread(&name, rest, &value.to_string_lossy());
                 continue;
             }
             let key = rest.replace(ENV_SEPARATOR, ".").to_lowercase();
@@ -106,19 +107,40 @@ impl Draft {
                 let problem = unknown(ENVIRONMENT, "key", &name, near);
                 self.problems.push(problem);
             } else if let Ok(text) = value.into_string() {
-                self.push_text(key, name, ENVIRONMENT, &text);
+                let text = match SECRET_KEYS.contains(&key.as_str()) {
+                    true => without_newline(&text),
+                    false => &text,
+                };
+                self.push_text(key, name, ENVIRONMENT, text);
             } else {
                 self.problems.push(format!("{ENVIRONMENT}: \"{name}\" is not UTF-8"));
             }
         }
     }
 
-    /// `MILLGATE_LOG_LEVEL` is not ours, but who writes it meant something.
-    fn notice_near_miss(&mut self, name: &str) {
-        let meant = self.known.keys().map(variable_name);
-        if let Some(meant) = meant.into_iter().find(|m| m.replace(ENV_SEPARATOR, "_") == name) {
-            self.notices.push(format!("{ENVIRONMENT}: \"{name}\" is not read; it is \"{meant}\""));
+    /// `MILLGATE_LOG_LEVEL` is not read, but who writes it meant something.
+    fn notice_unread(&mut self, name: &str, rest: &str, value: &str) {
+        if is_of_others(rest, value) {
+            return;
         }
+        let names: Vec<String> = self.known.keys().map(variable_name).collect();
+        if let Some(meant) = names.iter().find(|meant| meant.replace(ENV_SEPARATOR, "_") == name) {
+            self.notices.push(format!("{ENVIRONMENT}: \"{name}\" is not read; it is \"{meant}\""));
+            return;
+        }
+        let near = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
+        let key = rest.to_lowercase();
+        let near = near.or_else(|| self.known.nearest(&key).map(variable_name));
+        let near =
+            near.or_else(|| self.known.nearest(&key.replacen('_', ".", 1)).map(variable_name));
+        self.notices.push(match near {
+            Some(near) => {
+                format!("{ENVIRONMENT}: \"{name}\" is not read, did you mean \"{near}\"?")
+            }
+            None => format!(
+                "{ENVIRONMENT}: \"{name}\" is not read, keys are set by MILLGATE_SECTION__KEY"
+            ),
+        });
     }
 
     fn read_overrides(&mut self, overrides: &[(String, String)]) {
@@ -229,6 +251,7 @@ impl Draft {
 
     /// Merges what is right and reports what is not.
     fn finish(mut self) -> Result<Loaded, ConfigError> {
+        self.drop_empty_redis();
         let mut good: Vec<Setting> = Vec::new();
         for setting in self.file.into_iter().chain(self.above) {
             match wrong_type(&self.known, &setting) {
@@ -236,28 +259,122 @@ impl Draft {
                 None => good.push(setting),
             }
         }
+        self.problems.extend(split_redis_url(&mut good));
         let merged = good.iter().fold(Figment::new(), |merged, setting| {
             merged.merge((setting.key.as_str(), &setting.value))
         });
-        let config: Config = match merged.extract() {
+        let mut config: Config = match merged.extract() {
             Ok(config) => config,
             Err(error) => return Err(ConfigError::from(error.to_string())),
         };
-        for violation in validate::violations(&config) {
-            self.problems.push(match good.iter().rfind(|setting| setting.key == violation.key) {
-                Some(Setting { said, origin, .. }) => {
-                    format!("{origin}: \"{said}\" {}", violation.complaint)
+        let unread = config.read_secrets();
+        let violations = validate::violations(&config).into_iter();
+        // A secret that could not be read is no empty one.
+        let violations = violations
+            .map(|violation| (violation.key.to_owned(), violation.complaint))
+            .filter(|(key, _)| !unread.iter().any(|(file, _)| is_file_of(file, key)));
+        let problems: Vec<String> = unread
+            .iter()
+            .cloned()
+            .chain(violations)
+            .map(|(key, complaint)| match setting_of(&good, &key) {
+                Some(Setting { key: own, said, origin, value })
+                    if own == &key && own.ends_with(FILE_SUFFIX) || is_file_of(own, &key) =>
+                {
+                    let path = value.as_str().unwrap_or_default();
+                    format!("{origin}: \"{said}\" {path}: {complaint}")
                 }
-                None => format!("\"{}\" {}", violation.key, violation.complaint),
-            });
-        }
+                Some(Setting { said, origin, .. }) => format!("{origin}: \"{said}\" {complaint}"),
+                None => format!("\"{key}\" {complaint}"),
+            })
+            .collect();
+        self.problems.extend(problems);
         self.notices.extend(unused_url(&config, &good));
+        self.notices.extend(config.padded_secrets().into_iter().map(|key| {
+            format!("\"{key}\" begins or ends with white space, which is a part of it")
+        }));
         if self.problems.is_empty() {
             Ok(Loaded { config, notices: self.notices })
         } else {
             Err(ConfigError { problems: self.problems, log: Box::new(config.log) })
         }
     }
+
+    /// A variable that is empty, because what it was to be made of is not set, brings no cluster
+    /// into being. Beside other keys of Redis it means what it says.
+    fn drop_empty_redis(&mut self) {
+        let is_redis = |setting: &Setting| setting.key.split('.').next() == Some(REDIS);
+        let is_empty = |setting: &Setting| setting.value.as_str().is_some_and(str::is_empty);
+        let says_something = |setting: &Setting| is_redis(setting) && !is_empty(setting);
+        if self.file.iter().any(is_redis) || self.above.iter().any(says_something) {
+            return;
+        }
+        for Setting { said, origin, .. } in self.above.extract_if(.., |setting| is_redis(setting)) {
+            self.notices.push(format!("{origin}: \"{said}\" is empty, which makes no cluster"));
+        }
+    }
+}
+
+/// The section that makes a node one of a cluster.
+const REDIS: &str = "redis";
+
+fn is_file_of(file: &str, key: &str) -> bool {
+    file.strip_suffix(FILE_SUFFIX) == Some(key)
+}
+
+/// Puts what `redis.addr` says as a URL into the keys that it stands for. Keys of their own that
+/// come later go over it. Returns what is wrong.
+fn split_redis_url(settings: &mut Vec<Setting>) -> Option<String> {
+    const ADDR: &str = "redis.addr";
+    let at = settings.iter().rposition(|setting| setting.key == ADDR)?;
+    let Setting { value, said, origin, .. } = &settings[at];
+    let url = match redis_url::parse(value.as_str()?)? {
+        Ok(url) => url,
+        Err(complaint) => {
+            let problem = format!("{origin}: \"{said}\" {complaint}");
+            settings.remove(at);
+            return Some(problem);
+        }
+    };
+    let (said, origin) = (said.clone(), origin.clone());
+    let parts = [
+        (ADDR, Some(Value::from(url.addr))),
+        ("redis.tls", url.tls.then(|| Value::from(true))),
+        ("redis.username", url.username.map(Value::from)),
+        ("redis.password", url.password.map(Value::from)),
+        ("redis.db", url.db.map(Value::from)),
+    ];
+    let parts = parts.into_iter().filter_map(|(key, value)| {
+        Some(Setting {
+            key: key.to_owned(),
+            value: value?,
+            said: said.clone(),
+            origin: origin.clone(),
+        })
+    });
+    settings.splice(at..=at, parts.collect::<Vec<_>>());
+    // Addresses that are gone over may be URLs with passwords as well.
+    let mut index = 0;
+    settings.retain(|setting| {
+        index += 1;
+        setting.key != ADDR || index > at
+    });
+    None
+}
+
+/// Variables of Kubernetes for a service called millgate or millgate-something, and those of the
+/// programs beside the gateway.
+fn is_of_others(rest: &str, value: &str) -> bool {
+    let rest = format!("_{rest}");
+    let is_port = rest.ends_with("_PORT") && value.contains("://");
+    let has_number = rest
+        .split("_PORT_")
+        .skip(1)
+        .any(|behind| behind.split('_').next().is_some_and(|port| port.parse::<u16>().is_ok()));
+    is_port
+        || has_number
+        || ["_SERVICE_HOST", "_SERVICE_PORT"].iter().any(|part| rest.contains(part))
+        || ["_BENCH_", "_TUNE_"].iter().any(|tool| rest.starts_with(tool))
 }
 
 /// A browser lets a page read another origin only where that origin allows it.

@@ -13,8 +13,12 @@ mod limits;
 mod listen;
 mod load;
 mod origin;
+mod redis_url;
 mod reference;
+#[cfg(test)]
+mod reload;
 mod secret;
+mod secret_files;
 mod stop;
 mod trusted;
 mod validate;

@@ -238,6 +238,11 @@ impl Check {
             let complaint = format!("is {advertise:?}, must be host:port where others reach it");
             self.say("cluster.advertise", complaint);
         }
+        if !config.cluster.token.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
+            let complaint =
+                "has a byte that is no visible ASCII letter, and only those can be sent";
+            self.say("cluster.token", complaint);
+        }
         let files = [tls_cert, tls_key, tls_ca].map(|file| !file.as_os_str().is_empty());
         if files.contains(&true) && files.contains(&false) {
             self.say("cluster.tls_cert", "needs tls_key and tls_ca, and they need it");
@@ -258,10 +263,13 @@ impl Check {
     fn redis(&mut self, redis: &Redis) {
         let addr = &redis.addr;
         let is_place = |place: &str| {
-            let port = place.trim().rsplit_once(':').filter(|(host, _)| !host.is_empty());
-            port.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+            let Some((host, port)) = place.trim().rsplit_once(':') else { return false };
+            let is_host = !host.is_empty() && !host.contains(['/', '?', '#', ' ', '@']);
+            is_host && port.parse::<u16>().is_ok_and(|port| port != 0)
         };
-        if !addr.split(',').all(is_place) {
+        if addr.contains('@') {
+            self.say("redis.addr", "has a user or password in it, must be host:port");
+        } else if !addr.split(',').all(is_place) {
             self.say("redis.addr", format!("is {addr:?}, must be host:port"));
         } else if redis.mode == RedisMode::Standalone && addr.contains(',') {
             self.say("redis.addr", "has several addresses, which needs redis.mode");

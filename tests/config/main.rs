@@ -5,6 +5,7 @@
 mod auth;
 mod case;
 mod reference;
+mod secrets;
 mod wrong;
 
 use case::Case;
