@@ -3,6 +3,8 @@
 #[path = "main/door.rs"]
 mod door;
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use crossbeam_channel::{Sender, TrySendError};
 use door::{NewKey, NewToken, Suspect};
@@ -15,6 +17,7 @@ use millgate::link::{Drain, Order, Wish};
 use millgate::logging::{self, LogError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -92,7 +95,7 @@ struct Settings {
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
     /// Any key of the configuration; may be repeated
-    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = assignment)]
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = Assignment)]
     assignments: Vec<(String, String)>,
 }
 
@@ -302,6 +305,28 @@ impl Settings {
             overrides.push((key.to_owned(), value));
         }
         Config::load(self.config.as_deref(), &overrides)
+    }
+}
+
+/// Reads a `--set`. A complaint does not repeat the value, as that of the library would: there may
+/// be a password in it.
+#[derive(Clone)]
+struct Assignment;
+
+impl TypedValueParser for Assignment {
+    type Value = (String, String);
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        let parsed = value.to_str().ok_or_else(|| "is not UTF-8".to_owned()).and_then(assignment);
+        parsed.map_err(|complaint| {
+            let complaint = format!("a value of --set: {complaint}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, complaint).with_cmd(command)
+        })
     }
 }
 

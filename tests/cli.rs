@@ -379,3 +379,65 @@ fn what_ends_the_program_has_the_format_of_the_log() {
         }
     }
 }
+
+#[test]
+fn a_password_on_the_command_line_is_not_repeated() {
+    for wrong in ["redis.password:hunter2", "redis.addr=ann:hunter2@r:1", "redis.pasword=hunter2"] {
+        let output = run(&["check-config", "--set", wrong]);
+        assert!(!output.status.success(), "{wrong}");
+        let said = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(!said.is_empty() && !said.contains("hunter2"), "{said}");
+    }
+    let output = run(&["check-config", "--set", "redis.addr=rediss://ann:hunter2@r:1"]);
+    assert!(stdout(&output).contains("redis r:1") && !stdout(&output).contains("hunter2"));
+}
+
+#[test]
+fn check_config_reads_all_files_and_tells_all_that_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    for name in ["one", "two"] {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = certificate.self_signed(&key).unwrap();
+        fs::write(file(&format!("{name}.pem")), certificate.pem()).unwrap();
+        fs::write(file(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+    let checked = |settings: &[(&str, &str)]| {
+        let mut command = millgate(&["check-config"]);
+        for (key, value) in settings {
+            command.arg("--set").arg(format!("{key}={value}"));
+        }
+        command.output().unwrap()
+    };
+    let tls = ("listen.websocket", "127.0.0.1:0 tls");
+    let (one, two) = (file("one.pem"), file("two.pem"));
+    let (one_key, two_key, absent) = (file("one.key"), file("two.key"), file("absent"));
+    let pair = [tls, ("listen.tls_cert", &one), ("listen.tls_key", &one_key)];
+    assert!(checked(&pair).status.success());
+    let mixed = checked(&[
+        tls,
+        ("listen.tls_cert", &one),
+        ("listen.tls_key", &two_key),
+        ("cluster.tls_cert", &one),
+        ("cluster.tls_key", &one_key),
+        ("cluster.tls_ca", &two),
+        ("redis.addr", "127.0.0.1:1"),
+        ("redis.tls_ca", &absent),
+    ]);
+    assert_eq!(mixed.status.code(), Some(1));
+    let said: Vec<&str> = stderr(&mixed).lines().collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(
+        said[0].contains("listen.tls_key: ") && said[0].contains("is not the private key"),
+        "{said:?}"
+    );
+    assert!(
+        said[1].contains("cluster.tls_cert: ") && said[1].contains("is not signed by"),
+        "{said:?}"
+    );
+    assert!(
+        said[2].contains("redis.tls_ca: ") && said[2].contains("absent: No such file"),
+        "{said:?}"
+    );
+}

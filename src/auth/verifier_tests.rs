@@ -406,10 +406,7 @@ fn what_cannot_be_used_is_named_and_not_shown() {
         (public(files.write("c", &odd.public_key_pem())), "there is a key of P-384 in it"),
         (set("d", "{\"keys\": hunter2}"), "is no JSON Web Key Set"),
         (set("e", "{\"keys\": []}"), "there is no key for signatures"),
-        (
-            set("f", &json!({"keys": [nameless, nameless]}).to_string()),
-            "has no kid",
-        ),
+        (set("f", &json!({"keys": [nameless, nameless]}).to_string()), "has no kid"),
         (
             Jwt { algorithms: vec!["RS256".into()], ..shared() },
             "RS256 is in the list, but there is no key",
@@ -499,7 +496,10 @@ fn keys_of_a_set_that_are_too_weak_are_refused() {
     for short in [secret(0), secret(31)] {
         let complaint = complaint(short).unwrap_err();
         let said = "the key \"o\" is too short, must have at least 32 bytes";
-        assert!(complaint.starts_with("auth.jwt.jwks: ") && complaint.contains(said), "{complaint}");
+        assert!(
+            complaint.starts_with("auth.jwt.jwks: ") && complaint.contains(said),
+            "{complaint}"
+        );
     }
     let complaint = complaint(rsa(128)).unwrap_err();
     assert!(complaint.contains("there is no key for signatures in it"), "{complaint}");

@@ -123,7 +123,7 @@ mod tests {
             ("limits.excess", _) => "drop".into(),
             ("apps.ids", _) => vec![7_u32].into(),
             (_, FigmentValue::Bool(_, flag)) => (!flag).into(),
-            (_, FigmentValue::Num(_, number)) => (number.to_u128().unwrap_or(0) + 1).into(),
+            (_, FigmentValue::Num(_, number)) => (number.to_u32().unwrap_or(0) + 1).into(),
             (_, FigmentValue::Array(..)) => vec!["changed"].into(),
             (_, FigmentValue::String(_, text)) if text.parse::<SocketAddr>().is_ok() => {
                 "127.0.0.1:7".into()

@@ -126,7 +126,11 @@ impl Listeners {
     /// The first place that is listed in both.
     pub(super) fn shared_with(&self, others: &Self) -> Option<&Listener> {
         let is_fixed = |listener: &&Listener| listener.has_fixed_place();
-        let is_there = |listener: &&Listener| others.iter().any(|o| o.is_at_the_place_of(listener));
+        let is_there = |listener: &&Listener| {
+            let overlaps = |at| listener.address().is_some_and(|own| overlap(own, at));
+            let is_same = |other: &Listener| other.is_at_the_place_of(listener);
+            others.iter().any(is_same) || others.addresses().any(overlaps)
+        };
         self.iter().filter(is_fixed).find(is_there)
     }
 
@@ -140,6 +144,17 @@ impl Listeners {
         }
         None
     }
+}
+
+/// Whether two sockets cannot listen at these addresses at the same time: one of them may be every
+/// address of the host.
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    // Alone on its port, `[::]` takes IPv4 as well.
+    let covers = |all: SocketAddr, one: SocketAddr| {
+        all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4())
+    };
+    let is_same_place = one.ip() == other.ip() || covers(one, other) || covers(other, one);
+    one.port() != 0 && one.port() == other.port() && is_same_place
 }
 
 impl<'a> IntoIterator for &'a Listeners {
@@ -343,5 +358,18 @@ mod tests {
             assert!(listeners(&twice).twice().is_some(), "{twice:?}");
         }
         assert_eq!(listeners(&["0.0.0.0:0", "0.0.0.0:0"]).twice(), None);
+        for (one, other, are_shared) in [
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "[::]:1", true),
+            ("[::]:1", "0.0.0.0:1", true),
+            ("[::1]:1", "0.0.0.0:1", false),
+            ("127.0.0.1:1", "127.0.0.2:1", false),
+            ("0.0.0.0:1", "127.0.0.1:2", false),
+            ("0.0.0.0:0", "0.0.0.0:0", false),
+            ("unix:/a", "unix:/a", true),
+        ] {
+            let shared = listeners(&[one]).shared_with(&listeners(&[other])).is_some();
+            assert_eq!(shared, are_shared, "{one} {other}");
+        }
     }
 }

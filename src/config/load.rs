@@ -128,9 +128,12 @@ impl Draft {
             self.notices.push(format!("{ENVIRONMENT}: \"{name}\" is not read; it is \"{meant}\""));
             return;
         }
-        let near = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
         let key = rest.to_lowercase();
-        let near = near.or_else(|| self.known.nearest(&key).map(variable_name));
+        // The section may be missing, misspelt, or be followed by one underscore.
+        let bare = self.known.keys().find(|known| known.rsplit('.').next() == Some(&key));
+        let near = bare.map(variable_name);
+        let near =
+            near.or_else(|| nearest(name, names.iter().map(String::as_str)).map(str::to_owned));
         let near =
             near.or_else(|| self.known.nearest(&key.replacen('_', ".", 1)).map(variable_name));
         self.notices.push(match near {

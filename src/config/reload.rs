@@ -52,6 +52,7 @@ pub(super) const RELOAD: &[(&str, Reload)] = &[
     ("announce.digests_per_second", Reload::AtOnce),
     ("dedup.window", Reload::AtOnce),
     ("dedup.entries_max", Reload::AtOnce),
+    ("dedup.only_delivered", Reload::AtOnce),
     ("page.websocket_url", Reload::AtOnce),
     ("page.http_url", Reload::AtOnce),
     ("control.threads", Reload::Restart),

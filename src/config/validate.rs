@@ -2,6 +2,7 @@
 
 mod auth;
 
+use super::listen::overlap;
 use super::stop::refuge_fault;
 use super::trusted::TRUSTED_MAX;
 use super::{Broadcast, Cluster, Config, Listen, Redis, RedisMode, Stop, Trusted};
@@ -248,6 +249,14 @@ impl Check {
             self.say("cluster.tls_cert", "needs tls_key and tls_ca, and they need it");
         }
         let grpc = config.listen.grpc;
+        for (key, listeners) in
+            [("listen.websocket", &config.listen.websocket), ("listen.http", &config.listen.http)]
+        {
+            let is_taken = listeners.addresses().any(|address| overlap(address, grpc));
+            if is_taken && config.redis.is_some() {
+                self.say("listen.grpc", format!("is {grpc}, must differ from {key}"));
+            }
+        }
         let is_open = config.cluster.is_guarded() || config.cluster.trust_network;
         if config.redis.is_some() && !grpc.ip().is_loopback() && !is_open {
             self.say(

@@ -170,5 +170,5 @@ async fn tls_with_an_authority_of_its_own() {
     assert!(!untrusted.is_up());
     let missing = config::Redis { tls_ca: file("nothing.pem").into(), ..config };
     let error = Link::open(&missing, "test", Metrics::new(1)).unwrap_err();
-    assert!(error.to_string().starts_with("cannot read "), "{error}");
+    assert!(error.to_string().starts_with("redis.tls_ca: "), "{error}");
 }
