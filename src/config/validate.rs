@@ -6,6 +6,7 @@ use super::listen::overlap;
 use super::stop::refuge_fault;
 use super::trusted::TRUSTED_MAX;
 use super::{Broadcast, Cluster, Config, Listen, Redis, RedisMode, Stop, Trusted};
+use crate::id::NodeAddr;
 use crate::limits::{
     APPS_MAX, BROADCASTS_MAX, OTHER_NODES_MAX, REACTORS_MAX, RECEIVE_BUFFER_BYTES,
     USER_ID_BYTES_MAX,
@@ -292,6 +293,9 @@ impl Check {
 
 /// Whether others can call it: an address that is one, with a port, or a name.
 fn is_reachable(place: &str) -> bool {
+    if NodeAddr::parse(place).is_none() {
+        return false;
+    }
     if let Ok(address) = place.parse::<SocketAddr>() {
         return !address.ip().is_unspecified() && address.port() != 0;
     }
