@@ -7,7 +7,7 @@
 use crate::clock;
 use crate::config::{Log, LogFormat, LogRotation};
 use crate::limits::LOG_LINES_MAX;
-use rustix::fs::Access;
+use rustix::fs::{Access, access};
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -298,6 +298,10 @@ pub fn check(config: &Log) -> Result<(), LogError> {
     }
     let (directory, _) = LogFile::place(&config.file)?;
     let refused = |source| LogError::File { path: config.file.clone(), source };
+    // Without a date behind its name a file that is there is written on; it may be a device.
+    if config.rotation == LogRotation::Never && config.file.exists() {
+        return access(&config.file, Access::WRITE_OK).map_err(|error| refused(error.into()));
+    }
     // The directory is made with all above it; the first that is there has to take it.
     for place in directory.ancestors() {
         let place = if place.as_os_str().is_empty() { Path::new(".") } else { place };
@@ -309,7 +313,7 @@ pub fn check(config: &Log) -> Result<(), LogError> {
             }
             Ok(_) => {
                 let may_write = Access::WRITE_OK | Access::EXEC_OK;
-                return rustix::fs::access(place, may_write).map_err(|error| refused(error.into()));
+                return access(place, may_write).map_err(|error| refused(error.into()));
             }
         }
     }

@@ -59,6 +59,7 @@ fn address_fault(key: &str, address: SocketAddr) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LogRotation;
     use std::fs;
 
     fn with(change: impl FnOnce(&mut Config)) -> Vec<String> {
@@ -129,6 +130,10 @@ mod tests {
         );
         let faults = with(|config| config.log.file = folder.path().to_owned());
         assert!(faults[0].contains("is a directory"), "{faults:?}");
+        let faults = with(|config| {
+            (config.log.file, config.log.rotation) = ("/dev/null".into(), LogRotation::Never);
+        });
+        assert_eq!(faults, [""; 0], "a device in a directory of others");
         let deep = folder.path().join("a/b/gate.log");
         assert_eq!(with(|config| config.log.file = deep), [""; 0]);
         assert!(!folder.path().join("a").exists(), "nothing is made");
