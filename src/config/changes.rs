@@ -142,10 +142,11 @@ mod tests {
     #[test]
     fn every_key_says_what_a_reload_does_with_it() {
         let known = Known::new().unwrap();
-        let mut listed: Vec<&str> = RELOAD.iter().map(|(key, _)| *key).collect();
-        listed.sort_unstable();
-        let all: Vec<&str> = known.keys().collect();
-        assert_eq!(listed, all, "each key has one entry in RELOAD");
+        let listed: BTreeSet<&str> = RELOAD.iter().map(|(key, _)| *key).collect();
+        let all: BTreeSet<&str> = known.keys().collect();
+        let odd: Vec<_> = listed.symmetric_difference(&all).collect();
+        assert!(odd.is_empty(), "each key that exists has an entry in RELOAD: {odd:?}");
+        assert_eq!(listed.len(), RELOAD.len(), "and no other one");
         let auth = Auth { jwt: Some(Jwt::default()), ..Auth::default() };
         let running = Config { redis: Some(Redis::default()), auth, ..Config::default() };
         for (key, reload) in RELOAD {

@@ -39,6 +39,7 @@ pub(super) const RELOAD: &[(&str, Reload)] = &[
     ("limits.assembly_total_bytes", Reload::AtOnce),
     ("limits.connections", Reload::AtOnce),
     ("limits.body_bytes", Reload::AtOnce),
+    ("limits.message_timeout", Reload::AtOnce),
     ("limits.connections_per_address", Reload::AtOnce),
     ("limits.connections_per_user", Reload::AtOnce),
     ("limits.handshakes_per_second", Reload::AtOnce),
