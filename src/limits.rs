@@ -318,6 +318,9 @@ pub const SWEEP_USERS_PER_SECOND_MAX: usize = 50_000;
 /// Users of other nodes whose place is remembered, at some 150 bytes each.
 pub const LOCATED_MAX: usize = 100_000;
 
+/// Bytes of all that is remembered of them, names included.
+pub const LOCATED_BYTES_MAX: u64 = 20 << 20;
+
 /// Nodes of a registration that are looked at; what somebody else writes there is no bound.
 pub const NODES_MAX: usize = 4_096;
 

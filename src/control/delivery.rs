@@ -209,11 +209,17 @@ impl Delivery {
     }
 
     /// Finds the node that a user is on and sends the message there. Where it
-    /// was found may be out of date: then it is looked up once more.
+    /// was found may be out of date: if nothing was sent, Redis is asked once more.
     async fn elsewhere(&self, push: Push) -> Sent {
         let Some(cluster) = &self.cluster else { return Sent::Offline };
-        for _ in 0..2 {
-            let node = match cluster.locate(push.app, &push.user).await {
+        let mut why = Sent::Offline;
+        for is_first in [true, false] {
+            let located = if is_first {
+                cluster.recall(push.app, &push.user).await
+            } else {
+                cluster.locate(push.app, &push.user).await
+            };
+            let node = match located {
                 Located::At(node) => node,
                 Located::Nowhere => return Sent::Offline,
                 Located::Unknown => return Sent::Failed(CANNOT_LOCATE),
@@ -222,13 +228,13 @@ impl Delivery {
                 Ok(Outcome::Sent) => return Sent::Yes,
                 Ok(Outcome::Refused) => return Sent::Overloaded(BUSY_THERE),
                 Ok(Outcome::Invalid) => return Sent::Failed(NOT_TAKEN),
-                Ok(Outcome::Offline) => cluster.forget_location(push.app, &push.user),
+                Ok(Outcome::Offline) => why = Sent::Offline,
                 // It may have the message: a second try could double it.
                 Err(PeerError::Late | PeerError::Lost) => return Sent::Partly(UNCERTAIN),
-                Err(_) => return Sent::Failed(UNREACHABLE),
+                Err(_) => why = Sent::Failed(UNREACHABLE),
             }
         }
-        Sent::Offline
+        why
     }
 
     /// What is wrong with the names of a message. They are kept, sent on and looked up in Redis,

@@ -148,17 +148,28 @@ impl Directory {
         shard.find(slot_hash(hash), |other| other.id == user).map(|user| user.conn())
     }
 
-    /// Ends a registration in favour of another node's. The connection stays
-    /// open, as one that was displaced on its own node, and receives nothing more.
-    pub fn displace(&self, app: AppId, user: &str) -> Option<Arc<User>> {
+    /// The login that holds a user's registration.
+    #[must_use]
+    pub fn registration(&self, app: AppId, user: &str) -> Option<Arc<User>> {
         let room = self.rooms.get(app)?;
         let hash = self.hasher.hash_one(user);
+        let shard = room.shard(hash);
+        shard.find(slot_hash(hash), |other| other.id == user).map(Arc::clone)
+    }
+
+    /// Ends the registration of this login in favour of another node's; false if it is
+    /// not registered any more, for example because a newer login has taken its place. The
+    /// connection stays open, as one that was displaced on its own node, and receives nothing more.
+    pub fn displace(&self, user: &Arc<User>) -> bool {
+        let Some(room) = self.rooms.get(user.app) else { return false };
+        let hash = self.hasher.hash_one(user.id.as_str());
         let mut shard = room.shard(hash);
-        let entry = shard.find_entry(slot_hash(hash), |other| other.id == user).ok()?;
-        let (user, _) = entry.remove();
+        let found = shard.find_entry(slot_hash(hash), |other| Arc::ptr_eq(other, user));
+        let Ok(entry) = found else { return false };
+        entry.remove();
         user.displace();
         room.members.fetch_sub(1, Ordering::Relaxed);
-        Some(user)
+        true
     }
 
     /// Users of one room; 0 for an app that does not exist.
@@ -300,6 +311,20 @@ mod tests {
         assert_eq!(directory.find(APP, "ua"), Some(conn(2)));
         assert_eq!(directory.logout(&new), Some(0));
         assert_eq!(directory.find(APP, "ua"), None);
+    }
+
+    #[test]
+    fn only_the_login_that_is_meant_is_displaced() {
+        let directory = Directory::new(&[101]);
+        let (old, new) = (user("ua", 1), user("ua", 2));
+        directory.login(Arc::clone(&old));
+        let meant = directory.registration(APP, "ua").unwrap();
+        directory.login(Arc::clone(&new));
+        assert!(!directory.displace(&meant), "a newer login has come meanwhile");
+        assert!(!new.is_displaced());
+        assert_eq!(directory.find(APP, "ua"), Some(conn(2)));
+        assert!(directory.displace(&new) && new.is_displaced());
+        assert_eq!((directory.find(APP, "ua"), directory.members(APP)), (None, 0));
     }
 
     #[test]

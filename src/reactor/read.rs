@@ -349,7 +349,7 @@ impl Reactor {
     /// Registers a user. The room is told before the reply is written, so
     /// that whoever has read the reply is known everywhere.
     pub(super) fn login(&mut self, slot: u32, app: AppId, id: UserId) {
-        let user = Arc::new(User::new(app, id, self.id(slot)));
+        let user = Arc::new(User::at(app, id, self.id(slot), self.now));
         let Some(room) = self.shared.hub.directory.room_of(app) else { return };
         let Some(arrival) = self.shared.hub.directory.login(Arc::clone(&user)) else { return };
         let member = self.rooms.join(room, slot);

@@ -17,6 +17,7 @@ mod failover;
 mod faults;
 mod fleet;
 mod go_node;
+mod hops;
 mod latency;
 mod network;
 mod nodes;

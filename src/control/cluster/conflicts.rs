@@ -1,9 +1,11 @@
 //! Two nodes with the same user: the newer login has it.
 
-use super::peers::PeerError;
+use super::login::{Login, Verdict};
+use super::peers::{Holding, PeerError};
 use super::presence::{Conflict, ConflictKind, Located};
 use super::{CONFLICTS_MAX, Cluster};
 use crate::hub::Hub;
+use crate::session::User;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::VecDeque;
@@ -68,33 +70,39 @@ async fn attempt(
 ) -> Option<Conflict> {
     let Conflict { app, user, holder, kind } = &conflict;
     // Who has gone from here is nobody's conflict any more.
-    hub.directory.find(*app, user)?;
+    let held = hub.directory.registration(*app, user)?;
     if is_repeated && cluster.peers.is_out_of_reach(holder) {
         return Some(conflict);
     }
     let is_open = match kind {
         ConflictKind::Arrived if is_repeated => {
             // The user may have moved on meanwhile.
-            cluster.forget_location(*app, user);
             match cluster.locate(*app, user).await {
-                Located::Nowhere => tell(cluster, &conflict).await,
+                Located::Nowhere => tell(cluster, &conflict, &held).await,
                 Located::At(_) => false,
                 Located::Unknown => true,
             }
         }
-        ConflictKind::Arrived => tell(cluster, &conflict).await,
+        ConflictKind::Arrived => tell(cluster, &conflict, &held).await,
         ConflictKind::Kept if is_repeated => {
             // Whoever has the record now, Redis names again.
             cluster.presence.renew_now(*app, user);
             false
         }
         ConflictKind::Kept => match cluster.peers.holds(holder, *app, user).await {
-            Ok(true) => {
-                hub.directory.displace(*app, user);
+            Ok(Holding::Held(since_ms)) => {
+                let theirs = since_ms.map(|since_ms| Login { since_ms, node: holder.clone() });
+                match cluster.presence.judge(&held, theirs.as_ref()) {
+                    Verdict::Stay => cluster.presence.claim(*app, user),
+                    Verdict::Yield | Verdict::Unclear => {
+                        // A login that has come since then is newer, and stays.
+                        let _is_displaced = hub.directory.displace(&held);
+                    }
+                }
                 false
             }
             // The record is out of date: the user is here.
-            Ok(false) | Err(PeerError::Unknown | PeerError::Refused) => {
+            Ok(Holding::Nothing) | Err(PeerError::Unknown | PeerError::Refused) => {
                 cluster.presence.claim(*app, user);
                 false
             }
@@ -106,8 +114,8 @@ async fn attempt(
 }
 
 /// Tells the older node; true if it may not have heard.
-async fn tell(cluster: &Cluster, conflict: &Conflict) -> bool {
-    let Conflict { app, user, holder, .. } = conflict;
-    let told = cluster.peers.displaced(holder, *app, user.clone()).await;
+async fn tell(cluster: &Cluster, conflict: &Conflict, held: &User) -> bool {
+    let since_ms = cluster.presence.login_ms(held).unwrap_or(0);
+    let told = cluster.peers.displaced(&conflict.holder, held, since_ms).await;
     !matches!(told, Ok(_) | Err(PeerError::Unknown | PeerError::Refused))
 }

@@ -5,6 +5,7 @@
 
 mod canary;
 mod conflicts;
+mod login;
 mod news;
 mod peers;
 mod presence;
@@ -168,6 +169,7 @@ impl Cluster {
             access: Arc::clone(&base.access),
             security,
             anywhere,
+            logins: Arc::clone(&self.presence) as Arc<dyn grpc::Logins>,
             callers: self.registry.callers(),
         };
         tokio::spawn(async move {
@@ -177,10 +179,19 @@ impl Cluster {
         })
     }
 
-    /// The node that a user is on, other than this one.
+    /// The node that a user is on, other than this one, as Redis says now.
     pub(super) async fn locate(&self, app: AppId, user: &str) -> Located {
-        match self.presence.locate(app, user).await {
-            // The directory knows better who is here.
+        self.not_here(self.presence.locate(app, user).await)
+    }
+
+    /// The same; where the user was a moment ago is good enough.
+    pub(super) async fn recall(&self, app: AppId, user: &str) -> Located {
+        self.not_here(self.presence.recall(app, user).await)
+    }
+
+    /// The directory knows better who is here.
+    fn not_here(&self, located: Located) -> Located {
+        match located {
             Located::At(node) if node == self.own => Located::Nowhere,
             located => located,
         }
@@ -193,11 +204,6 @@ impl Cluster {
             Located::Nowhere => Some(false),
             Located::Unknown => None,
         }
-    }
-
-    /// Forgets where a user was found last.
-    pub(super) fn forget_location(&self, app: AppId, user: &str) {
-        self.presence.forget(app, user);
     }
 
     /// Sends to one user on another node.

@@ -10,6 +10,7 @@ mod writer;
 
 pub(in crate::control) use located::Located;
 
+use super::login::{Login, Verdict, judge};
 use super::redis::{
     Link,
     script::{Records, Verb},
@@ -18,11 +19,13 @@ use super::registry::RedisTime;
 use super::{Nodes, Starts};
 use crate::address::ClientAddr;
 use crate::clock::Clock;
+use crate::control::grpc::Logins;
 use crate::hub::Directory;
 use crate::id::{AppId, NodeAddr, UserId, UserKey};
 use crate::limits::{PRESENCE_WAITING_MAX, SWEEP_USERS_PER_SECOND_MAX};
 use crate::link::{Event, News};
 use crate::metrics::Metrics;
+use crate::session::User;
 use backlog::{Backlog, Full};
 use located::Places;
 use rounds::Rounds;
@@ -84,6 +87,7 @@ const AWAY_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(in crate::control) struct Presence {
     link: Link,
+    here: NodeAddr,
     records: Records,
     directory: Arc<Directory>,
     nodes: watch::Receiver<Nodes>,
@@ -132,7 +136,8 @@ impl Presence {
             Places::new(parts.lookups, parts.nodes.clone(), parts.starts, parts.time, parts.clock);
         Arc::new(Self {
             link: parts.writes,
-            records: Records::new(parts.here),
+            records: Records::new(parts.here.clone()),
+            here: parts.here,
             directory: parts.directory,
             nodes: parts.nodes,
             conflicts: parts.conflicts,
@@ -165,6 +170,31 @@ impl Presence {
     /// Renews the record of a user who is here before its time, unless another node's is live.
     pub(super) fn renew_now(&self, app: AppId, user: &str) {
         self.note_verb(UserKey { app, user: user.into() }, Verb::Keep, self.clock.now());
+    }
+
+    /// When a user of this node has logged in, by the clock of Redis; `None` until Redis was asked.
+    pub(super) fn login_ms(&self, user: &User) -> Option<u64> {
+        self.time.ms_at(user.since(self.clock.now()))
+    }
+
+    /// What to do with a login of this node when another node has one of the same user.
+    pub(super) fn judge(&self, held: &User, theirs: Option<&Login>) -> Verdict {
+        let ours = self.login_ms(held);
+        let ours = ours.map(|since_ms| Login { since_ms, node: self.here.clone() });
+        judge(ours.as_ref(), theirs)
+    }
+
+    /// Another node says that the user has logged in there.
+    fn yield_to(&self, app: AppId, user: &str, theirs: Option<&Login>) {
+        let Some(held) = self.directory.registration(app, user) else { return };
+        match self.judge(&held, theirs) {
+            Verdict::Yield => {
+                // A login that has come since then is newer, and stays.
+                let _is_displaced = self.directory.displace(&held);
+            }
+            // The record may be the other node's all the same.
+            Verdict::Stay | Verdict::Unclear => self.renew_now(app, user),
+        }
     }
 
     fn note_verb(&self, user: UserKey, verb: Verb, since: Duration) {
@@ -234,14 +264,14 @@ impl Presence {
         everybody
     }
 
-    /// Where a user of another node is.
+    /// Where a user of another node is, as Redis says now.
     pub(in crate::control) async fn locate(&self, app: AppId, user: &str) -> Located {
         self.places.locate(app, user).await
     }
 
-    /// Forgets where a user was found, since the user was not there.
-    pub(in crate::control) fn forget(&self, app: AppId, user: &str) {
-        self.places.forget(app, user);
+    /// The same; where the user was a moment ago is good enough.
+    pub(in crate::control) async fn recall(&self, app: AppId, user: &str) -> Located {
+        self.places.recall(app, user).await
     }
 
     /// Whether no node has seen a message id in the last 12 hours; from now on
@@ -258,6 +288,17 @@ impl Presence {
     /// What a panic leaves behind is whole: no operation on it panics half-way.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Logins for Presence {
+    fn since_ms(&self, user: &User) -> u64 {
+        self.login_ms(user).unwrap_or(0)
+    }
+
+    fn displaced(&self, app: AppId, user: &str, since_ms: u64, node: &str) {
+        let theirs = NodeAddr::parse(node).filter(|_| since_ms > 0);
+        self.yield_to(app, user, theirs.map(|node| Login { since_ms, node }).as_ref());
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a peer's message comes to on this node.
 
+use super::Logins;
 use crate::command::push;
 use crate::control::audit;
-use crate::control::proto::relay::Standing;
+use crate::control::proto::relay::{Displaced, Standing};
 use crate::envelope::{Envelope, Frame};
 use crate::hub::{Delivered, Directory, Hub, Orders};
 use crate::id::{AppId, UserId};
@@ -19,6 +20,7 @@ pub(super) struct Local {
     drain: Arc<Drain>,
     /// Where clients reach this node; empty if others are not to send theirs here.
     client_url: String,
+    logins: Arc<dyn Logins>,
 }
 
 /// What cannot be done, now or ever.
@@ -38,8 +40,9 @@ impl Local {
         metrics: Arc<Metrics>,
         drain: Arc<Drain>,
         client_url: String,
+        logins: Arc<dyn Logins>,
     ) -> Self {
-        Self { hub, metrics, drain, client_url }
+        Self { hub, metrics, drain, client_url, logins }
     }
 
     /// Who is here.
@@ -87,13 +90,21 @@ impl Local {
         })
     }
 
-    /// Takes note that a newer login is on another node.
-    pub(super) fn displace(&self, app: AppId, user: &str) -> Result<(), Invalid> {
+    /// Takes note that a login is on another node.
+    pub(super) fn displace(&self, notice: &Displaced) -> Result<(), Invalid> {
         self.counted(|| {
-            self.check_user(app, user)?;
-            let _displaced_if_here = self.hub.directory.displace(app, user);
+            let app = AppId(notice.app);
+            self.check_user(app, &notice.user)?;
+            self.logins.displaced(app, &notice.user, notice.since_ms, &notice.node);
             Ok(())
         })
+    }
+
+    /// Since when a user is here, in unix milliseconds by the clock of Redis, 0 if that is
+    /// not known; `None` if the user is not here.
+    pub(super) fn held_since(&self, app: AppId, user: &str) -> Option<u64> {
+        let held = self.directory().registration(app, user)?;
+        Some(self.logins.since_ms(&held))
     }
 
     /// Closes connections.

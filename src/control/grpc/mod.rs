@@ -30,6 +30,7 @@ use crate::limits::{
 };
 use crate::link::{Current, Drain};
 use crate::metrics::Metrics;
+use crate::session::User;
 use doorman::Doorman;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -47,6 +48,17 @@ use tonic::transport::Server;
 pub(super) type Anywhere =
     Arc<dyn Fn(AppId, &str) -> BoxFuture<'static, Option<bool>> + Send + Sync>;
 
+/// How logins of this node stand against those of other nodes.
+pub(super) trait Logins: std::fmt::Debug + Send + Sync {
+    /// When a user of this node has logged in, in unix milliseconds by the clock of Redis;
+    /// 0 if that is not known.
+    fn since_ms(&self, user: &User) -> u64;
+
+    /// The node at the address `node` says that the user has logged in there at `since_ms`;
+    /// 0 if it does not say when. Only an older login of this node is displaced.
+    fn displaced(&self, app: AppId, user: &str, since_ms: u64, node: &str);
+}
+
 /// What the server answers from.
 pub(super) struct Parts {
     pub(super) hub: Arc<Hub>,
@@ -59,6 +71,7 @@ pub(super) struct Parts {
     /// The keys of the API.
     pub(super) access: Arc<Current<Access>>,
     pub(super) anywhere: Anywhere,
+    pub(super) logins: Arc<dyn Logins>,
     /// Rung when another node opens a stream: it may be new.
     pub(super) callers: Arc<Notify>,
 }
@@ -73,9 +86,9 @@ pub(super) async fn serve(
     parts: Parts,
     mut ended: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let Parts { hub, metrics, drain, client_url, clock, security, access, anywhere, callers } =
-        parts;
-    let local = Arc::new(Local::new(hub, Arc::clone(&metrics), drain, client_url));
+    let Parts { hub, metrics, drain, client_url, clock, security, access, .. } = parts;
+    let (anywhere, logins, callers) = (parts.anywhere, parts.logins, parts.callers);
+    let local = Arc::new(Local::new(hub, Arc::clone(&metrics), drain, client_url, logins));
     let doorman = Arc::new(Doorman::new(clock, metrics));
     let guard = Guard::of_nodes(&security, Arc::clone(&doorman));
     let acc = AccServerServer::new(acc::Calls::new(Arc::clone(&local), anywhere))

@@ -73,8 +73,8 @@ impl Relay for Calls {
 
     async fn holds(&self, request: Request<HoldsRequest>) -> Result<Response<HoldsReply>, Status> {
         let HoldsRequest { app, user } = request.into_inner();
-        let holds = self.local.directory().find(AppId(app), &user).is_some();
-        Ok(Response::new(HoldsReply { holds }))
+        let since = self.local.held_since(AppId(app), &user);
+        Ok(Response::new(HoldsReply { holds: since.is_some(), since_ms: since.unwrap_or(0) }))
     }
 
     async fn kick(&self, request: Request<KickRequest>) -> Result<Response<KickReply>, Status> {
@@ -149,9 +149,7 @@ impl Arriving {
                     Err(Refused) => Outcome::Refused,
                 })
             }
-            Some(Kind::Displaced(item)) => {
-                self.local.displace(AppId(item.app), &item.user).map(|()| Outcome::Done)
-            }
+            Some(Kind::Displaced(item)) => self.local.displace(item).map(|()| Outcome::Done),
             Some(Kind::Canary(_)) => Ok(Outcome::Done),
             // Of a kind that only newer nodes know.
             None => return Outcome::Invalid,

@@ -1,6 +1,6 @@
 //! For tests: a node without reactors, whose mail is read by hand.
 
-use super::{Anywhere, Parts, Security, serve};
+use super::{Anywhere, Logins, Parts, Security, serve};
 use crate::auth::Access;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -56,6 +56,7 @@ impl Node {
             access: Arc::new(Current::new(Access::load(&config.auth).unwrap())),
             security: Arc::new(Security::load(&config.cluster).unwrap()),
             anywhere: anywhere(),
+            logins: Arc::new(AlwaysOlder(Arc::clone(&hub))),
             callers: Arc::default(),
         };
         let serving = runtime.spawn(async move {
@@ -92,6 +93,22 @@ impl Drop for Node {
 fn text(frame: &[u8]) -> String {
     let begin = frame.iter().position(|byte| *byte == b'{').unwrap();
     String::from_utf8(frame[begin..].to_vec()).unwrap()
+}
+
+/// Every login of this node is older than any other.
+#[derive(Debug)]
+struct AlwaysOlder(Arc<Hub>);
+
+impl Logins for AlwaysOlder {
+    fn since_ms(&self, _: &User) -> u64 {
+        1
+    }
+
+    fn displaced(&self, app: AppId, user: &str, _: u64, _: &str) {
+        if let Some(held) = self.0.directory.registration(app, user) {
+            assert!(self.0.directory.displace(&held));
+        }
+    }
 }
 
 /// The cluster knows `faraway` to be online, `nowhere` not to be, and nothing of others.

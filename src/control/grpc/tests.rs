@@ -128,7 +128,7 @@ async fn bad_items_in_a_batch_harm_no_others() {
         Item { kind: Some(Kind::FanOut(FanOut { app, from, seq, cmd, msg })) }
     };
     let displaced = |app, user: &str| Item {
-        kind: Some(Kind::Displaced(Displaced { app, user: user.into() })),
+        kind: Some(Kind::Displaced(Displaced { app, user: user.into(), ..Displaced::default() })),
     };
     use Outcome::{Done, Invalid, Offline};
     let cases = [

@@ -5,9 +5,10 @@ use crate::config::refuge_fault;
 use crate::control::proto::relay::item::Kind;
 use crate::control::proto::relay::{Deliver, Displaced, FanOut, Standing};
 use crate::control::push::Push;
-use crate::id::{AppId, UserId};
+use crate::id::NodeAddr;
 use crate::limits::{PEER_BYTES_MAX, PEER_ITEMS_MAX, RELAY_PUSH_BYTES_MAX};
 use crate::metrics::Metrics;
+use crate::session::User;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -199,8 +200,9 @@ pub(super) fn fan_out(push: Push) -> Kind {
 }
 
 /// The news that a user has logged in here.
-pub(super) fn displaced(app: AppId, user: UserId) -> Kind {
-    Kind::Displaced(Displaced { app: app.0, user: user.into() })
+pub(super) fn displaced(user: &User, since_ms: u64, own: &NodeAddr) -> Kind {
+    let (app, user, node) = (user.app.0, user.id.to_string(), own.as_str().to_owned());
+    Kind::Displaced(Displaced { app, user, since_ms, node })
 }
 
 /// Whether a letter fits into a call at all.
@@ -215,7 +217,7 @@ fn bytes_of(kind: &Kind) -> usize {
             names + item.seq.len() + item.cmd.len() + item.msg.len()
         }
         Kind::FanOut(item) => item.from.len() + item.seq.len() + item.cmd.len() + item.msg.len(),
-        Kind::Displaced(item) => item.user.len(),
+        Kind::Displaced(item) => item.user.len() + item.node.len(),
         Kind::Canary(_) => 0,
     }
 }

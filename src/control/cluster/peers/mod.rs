@@ -17,7 +17,7 @@ mod unary;
 
 pub(in crate::control) use letter::{Outcome, PeerError};
 pub(in crate::control) use list::Listing;
-pub(in crate::control) use peer::PeerState;
+pub(in crate::control) use peer::{Holding, PeerState};
 
 use super::super::grpc::Security;
 use super::super::push::Push;
@@ -26,9 +26,10 @@ use crate::clock::Clock;
 use crate::control::proto::relay::item::Kind;
 use crate::control::proto::relay::{Canary, KickRequest};
 use crate::hub::Orders;
-use crate::id::{AppId, NodeAddr, UserId};
+use crate::id::{AppId, NodeAddr};
 use crate::limits::OTHER_NODES_MAX;
 use crate::metrics::Metrics;
+use crate::session::User;
 use futures_util::future::join_all;
 use peer::Peer;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,15 +109,15 @@ impl Peers {
         }
     }
 
-    /// Tells that node that a user of its own has logged in here. It is sent
-    /// whether or not the answer is waited for.
+    /// Tells that node that a user has logged in here, at `since_ms` by the clock of
+    /// Redis (0 if that is not known). It is sent whether or not the answer is waited for.
     pub(in crate::control) fn displaced(
         &self,
         to: &NodeAddr,
-        app: AppId,
-        user: UserId,
+        user: &User,
+        since_ms: u64,
     ) -> impl Future<Output = Result<Outcome, PeerError>> + Send + use<> {
-        self.post(to, letter::displaced(app, user), SEND_PATIENCE)
+        self.post(to, letter::displaced(user, since_ms, &self.own), SEND_PATIENCE)
     }
 
     /// Asks for a sign of life on the way that messages take.
@@ -136,7 +137,7 @@ impl Peers {
         to: &NodeAddr,
         app: AppId,
         user: &str,
-    ) -> Result<bool, PeerError> {
+    ) -> Result<Holding, PeerError> {
         self.peer(to)?.holds(app, user).await
     }
 

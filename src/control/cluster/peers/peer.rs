@@ -36,6 +36,16 @@ pub(in crate::control) enum PeerKind {
     Gowebsocket,
 }
 
+/// What a peer says of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::control) enum Holding {
+    /// The user is not there.
+    Nothing,
+    /// The user is there, since this time in unix milliseconds by the clock of Redis, if
+    /// the peer says so.
+    Held(Option<u64>),
+}
+
 /// How it stands with a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::control) struct PeerState {
@@ -127,7 +137,7 @@ impl Peer {
     }
 
     /// Whether the user is there; a node of gowebsocket says whether it is online anywhere.
-    pub(super) async fn holds(&self, app: AppId, user: &str) -> Result<bool, PeerError> {
+    pub(super) async fn holds(&self, app: AppId, user: &str) -> Result<Holding, PeerError> {
         let asked = tokio::time::timeout(super::CALLER_PATIENCE, self.ask(app, user));
         asked.await.unwrap_or(Err(PeerError::Late))
     }
@@ -148,18 +158,24 @@ impl Peer {
         self.is_connected().then(|| self.common.gauges.refuge()).flatten()
     }
 
-    async fn ask(&self, app: AppId, user: &str) -> Result<bool, PeerError> {
+    async fn ask(&self, app: AppId, user: &str) -> Result<Holding, PeerError> {
         let (app, user) = (app.0, user.to_owned());
         let answer = match self.way().await? {
             Way::Relay(mut client) => {
                 let reply = client.holds(timed(HoldsRequest { app, user })).await;
-                reply.map(|reply| reply.into_inner().holds)
+                reply.map(|reply| reply.into_inner()).map(|reply| {
+                    let since = Some(reply.since_ms).filter(|since| *since > 0);
+                    if reply.holds { Holding::Held(since) } else { Holding::Nothing }
+                })
             }
             Way::Acc(mut client) => {
                 let request = timed(QueryUsersOnlineReq { app_id: app, user_id: user });
                 // The code says nothing: such nodes leave it 0.
                 let reply = client.query_users_online(request).await;
-                reply.map(|reply| reply.into_inner().online)
+                reply.map(|reply| {
+                    let is_online = reply.into_inner().online;
+                    if is_online { Holding::Held(None) } else { Holding::Nothing }
+                })
             }
         };
         answer.map_err(|status| error_of(&status))

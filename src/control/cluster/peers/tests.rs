@@ -8,7 +8,7 @@ mod trust;
 mod go_node;
 
 use super::peer::PeerKind;
-use super::{Nodes, Outcome, PeerError, Peers, Wiring};
+use super::{Holding, Nodes, Outcome, PeerError, Peers, Wiring};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::grpc::Security;
@@ -18,9 +18,10 @@ use crate::control::proto;
 use crate::control::proto::relay::KickRequest;
 use crate::control::push::Push;
 use crate::hub::Orders;
-use crate::id::NodeAddr;
+use crate::id::{ConnId, NodeAddr};
 use crate::link::{Kick, Mail, Plan, Whom};
 use crate::metrics::Metrics;
+use crate::session::User;
 use futures_util::future::join_all;
 use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener};
@@ -133,10 +134,10 @@ async fn each_outcome_comes_back() {
         assert_eq!(caller.send(&node.addr, push).await, Ok(outcome));
     }
     assert_eq!(caller.peers.canary(&node.addr).await, Ok(Outcome::Sent));
-    assert_eq!(caller.peers.holds(&node.addr, APP, "moved").await, Ok(true));
-    let displaced = caller.peers.displaced(&node.addr, APP, "moved".into());
+    assert_eq!(caller.peers.holds(&node.addr, APP, "moved").await, Ok(Holding::Held(Some(1))));
+    let displaced = caller.peers.displaced(&node.addr, &moved(), 1);
     assert_eq!(displaced.await, Ok(Outcome::Sent));
-    assert_eq!(caller.peers.holds(&node.addr, APP, "moved").await, Ok(false));
+    assert_eq!(caller.peers.holds(&node.addr, APP, "moved").await, Ok(Holding::Nothing));
     let stranger = NodeAddr::parse("127.0.0.1:2").unwrap();
     assert_eq!(caller.send(&stranger, push("ua", "x")).await, Err(PeerError::Unknown));
 }
@@ -200,7 +201,7 @@ async fn a_displacement_needs_nobody_who_waits() {
     let node = Node::start(&Config::default());
     node.log_in("moved", 2);
     let caller = Caller::start(&Config::default(), &[&node.addr]);
-    drop(caller.peers.displaced(&node.addr, APP, "moved".into()));
+    drop(caller.peers.displaced(&node.addr, &moved(), 1));
     until("displaced", || node.hub.directory.find(APP, "moved").is_none()).await;
 }
 
@@ -264,4 +265,9 @@ async fn a_list_is_read_in_pages() {
     }
     assert_eq!((listed.len(), next), (2_500, None));
     assert_eq!(HashSet::from_iter(listed), names);
+}
+
+/// A login elsewhere of somebody who is here, too.
+fn moved() -> User {
+    User::new(APP, "moved".into(), ConnId { reactor: 0, slot: 0, serial: 1 })
 }

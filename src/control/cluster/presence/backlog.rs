@@ -24,8 +24,6 @@ pub(super) struct Change {
     pub(super) verb: Verb,
     /// Since when Redis is wrong about the user.
     pub(super) since: Duration,
-    /// When this has happened, which was the last that did.
-    pub(super) at: Duration,
 }
 
 /// There was no room.
@@ -43,7 +41,7 @@ impl Backlog {
         if let Some(change) = self.waiting.get_mut(&user) {
             // It keeps its place. What is written for somebody who came or went says the rest.
             if !matches!(verb, Verb::Claim | Verb::Keep) {
-                (change.verb, change.at) = (verb, at);
+                change.verb = verb;
             }
             return Ok(());
         }
@@ -51,7 +49,7 @@ impl Backlog {
             return Err(Full);
         }
         self.order.push_back(user.clone());
-        self.waiting.insert(user, Change { verb, since: at, at });
+        self.waiting.insert(user, Change { verb, since: at });
         Ok(())
     }
 

@@ -7,7 +7,8 @@ use super::super::registry::RedisTime;
 use super::super::{Nodes, Starts};
 use crate::clock::Clock;
 use crate::id::{AppId, NodeAddr, UserKey};
-use crate::limits::LOCATED_MAX;
+use crate::limits::{LOCATED_BYTES_MAX, LOCATED_MAX};
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +25,9 @@ pub(in crate::control) enum Located {
     Unknown,
 }
 
-/// How long an answer is used again. For so long a message may go to a node that
-/// the user has just left; it says so, and [`Places::forget`] ends it.
+/// How long a place is used again for messages. For so long a message may go to a node that
+/// the user has just left; it says so, and the user is looked up again. That a user is
+/// nowhere is never remembered.
 const REMEMBERED: Duration = Duration::from_secs(2);
 
 /// Seconds for which a message id is remembered; as the reference does it.
@@ -38,9 +40,22 @@ pub(super) struct Places {
     starts: watch::Receiver<Starts>,
     time: Arc<RedisTime>,
     clock: Clock,
-    /// What a record says, and until when that is believed.
-    found: Cache<UserKey, (Option<Claim>, Duration)>,
+    /// Who holds a user, and until when that is believed.
+    found: Cache<UserKey, (Claim, Duration), Bytes>,
 }
+
+/// Weighs what is remembered, so that long names cannot make it grow.
+#[derive(Clone, Debug)]
+struct Bytes;
+
+impl Weighter<UserKey, (Claim, Duration)> for Bytes {
+    fn weight(&self, key: &UserKey, (claim, _): &(Claim, Duration)) -> u64 {
+        LOCATED_BYTES + (key.user.len() + claim.0.as_str().len()) as u64
+    }
+}
+
+/// Bytes of an entry besides its texts.
+const LOCATED_BYTES: u64 = 150;
 
 /// A node that holds a user, and when it has last said so.
 type Claim = (NodeAddr, u64);
@@ -53,7 +68,8 @@ impl Places {
         time: Arc<RedisTime>,
         clock: Clock,
     ) -> Self {
-        Self { link, nodes, starts, time, clock, found: Cache::new(LOCATED_MAX) }
+        let found = Cache::with_weighter(LOCATED_MAX, LOCATED_BYTES_MAX, Bytes);
+        Self { link, nodes, starts, time, clock, found }
     }
 
     #[cfg(test)]
@@ -61,13 +77,21 @@ impl Places {
         self.link.is_up()
     }
 
-    pub(super) async fn locate(&self, app: AppId, user: &str) -> Located {
+    /// Where the user is, or was a moment ago.
+    pub(super) async fn recall(&self, app: AppId, user: &str) -> Located {
         let key = UserKey { app, user: user.into() };
         if let Some((claim, until)) = self.found.get(&key)
             && self.clock.now() < until
+            && let located @ Located::At(_) = self.judge(Some(claim))
         {
-            return self.judge(claim);
+            return located;
         }
+        self.locate(app, user).await
+    }
+
+    /// Where the user is, as Redis says now.
+    pub(super) async fn locate(&self, app: AppId, user: &str) -> Located {
+        let key = UserKey { app, user: user.into() };
         let mut get = redis::cmd("GET");
         get.arg(keys::user(app, user));
         let Ok(text) = self.link.ask::<Option<Vec<u8>>>(&get).await else {
@@ -75,7 +99,14 @@ impl Places {
         };
         let record = text.and_then(|text| Record::parse(&text));
         let claim = record.and_then(|record| record.holder(self.time.now()));
-        self.found.insert(key, (claim.clone(), self.clock.now() + REMEMBERED));
+        match &claim {
+            Some(claim) => {
+                self.found.insert(key, (claim.clone(), self.clock.now() + REMEMBERED));
+            }
+            None => {
+                self.found.remove(&key);
+            }
+        }
         self.judge(claim)
     }
 
@@ -90,10 +121,6 @@ impl Places {
             Some(start) if said < *start => Located::Nowhere,
             _ => Located::At(holder),
         }
-    }
-
-    pub(super) fn forget(&self, app: AppId, user: &str) {
-        self.found.remove(&UserKey { app, user: user.into() });
     }
 
     pub(super) async fn first_seen(&self, msg_id: &str) -> Option<bool> {

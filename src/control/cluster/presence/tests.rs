@@ -63,7 +63,8 @@ impl Node {
     fn log_in(&mut self, name: &str) -> Arc<User> {
         self.serial += 1;
         let conn = ConnId { reactor: 0, slot: 0, serial: self.serial };
-        let user = Arc::new(User::new(APP, name.into(), conn));
+        let now = self.presence.clock.now();
+        let user = Arc::new(User::at(APP, name.into(), conn, now));
         self.presence.directory.login(Arc::clone(&user)).unwrap();
         let client = "203.0.113.7:24442".parse().unwrap();
         self.note(Event::Arrived { user: Arc::clone(&user), client, is_new: true });
@@ -87,7 +88,6 @@ impl Node {
 
     async fn locates(&self, name: &str, located: Located) {
         eventually(&format!("{name} is {located:?}"), async || {
-            self.presence.forget(APP, name);
             self.presence.locate(APP, name).await == located
         })
         .await;

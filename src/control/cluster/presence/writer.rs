@@ -34,6 +34,8 @@ struct Batch {
 struct Item {
     user: UserKey,
     verb: Verb,
+    /// When the user has logged in, by the clock of Redis, if that is known.
+    login_ms: Option<u64>,
     /// The event behind it; a renewal has none.
     change: Option<Change>,
 }
@@ -107,8 +109,14 @@ impl Presence {
         let mut items: Vec<Item> = events
             .into_iter()
             .map(|(user, change)| {
-                let verb = if is_stopping { Verb::Depart } else { self.up_to_date(&user, change) };
-                Item { user, verb, change: Some(change) }
+                let held = self.directory.registration(user.app, &user.user);
+                let verb = if is_stopping {
+                    Verb::Depart
+                } else {
+                    up_to_date(change.verb, held.is_some())
+                };
+                let login_ms = held.filter(|_| !is_stopping).and_then(|held| self.login_ms(&held));
+                Item { user, verb, login_ms, change: Some(change) }
             })
             .collect();
         if !is_stopping {
@@ -129,16 +137,6 @@ impl Presence {
         Some(Batch { number, brings_script, items })
     }
 
-    /// An event may have been lost, or be late: what the directory says now counts.
-    fn up_to_date(&self, user: &UserKey, change: Change) -> Verb {
-        let is_here = self.directory.find(user.app, &user.user).is_some();
-        match change.verb {
-            Verb::Depart if is_here => Verb::Keep,
-            Verb::Arrive(_) | Verb::Claim | Verb::Keep if !is_here => Verb::Depart,
-            verb => verb,
-        }
-    }
-
     fn renew(&self, state: &mut State, items: &mut Vec<Item>) {
         let apps = self.directory.apps_len();
         while let Some((place, max)) = state.rounds.next(PRESENCE_BATCH - items.len()) {
@@ -150,13 +148,14 @@ impl Presence {
                 Round::Renewal => &self.metrics.cluster.renewals,
                 Round::Sweep => &self.metrics.cluster.swept,
             };
-            let page = self.directory.page(app, place.from, max);
+            let page = self.directory.registrations(app, place.from, max);
             counter.fetch_add(page.users.len().try_into().unwrap_or(0), Ordering::Relaxed);
             let is_over = state.rounds.read(page.users.len(), page.next, apps);
-            for user in page.users {
-                let user = UserKey { app, user };
+            for held in page.users {
+                let user = UserKey { app, user: held.id.clone() };
                 if state.backlog.begin_renewal(&user) {
-                    items.push(Item { user, verb: Verb::Keep, change: None });
+                    let login_ms = self.login_ms(&held);
+                    items.push(Item { user, verb: Verb::Keep, login_ms, change: None });
                 }
             }
             if is_over {
@@ -185,9 +184,8 @@ impl Presence {
             .items
             .iter()
             .enumerate()
-            .map(|(at, Item { user, verb, change })| {
-                let login_ms = change.and_then(|change| self.time.ms_at(change.at));
-                self.records.command(user.app, &user.user, *verb, login_ms, is_known(at))
+            .map(|(at, Item { user, verb, login_ms, .. })| {
+                self.records.command(user.app, &user.user, *verb, *login_ms, is_known(at))
             })
             .collect();
         let answers = self.link.ask_all(&commands).await;
@@ -244,5 +242,14 @@ impl Presence {
         if self.conflicts.try_send(conflict).is_err() {
             stats.conflicts_dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// An event may have been lost, or be late: what the directory says now counts.
+fn up_to_date(verb: Verb, is_here: bool) -> Verb {
+    match verb {
+        Verb::Depart if is_here => Verb::Keep,
+        Verb::Arrive(_) | Verb::Claim | Verb::Keep if !is_here => Verb::Depart,
+        verb => verb,
     }
 }

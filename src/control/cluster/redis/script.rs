@@ -13,7 +13,8 @@ pub(in crate::control::cluster) enum Verb {
     Arrive(Option<ClientAddr>),
     /// The user is here, and the node that the record names does not hold it.
     Claim,
-    /// The user is still here: the record is renewed, unless another node's is live.
+    /// The user is still here: the record is renewed, unless another node's is live and
+    /// newer, or of an unknown age.
     Keep,
     /// The user has left: the record says so, if it is ours.
     Depart,
@@ -23,6 +24,7 @@ pub(in crate::control::cluster) enum Verb {
 /// client's address as JSON, the time of the login. Answers with the node
 /// that held the user live: `older` and the one that was replaced, or `newer` and the
 /// one that was respected. Whatever is odd about an old record, it is then nobody's.
+/// Of two logins at the same time the one at the greater address is the newer one.
 ///
 /// `loginMs`, which nodes of the reference do not know and leave out, is when the
 /// login took place, by the clock of Redis: so it does not matter which of two nodes
@@ -47,16 +49,21 @@ local on = old.isLogoff ~= true
 local held = holder ~= '' and not ours and on and time('heartbeatTime') + 180 >= now
 local theirs, since = tonumber(old.loginMs), nil
 if theirs and not (theirs >= 0 and theirs < 1e15) then theirs = nil end
-if verb == 'arrive' then
-  local ms = now * 1000 + math.floor(clock[2] / 1000)
-  since = tonumber(ARGV[5]) or ms
-  if held and theirs and theirs > since and theirs <= ms then return 'newer ' .. holder end
+local ms = now * 1000 + math.floor(clock[2] / 1000)
+if theirs and theirs > ms then theirs = nil end
+since = tonumber(ARGV[5])
+if verb == 'arrive' and not since then since = ms end
+if held and (verb == 'arrive' or verb == 'keep') then
+  if verb == 'keep' and not (theirs and since) then return 'newer ' .. holder end
+  if theirs and (theirs > since or theirs == since and holder > ARGV[2]) then
+    return 'newer ' .. holder
+  end
 end
-if verb == 'keep' and held then return 'newer ' .. holder end
 if verb == 'depart' and not (ours and on) then return '' end
 local client, login, beat, logout = ARGV[4], now, now, 0
 if ours and on and verb ~= 'arrive' then
-  login, since = time('loginTime'), theirs
+  login = time('loginTime')
+  if not since or (theirs and theirs > since) then since = theirs end
   if type(old.clientIp) == 'string' then client = cjson.encode(old.clientIp) end
 end
 if verb == 'depart' then beat, logout = time('heartbeatTime'), now end

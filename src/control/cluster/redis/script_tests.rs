@@ -94,9 +94,18 @@ async fn of_two_late_arrivals_the_newer_one_has_the_record_whoever_writes_first(
         ),
     ]);
     assert_eq!(run(&there, arrive(), 0), node(HERE, false));
-    // Of a claim, and of a node of the reference, nobody knows when the user came.
-    assert_eq!(run(&here, Verb::Claim, 0), node("10.0.0.2:9001", false));
-    assert_eq!(run(&there, arrive(), 30), node(HERE, false));
+    assert_eq!(run(&here, Verb::Claim, 40), node("10.0.0.2:9001", false), "it does not ask");
+    assert_eq!(run(&there, arrive(), 50), node(HERE, true));
+    // A renewal of a newer login takes the record from an older one, and only then.
+    assert_eq!(run(&there, Verb::Keep, 50), node(HERE, true));
+    assert_eq!(run(&there, Verb::Keep, 30), node(HERE, false));
+    // Of two at the same time the one at the greater address is the newer one.
+    assert_eq!(run(&here, Verb::Keep, 30), node("10.0.0.2:9001", true));
+    assert_eq!(run(&here, arrive(), 30), node("10.0.0.2:9001", true));
+    // Of a node of the reference nobody knows when the user came.
+    set(&server, &foreign(server.time(), false));
+    assert_eq!(run(&here, Verb::Keep, 0), node("10.0.0.2:9001", true));
+    assert_eq!(run(&here, arrive(), 30), node("10.0.0.2:9001", false));
 }
 
 #[tokio::test]

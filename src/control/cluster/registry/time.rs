@@ -40,7 +40,9 @@ impl RedisTime {
     /// Redis has just said that it is so late, in unix milliseconds.
     pub(in crate::control::cluster) fn set_ms(&self, now: u64) {
         let now = i64::try_from(now).unwrap_or(0);
-        self.origin.store(now.saturating_sub(ms(self.clock.now())), Ordering::Relaxed);
+        let read = now.saturating_sub(ms(self.clock.now()));
+        let known = self.origin.load(Ordering::Relaxed);
+        self.origin.store(steady(known, read), Ordering::Relaxed);
     }
 
     /// This node's own time, which goes on whatever becomes of Redis.
@@ -48,6 +50,17 @@ impl RedisTime {
         self.clock.now()
     }
 }
+
+/// The origin to go on with. An answer that has travelled for longer makes it smaller than
+/// it is: so of two that are close to each other the greater one is right, and the times
+/// of logins do not move with each look at the clock.
+fn steady(known: i64, read: i64) -> i64 {
+    let is_close = known != i64::MIN && known.abs_diff(read) <= STEADY_MS;
+    if is_close { known.max(read) } else { read }
+}
+
+/// Differences that answers of different speed make; more is another clock.
+const STEADY_MS: u64 = 50;
 
 fn ms_after(origin: i64, time: Duration) -> u64 {
     u64::try_from(origin.saturating_add(ms(time))).unwrap_or(0)
@@ -60,6 +73,15 @@ fn ms(time: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_answer_does_not_move_it_but_another_clock_does() {
+        assert_eq!(steady(i64::MIN, 1_000), 1_000);
+        assert_eq!(steady(1_000, 960), 1_000);
+        assert_eq!(steady(1_000, 1_030), 1_030);
+        assert_eq!(steady(1_000, 900), 900);
+        assert_eq!(steady(1_000, 6_000), 6_000);
+    }
 
     #[test]
     fn it_is_that_of_redis_once_redis_was_asked() {

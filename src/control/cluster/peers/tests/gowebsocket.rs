@@ -4,7 +4,7 @@ use super::go_node::{GoNode, acc, dial};
 use super::{Caller, address, loopback, push};
 use crate::config::Config;
 use crate::control::cluster::peers::peer::PeerKind;
-use crate::control::cluster::peers::{Outcome, PeerError};
+use crate::control::cluster::peers::{Holding, Outcome, PeerError};
 use crate::control::grpc::stage::{APP, Node};
 use crate::control::orders::kick_request;
 use crate::id::NodeAddr;
@@ -27,7 +27,7 @@ async fn messages_arrive_as_calls() {
     assert_eq!(caller.send(&addr, push("ua", "你好")).await, Ok(Outcome::Sent));
     assert_eq!(caller.send(&addr, push("nobody", "x")).await, Ok(Outcome::Offline));
     assert_eq!(caller.peers.canary(&addr).await, Ok(Outcome::Sent));
-    assert_eq!(caller.peers.displaced(&addr, APP, "ua".into()).await, Ok(Outcome::Sent));
+    assert_eq!(caller.peers.displaced(&addr, &super::moved(), 1).await, Ok(Outcome::Sent));
     let all = caller.peers.send_all(push("ub", "all")).await;
     assert_eq!(all, [(addr.clone(), Ok(Outcome::Sent))]);
     let room = go.room.lock().unwrap();
@@ -75,7 +75,11 @@ async fn questions_are_answered_without_a_code() {
     go.log_in(101, "ua");
     go.room.lock().unwrap().elsewhere.insert((101, "ub".into()));
     for (user, online) in [("ua", true), ("ub", true), ("nobody", false)] {
-        assert_eq!(caller.peers.holds(&addr, APP, user).await, Ok(online), "{user}");
+        assert_eq!(
+            caller.peers.holds(&addr, APP, user).await,
+            Ok(if online { Holding::Held(None) } else { Holding::Nothing }),
+            "{user}"
+        );
     }
 }
 

@@ -1,0 +1,88 @@
+//! Users who hop between nodes faster than the nodes tell each other.
+
+use crate::nodes::{acquainted, cluster, eventually, is_online, send};
+use crate::redis::Redis;
+use crate::support::{Client, Node};
+use millgate::clock::Clock;
+use std::time::Duration;
+
+const USERS: usize = 40;
+
+fn name(n: usize) -> String {
+    format!("hop{n:02}")
+}
+
+/// A message through each node reaches the newest login of each user, which is on the first node.
+fn expect_the_newest(nodes: &[Node], newest: &mut [Client]) {
+    eventually("all are on one node", || {
+        nodes[0].metric("millgate_users") == USERS as f64
+            && nodes[1..].iter().all(|node| node.metric("millgate_users") == 0.0)
+    });
+    for (at, node) in nodes.iter().enumerate() {
+        for (n, client) in newest.iter_mut().enumerate() {
+            let text = format!("from {at}");
+            eventually("it is taken", || send(node, 101, &name(n), &text));
+            assert_eq!(client.recv_push("msg")["msg"], text, "{}", name(n));
+        }
+    }
+}
+
+#[test]
+fn the_newest_login_wins_however_fast_a_user_hops() {
+    let redis = Redis::start();
+    let nodes = cluster(&redis, 3);
+    let log_in = |node: &Node| (0..USERS).map(|n| Client::login(node, 101, &name(n))).collect();
+    // Logins of one user that are closer together than 10 ms have no order.
+    let mut open: Vec<Vec<Client>> =
+        [0, 1, 2, 1, 0, 2].iter().map(|at| log_in(&nodes[*at])).collect();
+    let mut newest = log_in(&nodes[0]);
+    expect_the_newest(&nodes, &mut newest);
+    open.clear();
+}
+
+#[test]
+fn the_newest_login_wins_whatever_becomes_of_redis_meanwhile() {
+    let mut redis = Redis::start();
+    let nodes = cluster(&redis, 3);
+    let mut open = Vec::new();
+    let log_in = |node: &Node| (0..USERS).map(|n| Client::login(node, 101, &name(n))).collect();
+    let first: Vec<Client> = log_in(&nodes[0]);
+    eventually("all are known", || (0..USERS).all(|n| is_online(&nodes[1], 101, &name(n))));
+    redis.freeze();
+    open.push(log_in(&nodes[1]));
+    open.push(log_in(&nodes[2]));
+    redis.thaw();
+    redis.kill();
+    let mut newest: Vec<Client> = log_in(&nodes[0]);
+    redis.restart();
+    expect_the_newest(&nodes, &mut newest);
+    drop((first, open));
+}
+
+/// A login is visible to other nodes soon after its reply, whatever was asked before.
+#[test]
+fn a_login_and_a_logout_are_seen_at_once() {
+    let redis = Redis::start();
+    let nodes = cluster(&redis, 2);
+    acquainted(&[&nodes[0], &nodes[1]]);
+    let clock = Clock::start();
+    let mut lags = Vec::new();
+    for n in 0..50 {
+        assert!(!is_online(&nodes[1], 101, &name(n)), "nobody is remembered to be nowhere");
+        let mut client = Client::login(&nodes[0], 101, &name(n));
+        let replied = clock.now();
+        eventually("it is online", || is_online(&nodes[1], 101, &name(n)));
+        lags.push(clock.now() - replied);
+        assert!(send(&nodes[1], 101, &name(n), "at once"));
+        assert_eq!(client.recv_push("msg")["msg"], "at once");
+        client.close();
+        let left = clock.now();
+        eventually("it is offline", || !is_online(&nodes[1], 101, &name(n)));
+        lags.push(clock.now() - left);
+    }
+    lags.sort_unstable();
+    let (median, most) = (lags[lags.len() / 2], lags[lags.len() - 1]);
+    println!("seen by another node after {median:?} (median), {most:?} (longest)");
+    // A busy machine may be late, now and then.
+    assert!(median < Duration::from_millis(50), "{lags:?}");
+}
