@@ -269,9 +269,6 @@ impl Reactor {
             // Somebody who has to prove who he is waits no longer than he may.
             return conn.is_open() && !self.awaits_login(slot) && !self.has_expired(slot);
         }
-        if conn.outbox.is_some() {
-            self.flush(slot);
-        }
         self.read_from(slot, true, true);
         false
     }

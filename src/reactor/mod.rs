@@ -344,8 +344,8 @@ impl Reactor {
             }
             let (slot, serial) = accept::from_token(token);
             let Some(conn) = self.conns.get(slot, serial) else { continue };
-            if event.is_writable() && conn.outbox.is_some() {
-                self.flush(slot);
+            if event.is_writable() && conn.outbox.is_some() && !self.flush_in_time(slot) {
+                continue;
             }
             let news = event.is_readable() || event.is_read_closed() || event.is_error();
             // A connection that waits for its turn already is read from then.
@@ -378,6 +378,22 @@ impl Reactor {
         }
     }
 
+    /// Writes a backlog, if this turn has time for it. If not, the connection waits, and is read
+    /// from as well when its turn comes; then it returns false.
+    fn flush_in_time(&mut self, slot: u32) -> bool {
+        if self.reading.is_spent() {
+            if self.conns[slot].unread != Unread::Queued {
+                self.queue_unread(slot, Waits::Greedy);
+            }
+            return false;
+        }
+        self.flush(slot);
+        if self.reading.note(FLUSH_CHARGED_BYTES) {
+            self.reading.measure(self.shared.clock.now());
+        }
+        true
+    }
+
     /// Files a connection in the wheel, for its state and its time.
     fn file(&mut self, slot: u32) {
         let due = self.deadline(slot);
@@ -405,6 +421,9 @@ impl Reactor {
         stats.pace.turn_us.record(whole(turn.as_micros()));
     }
 }
+
+/// A write of a backlog counts as much in a turn's time as reading so many bytes.
+const FLUSH_CHARGED_BYTES: usize = 1_024;
 
 /// Address space reserved for a slab at the start: 16 MiB.
 const CONNECTIONS_RESERVED: usize = 1 << 18;

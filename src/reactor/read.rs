@@ -35,6 +35,10 @@ impl Reactor {
     /// Reads from a connection, if this turn has time for it; if not, the connection waits.
     /// `has_waited`: it has waited for this already. `ended`: the peer may have ended its side.
     pub(super) fn read_from(&mut self, slot: u32, has_waited: bool, ended: bool) {
+        if has_waited {
+            // Its socket may have become writable meanwhile.
+            self.flush(slot);
+        }
         if self.must_wait_to_shake(slot, has_waited) {
             self.queue_unread(slot, Waits::Shaking);
         } else if !has_waited && self.reading.is_spent() {
