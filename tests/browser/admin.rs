@@ -171,6 +171,17 @@ async fn an_operator_shows_a_key_that_stays_in_the_tab() {
 }
 
 #[tokio::test]
+async fn by_a_name_without_keys_it_says_what_to_do() {
+    let (server, driver) = (Server::start(&[]), Driver::start());
+    // A name that browsers lead to this machine.
+    let page = driver.open(&format!("{}/admin", server.origin("gateway.localhost"))).await;
+    page.see("#key-form:not([hidden])").await;
+    page.until(".//p[@id='key-error'][contains(., 'called by its address')]").await;
+    page.until(".//p[@id='key-error'][contains(., 'millgate gen-key ops --scopes admin')]").await;
+    page.leave().await;
+}
+
+#[tokio::test]
 async fn the_page_fits_a_phone_and_a_desk() {
     let (server, driver) = (Server::start(&["limits.user_id_bytes=99"]), Driver::start());
     let _visitor = server.visitor(101, &"w".repeat(99));

@@ -35,7 +35,11 @@ async fn a_server_that_restarts_is_asked_again_soon_and_not_at_once() {
 
 #[tokio::test]
 async fn who_is_displaced_is_told_and_may_take_over_again() {
-    let (server, driver) = (Server::start(&["limits.connections_per_user=1"]), Driver::start());
+    displaced_with(&["limits.connections_per_user=1"]).await;
+}
+
+async fn displaced_with(settings: &[&str]) {
+    let (server, driver) = (Server::start(settings), Driver::start());
     let page = driver.open(&server.page(101)).await;
     let name = online(&page).await;
     page.run(WATCH).await;

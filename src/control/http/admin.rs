@@ -21,6 +21,7 @@ use super::answer::refused;
 use super::form::{Fields, Form, Query};
 use super::gate::{self, Gate};
 use crate::config::{Listener, Scope};
+use crate::metrics::Denied;
 use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::header::{HOST, ORIGIN};
@@ -53,14 +54,43 @@ async fn require_admin(State(site): State<Arc<Site>>, request: Request, next: Ne
     if is_from_elsewhere(request.headers()) {
         return refused(StatusCode::FORBIDDEN, "a page of another origin may not do this");
     }
+    if !site.access.get().keys.is_empty() {
+        return gate::pass(State(Gate::new(&site, Scope::Admin)), request, next).await;
+    }
     let mut addresses = site.served_at.iter().filter_map(Listener::address);
     let is_local = addresses.all(|address| address.ip().is_loopback());
-    let is_ours = is_local && is_called_by_address(request.headers());
-    if is_ours && site.access.get().keys.is_empty() {
-        return next.run(request).await;
+    match doubt(is_local, request.headers()) {
+        None => next.run(request).await,
+        Some(doubt) => {
+            site.metrics.shared.count_denied(Denied::Missing);
+            refused(StatusCode::UNAUTHORIZED, &format!("{doubt}. {REMEDY}"))
+        }
     }
-    gate::pass(State(Gate::new(&site, Scope::Admin)), request, next).await
 }
+
+/// Why a caller without a key, of a node without keys, may be somebody of another machine;
+/// `None` if the caller is on this one.
+fn doubt(is_local: bool, headers: &HeaderMap) -> Option<&'static str> {
+    let passed_on = ["x-forwarded-for", "forwarded", "via"];
+    if !is_local {
+        Some("This node has no keys, and its API is open to other machines: so it takes no orders")
+    } else if passed_on.iter().any(|name| headers.contains_key(*name)) {
+        Some(
+            "This node has no keys, and the request came through a proxy: anybody may have sent it",
+        )
+    } else if !is_called_by_address(headers) {
+        Some(
+            "This node has no keys, so it takes orders only when it is called by its address, \
+             such as http://127.0.0.1:8080/admin, and not by a name",
+        )
+    } else {
+        None
+    }
+}
+
+/// What lets an operator in for certain.
+const REMEDY: &str = "Make a key on its host (millgate gen-key ops --scopes admin), put the line \
+                      that is printed into auth.keys, reload the gateway, and show the key here.";
 
 /// Whether a browser says that a page of another origin asks. What is no browser says nothing.
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
@@ -165,6 +195,22 @@ mod tests {
         for host in ["evil.example.org:8080", "localhost.example.org", "127.0.0.1.example.org", ""]
         {
             assert!(!is_called_by_address(&headers(&[("host", host)])), "{host}");
+        }
+    }
+
+    #[test]
+    fn without_keys_only_people_of_this_machine_are_let_in() {
+        let own = ("host", "127.0.0.1:8080");
+        assert_eq!(doubt(true, &headers(&[own])), None);
+        for (is_local, pairs, word) in [
+            (false, vec![own], "other machines"),
+            (true, vec![own, ("x-forwarded-for", "203.0.113.7")], "proxy"),
+            (true, vec![own, ("forwarded", "for=203.0.113.7")], "proxy"),
+            (true, vec![own, ("via", "1.1 cache")], "proxy"),
+            (true, vec![("host", "gateway.example.org")], "by its address"),
+        ] {
+            let said = doubt(is_local, &headers(&pairs)).expect("it is in doubt");
+            assert!(said.contains(word), "{said}");
         }
     }
 
