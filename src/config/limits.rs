@@ -25,7 +25,7 @@ pub struct Limits {
     /// Connections in all; 0 means no limit but the descriptors.
     pub connections: usize,
     /// Largest body of an HTTP request; 413 above it.
-    pub body_bytes: usize,
+    pub http_body_bytes: usize,
     /// Connections of one address (of one /64 with IPv6); 503 above it; 0 means no limit.
     pub connections_per_address: u32,
     /// Connections of one user on one app; the oldest is closed with 3504 above it; 0 means no limit.
@@ -71,7 +71,7 @@ impl Default for Limits {
             outbox_total_bytes: 0,
             assembly_total_bytes: 0,
             connections: 0,
-            body_bytes: 262_144,
+            http_body_bytes: 4_194_304,
             connections_per_address: 0,
             connections_per_user: 0,
             handshakes_per_second: 0,

@@ -163,7 +163,8 @@ impl Delivery {
             return self.settle(message.msg_id, Sent::Overloaded(BUSY_FOR_ALL)).await;
         };
         let fanout = Fanout { app: message.app, except, frame, announcement: None, ticket };
-        let elsewhere = self.cluster.as_ref().map(|cluster| cluster.send_all(push));
+        let is_known = self.hub.directory.room_of(message.app).is_some();
+        let elsewhere = self.cluster.as_ref().map(|cluster| cluster.send_all(push, is_known));
         if elsewhere.is_some() {
             // Let it leave for the other nodes first: once the reactors here write to
             // everybody, the cores are theirs for a while.
@@ -231,6 +232,8 @@ impl Delivery {
                 Ok(Outcome::Offline) => why = Sent::Offline,
                 // It may have the message: a second try could double it.
                 Err(PeerError::Late | PeerError::Lost) => return Sent::Partly(UNCERTAIN),
+                // Nobody is at that address any more.
+                Err(PeerError::Gone) => why = Sent::Offline,
                 Err(_) => why = Sent::Failed(UNREACHABLE),
             }
         }

@@ -31,7 +31,7 @@ fn malformed_bodies_are_refused() {
 
 #[test]
 fn bodies_are_bounded() {
-    let node = Node::with(|config| config.limits.body_bytes = 1_000);
+    let node = Node::with(|config| config.limits.http_body_bytes = 1_000);
     let kind = "application/x-www-form-urlencoded";
     let fitting = format!("message={}", "m".repeat(1_000 - "message=".len()));
     assert_eq!(node.send("/user/sendMessageAll", kind, &fitting).status, 200);

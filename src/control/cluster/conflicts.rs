@@ -102,7 +102,8 @@ async fn attempt(
                 false
             }
             // The record is out of date: the user is here.
-            Ok(Holding::Nothing) | Err(PeerError::Unknown | PeerError::Refused) => {
+            Ok(Holding::Nothing)
+            | Err(PeerError::Unknown | PeerError::Gone | PeerError::Refused) => {
                 cluster.presence.claim(*app, user);
                 false
             }
@@ -117,5 +118,5 @@ async fn attempt(
 async fn tell(cluster: &Cluster, conflict: &Conflict, held: &User) -> bool {
     let since_ms = cluster.presence.login_ms(held).unwrap_or(0);
     let told = cluster.peers.displaced(&conflict.holder, held, since_ms).await;
-    !matches!(told, Ok(_) | Err(PeerError::Unknown | PeerError::Refused))
+    !matches!(told, Ok(_) | Err(PeerError::Unknown | PeerError::Gone | PeerError::Refused))
 }

@@ -44,6 +44,9 @@ use tokio::task::JoinHandle;
 /// The live nodes other than this one.
 pub(super) type Nodes = Arc<BTreeSet<NodeAddr>>;
 
+/// When each registered node has last written its stamp, in unix seconds.
+pub(super) type Stamps = Arc<BTreeMap<NodeAddr, u64>>;
+
 /// When those of them that are millgate started, in unix seconds by the clock of
 /// Redis: what a record says of an earlier time was said by another process.
 pub(super) type Starts = Arc<BTreeMap<NodeAddr, u64>>;
@@ -143,6 +146,7 @@ impl Cluster {
         });
         let wiring = Wiring { security, clock, metrics: Arc::clone(&metrics) };
         let peers = Peers::start(own.clone(), registry.nodes(), wiring);
+        peers.heed(registry.stamps());
         Ok(Self { own, registry, presence, peers, canaries, metrics })
     }
 
@@ -214,11 +218,22 @@ impl Cluster {
         self.peers.send(node, push).await
     }
 
-    /// Sends to everybody of an app on all other nodes; how many nodes did not take it.
-    /// It is in their queues when this returns.
-    pub(super) fn send_all(&self, push: Push) -> impl Future<Output = usize> + Send + use<> {
+    /// Sends to everybody of an app on all other nodes; how many nodes may have users who did
+    /// not get it. Nobody is at an address that refuses connections, and of an app that this
+    /// node does not know (`is_known` is false) another need not know either. It is in their
+    /// queues when this returns.
+    pub(super) fn send_all(
+        &self,
+        push: Push,
+        is_known: bool,
+    ) -> impl Future<Output = usize> + Send + use<> {
+        let is_missed = move |told: &Result<Outcome, PeerError>| match told {
+            Ok(Outcome::Sent) | Err(PeerError::Gone) => false,
+            Ok(Outcome::Invalid) => is_known,
+            _ => true,
+        };
         let told = self.peers.send_all(push);
-        told.map(|told| told.iter().filter(|(_, told)| !matches!(told, Ok(Outcome::Sent))).count())
+        told.map(move |told| told.iter().filter(|(_, told)| is_missed(told)).count())
     }
 
     /// Whether a msgID is used for the first time; `None` when Redis cannot say.

@@ -6,7 +6,7 @@ mod time;
 pub(super) use time::RedisTime;
 
 use super::redis::{Fault, Link, keys, script};
-use super::{Nodes, Starts};
+use super::{Nodes, Stamps, Starts};
 use crate::id::NodeAddr;
 use redis::{Cmd, Value};
 use roll::{Entry, Fields, Roll};
@@ -50,6 +50,7 @@ pub(super) struct Registry {
     view: Mutex<View>,
     nodes: watch::Sender<Nodes>,
     starts: watch::Sender<Starts>,
+    stamps: watch::Sender<Stamps>,
     /// When this node has started, in unix seconds of Redis; 0 until Redis was asked.
     start: AtomicU64,
     /// From the first registration until it is taken back; Redis may have lost it meanwhile.
@@ -86,6 +87,7 @@ impl Registry {
             view: Mutex::default(),
             nodes: watch::Sender::new(Nodes::default()),
             starts: watch::Sender::new(Starts::default()),
+            stamps: watch::Sender::new(Stamps::default()),
             start: AtomicU64::new(0),
             has_been_written: AtomicBool::new(false),
             leased_at: AtomicU64::new(0),
@@ -103,6 +105,11 @@ impl Registry {
     /// When the live millgate nodes started.
     pub(super) fn starts(&self) -> watch::Receiver<Starts> {
         self.starts.subscribe()
+    }
+
+    /// When each of the registered nodes has last said so.
+    pub(super) fn stamps(&self) -> watch::Receiver<Stamps> {
+        self.stamps.subscribe()
     }
 
     /// To be rung when another node calls; the others are then looked for at once.
@@ -274,6 +281,15 @@ impl Registry {
             live.extend(self.nodes.borrow().iter().cloned());
         }
         self.rounds.fetch_add(1, Ordering::Relaxed);
+        let stamps: BTreeMap<NodeAddr, u64> =
+            entries.iter().map(|(node, entry)| (node.clone(), entry.stamp)).collect();
+        self.stamps.send_if_modified(|known| {
+            let is_changed = **known != stamps;
+            if is_changed {
+                *known = Arc::new(stamps);
+            }
+            is_changed
+        });
         let starts = entries.into_iter().filter_map(|(node, entry)| Some((node, entry.lease?.1?)));
         self.starts.send_replace(Arc::new(starts.collect()));
         self.publish(live);

@@ -82,7 +82,7 @@ pub(super) enum Refusal {
     WrongVerb,
     /// 408: the body did not arrive in time.
     TooSlow,
-    /// 413: the body is larger than `limits.body_bytes`.
+    /// 413: the body is larger than `limits.http_body_bytes`.
     TooLarge,
     /// 415: the route takes JSON. Said strictly, since a form of any page can send other types.
     NotJson,

@@ -12,11 +12,11 @@ use futures_util::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Head and body of a request, of at most `limits.body_bytes`.
+/// Head and body of a request, of at most `limits.http_body_bytes`.
 pub(super) async fn whole(request: Request) -> Result<(Parts, Bytes), Refusal> {
     let (parts, body) = request.into_parts();
     let policy = parts.extensions.get::<Arc<Policy>>().ok_or(Refusal::Broken)?;
-    let bytes_max = policy.config.limits.body_bytes;
+    let bytes_max = policy.config.limits.http_body_bytes;
     // Who waits for a "100 Continue" has sent nothing yet, so nothing need be discarded.
     let waits = parts.headers.contains_key(EXPECT);
     let discard_max = if waits { 0 } else { HTTP_DISCARD_BYTES_MAX };

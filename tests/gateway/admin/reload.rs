@@ -45,11 +45,11 @@ fn limits_hold_for_those_who_are_connected() {
     let done = node.reload(|config| {
         config.limits.message_bytes = 200;
         config.limits.user_id_bytes = 3;
-        config.limits.body_bytes = 100;
+        config.limits.http_body_bytes = 100;
     });
     assert_eq!(
         done["changed"],
-        json!(["limits.body_bytes", "limits.message_bytes", "limits.user_id_bytes"])
+        json!(["limits.http_body_bytes", "limits.message_bytes", "limits.user_id_bytes"])
     );
     let mut other = Client::connect(&node);
     assert_eq!(login_code(&mut other, 101, "four"), 1002);

@@ -156,7 +156,7 @@ impl Desk {
         let now = common.clock.now();
         if let Some(oldest) = self.unacked.front() {
             let is_late = now.saturating_sub(oldest.sent) >= RECEIPT_PATIENCE;
-            let error = || Broken { error: "no receipt in time".into(), is_silent: true };
+            let error = || Broken::silent("no receipt in time");
             return if is_late { Err(error()) } else { Ok(()) };
         }
         let heard = common.gauges.heard().unwrap_or_default();

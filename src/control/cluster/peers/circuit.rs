@@ -52,6 +52,11 @@ impl Circuit {
         self.is_open = true;
     }
 
+    /// The peer has said by another way that it lives: pauses begin anew.
+    pub(super) fn hope(&mut self) {
+        self.failures = 0;
+    }
+
     /// How long to wait before the next try. `jitter`, from 0 to 1, takes up to half
     /// of it away, so that not all nodes come back at the same moment.
     pub(super) fn pause(&self, jitter: f64) -> Duration {

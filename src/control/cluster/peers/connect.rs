@@ -47,11 +47,24 @@ pub(super) struct Broken {
     pub(super) error: String,
     /// The peer may be there, but says nothing: each try costs the whole patience.
     pub(super) is_silent: bool,
+    /// Nobody listens at the address: whoever was there has gone.
+    pub(super) is_refused: bool,
 }
 
 impl Broken {
     pub(super) fn new(error: impl Into<String>) -> Self {
-        Self { error: error.into(), is_silent: false }
+        Self { error: error.into(), is_silent: false, is_refused: false }
+    }
+
+    /// The peer may be there, but does not answer.
+    pub(super) fn silent(error: impl Into<String>) -> Self {
+        Self { is_silent: true, ..Self::new(error) }
+    }
+
+    /// What a failed `connect` means.
+    fn unconnected(error: &io::Error) -> Self {
+        let is_refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        Self { is_refused, ..Self::new(error.to_string()) }
     }
 }
 
@@ -70,7 +83,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) async fn connect(to: &NodeAddr, security: &Security) -> Result<Connected, Broken> {
     match tokio::time::timeout(PATIENCE, reach(to, security)).await {
         Ok(result) => result,
-        Err(_) => Err(Broken { error: "no answer in time".into(), is_silent: true }),
+        Err(_) => Err(Broken::silent("no answer in time")),
     }
 }
 
@@ -113,7 +126,7 @@ const BATCHES_WAITING: usize = 2;
 /// which they come more often than every five minutes.
 async fn channel(to: &NodeAddr, security: &Security) -> Result<Channel, Broken> {
     let socket = TcpStream::connect(to.as_str()).await;
-    let socket = socket.map_err(|error| Broken::new(error.to_string()))?;
+    let socket = socket.map_err(|error| Broken::unconnected(&error))?;
     prepare(&socket).map_err(|error| Broken::new(error.to_string()))?;
     let mut socket = Some(TokioIo::new(socket));
     let connector = tower::service_fn(move |_: Uri| {

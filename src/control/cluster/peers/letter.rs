@@ -36,6 +36,9 @@ pub(in crate::control) enum PeerError {
     /// It cannot be reached at the moment. Nothing was sent.
     #[error("the node cannot be reached")]
     Down,
+    /// Nobody listens at its address: it has ended. Nothing was sent.
+    #[error("no node listens at the address")]
+    Gone,
     /// Too much waits for it. Nothing was sent.
     #[error("too many messages wait for the node")]
     Busy,

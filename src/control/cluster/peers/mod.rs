@@ -21,7 +21,7 @@ pub(in crate::control) use peer::{Holding, PeerState};
 
 use super::super::grpc::Security;
 use super::super::push::Push;
-use super::Nodes;
+use super::{Nodes, Stamps};
 use crate::clock::Clock;
 use crate::control::proto::relay::item::Kind;
 use crate::control::proto::relay::{Canary, KickRequest};
@@ -77,6 +77,27 @@ impl Peers {
             }
         });
         peers
+    }
+
+    /// Tries nodes that have registered anew at once, however long they were out of reach.
+    /// Must be called within a tokio runtime.
+    pub(in crate::control) fn heed(self: &Arc<Self>, mut stamps: watch::Receiver<Stamps>) {
+        let peers = Arc::downgrade(self);
+        let mut before = Arc::clone(&stamps.borrow_and_update());
+        tokio::spawn(async move {
+            while stamps.changed().await.is_ok() {
+                let Some(peers) = peers.upgrade() else { return };
+                let now = Arc::clone(&stamps.borrow_and_update());
+                let is_fresh =
+                    |(node, stamp): &(&NodeAddr, &u64)| before.get(*node) != Some(*stamp);
+                for (node, _) in now.iter().filter(is_fresh) {
+                    if let Ok(peer) = peers.peer(node) {
+                        peer.retry();
+                    }
+                }
+                before = now;
+            }
+        });
     }
 
     /// Sends to one user who is on that node. It is in the queue when this

@@ -15,7 +15,7 @@ use crate::limits::PEER_ITEMS_MAX;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 /// The near end of a peer. Dropping it closes the connection; whoever waits is told.
@@ -24,6 +24,7 @@ pub(super) struct Peer {
     queue: mpsc::Sender<Letter>,
     link: watch::Receiver<Link>,
     common: Common,
+    wake: Arc<Notify>,
     task: AbortHandle,
 }
 
@@ -75,7 +76,9 @@ impl Peer {
         };
         let since = common.clock.now();
         let (telling, link) = watch::channel(Link { since, ..Link::default() });
+        let wake = Arc::<Notify>::default();
         let runner = Runner {
+            wake: Arc::clone(&wake),
             to,
             security: Arc::clone(&wiring.security),
             common: common.clone(),
@@ -84,7 +87,7 @@ impl Peer {
             circuit: Circuit::default(),
         };
         let task = tokio::spawn(runner.run()).abort_handle();
-        Self { queue, link, common, task }
+        Self { queue, link, common, wake, task }
     }
 
     /// Puts a message into the queue now; the answer comes within `patience`.
@@ -128,7 +131,15 @@ impl Peer {
         let known = link.wait_for(|link| link.way.is_some() || link.is_down);
         let known = tokio::time::timeout(super::CALLER_PATIENCE, known).await;
         let link = known.map_err(|_| PeerError::Late)?.map_err(|_| PeerError::Down)?;
-        link.way.clone().ok_or(PeerError::Down)
+        let absence = if link.is_refused { PeerError::Gone } else { PeerError::Down };
+        link.way.clone().ok_or(absence)
+    }
+
+    /// It has registered anew: if it was out of reach it is tried at once.
+    pub(super) fn retry(&self) {
+        if !self.is_connected() {
+            self.wake.notify_one();
+        }
     }
 
     /// Whether there is a way to it at the moment.

@@ -9,7 +9,7 @@ use crate::id::NodeAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// What everybody may know of a peer.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,8 @@ pub(super) struct Link {
     pub(super) way: Option<Way>,
     /// Calls fail at once.
     pub(super) is_down: bool,
+    /// The last try was refused: nobody listens there.
+    pub(super) is_refused: bool,
     /// When one of these last changed.
     pub(super) since: Duration,
     /// Why the last connection, or try, has failed.
@@ -32,9 +34,16 @@ pub(super) struct Runner {
     pub(super) queue: mpsc::Receiver<Letter>,
     pub(super) link: watch::Sender<Link>,
     pub(super) circuit: Circuit,
+    /// Rung when the peer has registered anew: it is tried at once.
+    pub(super) wake: Arc<Notify>,
 }
 
 impl Runner {
+    /// What callers are told meanwhile.
+    fn absence(&self) -> PeerError {
+        if self.link.borrow().is_refused { PeerError::Gone } else { PeerError::Down }
+    }
+
     /// Runs until it is aborted, when the peer leaves the cluster.
     pub(super) async fn run(mut self) {
         loop {
@@ -57,10 +66,21 @@ impl Runner {
                 }
             }
             while let Ok(letter) = self.queue.try_recv() {
-                letter.slip.answer(Err(PeerError::Down), &self.common.metrics);
+                letter.slip.answer(Err(self.absence()), &self.common.metrics);
             }
             let pause = self.circuit.pause(fastrand::f64());
-            self.meanwhile(tokio::time::sleep(pause)).await;
+            let wake = Arc::clone(&self.wake);
+            let is_back = self
+                .meanwhile(async move {
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => false,
+                        () = wake.notified() => true,
+                    }
+                })
+                .await;
+            if is_back {
+                self.circuit.hope();
+            }
         }
     }
 
@@ -81,7 +101,7 @@ impl Runner {
             tokio::select! {
                 done = work.as_mut() => return done,
                 Some(letter) = self.queue.recv(), if self.circuit.is_open() => {
-                    letter.slip.answer(Err(PeerError::Down), &self.common.metrics);
+                    letter.slip.answer(Err(self.absence()), &self.common.metrics);
                 }
             }
         }
@@ -95,7 +115,7 @@ impl Runner {
         let kind = if matches!(way, Way::Relay(_)) { "millgate" } else { "gowebsocket" };
         tracing::info!(peer = %self.to, kind, "peer connected");
         let way = Some(way.clone());
-        self.link.send_replace(Link { way, is_down: false, since: now, error: None });
+        self.link.send_replace(Link { way, since: now, ..Link::default() });
     }
 
     fn tell_down(&self, broken: Broken) {
@@ -110,6 +130,7 @@ impl Runner {
             }
             link.way = None;
             link.is_down = is_down;
+            link.is_refused = broken.is_refused;
             link.error = Some(broken.error);
         });
     }

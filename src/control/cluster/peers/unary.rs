@@ -7,8 +7,10 @@ use crate::control::proto::acc::{QueryUsersOnlineReq, SendMsgAllReq, SendMsgReq}
 use crate::control::proto::relay::item::Kind;
 use crate::control::push::signed;
 use crate::limits::PEER_CALLS_MAX;
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use std::collections::{HashMap, VecDeque};
 use std::error::Error;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -27,30 +29,43 @@ const LATE_MAX: u32 = 3;
 /// replaced at its address may be of the other kind now.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// Calls for letters until the connection breaks. Calls under way have no
-/// order among each other, as those of such nodes have none.
+/// Calls for letters until the connection breaks. What is about one user keeps its order:
+/// the next call about a user begins when the last one has ended. Calls about different
+/// users are under way at the same time.
 pub(super) async fn run(
     client: &Client,
     queue: &mut mpsc::Receiver<Letter>,
     common: &Common,
 ) -> Broken {
-    let mut calls = FuturesUnordered::new();
+    let mut calls = FuturesUnordered::<BoxFuture<'_, (End, Option<Subject>)>>::new();
+    let mut order = Order::default();
     let mut failures = 0;
     let mut ticks = tokio::time::interval(SILENCE_MAX);
     loop {
         let letter = tokio::select! {
-            Some(end) = calls.next(), if !calls.is_empty() => {
+            Some((end, subject)) = calls.next(), if !calls.is_empty() => {
+                while let Some(next) = order.next(subject.as_ref()) {
+                    if next.is_wanted() {
+                        calls.push(call(client.clone(), next, subject.clone(), common).boxed());
+                        break;
+                    }
+                }
                 failures = match end {
                     End::Answered => 0,
                     End::Late => failures + 1,
-                    End::Lost(broken) => return broken,
+                    End::Lost(broken) => {
+                        order.give_up(common);
+                        return broken;
+                    }
                 };
                 if failures >= LATE_MAX {
-                    return Broken { error: "no answer in time".into(), is_silent: true };
+                    order.give_up(common);
+                    return Broken::silent("no answer in time");
                 }
                 continue;
             }
-            Some(letter) = queue.recv(), if calls.len() < PEER_CALLS_MAX => letter,
+            Some(letter) = queue.recv(),
+                if calls.len() < PEER_CALLS_MAX && order.held < PEER_CALLS_MAX => letter,
             _ = ticks.tick() => {
                 let silence = common.clock.now().saturating_sub(common.gauges.heard().unwrap_or_default());
                 if silence < SILENCE_MAX || !calls.is_empty() {
@@ -59,10 +74,72 @@ pub(super) async fn run(
                 Letter::canary()
             }
         };
-        if letter.is_wanted() {
-            calls.push(call(client.clone(), letter, common));
+        let subject = subject_of(&letter.kind);
+        if let Some(letter) = order.admit(subject.as_ref(), letter)
+            && letter.is_wanted()
+        {
+            calls.push(call(client.clone(), letter, subject, common).boxed());
         }
     }
+}
+
+/// Whom a call is about.
+type Subject = (u32, String);
+
+/// Holds back what is about a user of whom a call is under way.
+#[derive(Default)]
+struct Order {
+    /// What waits for the call under way about each of these users.
+    waiting: HashMap<Subject, VecDeque<Letter>>,
+    /// Letters in all of them.
+    held: usize,
+}
+
+impl Order {
+    /// Takes a letter: returns it if it may be sent now.
+    fn admit(&mut self, subject: Option<&Subject>, letter: Letter) -> Option<Letter> {
+        let Some(subject) = subject else { return Some(letter) };
+        if let Some(waiting) = self.waiting.get_mut(subject) {
+            waiting.push_back(letter);
+            self.held += 1;
+            return None;
+        }
+        // Only a letter that is sent holds others back.
+        if letter.is_wanted() {
+            self.waiting.insert(subject.clone(), VecDeque::new());
+        }
+        Some(letter)
+    }
+
+    /// What was not sent will not be.
+    fn give_up(self, common: &Common) {
+        for letter in self.waiting.into_values().flatten() {
+            letter.slip.answer(Err(PeerError::Down), &common.metrics);
+        }
+    }
+
+    /// A call has ended; what is next about the same user.
+    fn next(&mut self, subject: Option<&Subject>) -> Option<Letter> {
+        let subject = subject?;
+        let next = self.waiting.get_mut(subject)?.pop_front();
+        match next {
+            Some(_) => self.held -= 1,
+            None => {
+                self.waiting.remove(subject);
+            }
+        }
+        next
+    }
+}
+
+/// The user of a letter; canaries, and what is from nobody, have no order.
+fn subject_of(kind: &Kind) -> Option<Subject> {
+    let (app, user) = match kind {
+        Kind::Deliver(item) => (item.app, &item.user),
+        Kind::FanOut(item) => (item.app, &item.from),
+        Kind::Displaced(_) | Kind::Canary(_) => return None,
+    };
+    (!user.is_empty()).then(|| (app, user.clone()))
 }
 
 /// What a call says of the connection.
@@ -73,7 +150,12 @@ enum End {
     Lost(Broken),
 }
 
-async fn call(mut client: Client, letter: Letter, common: &Common) -> End {
+async fn call(
+    mut client: Client,
+    letter: Letter,
+    subject: Option<Subject>,
+    common: &Common,
+) -> (End, Option<Subject>) {
     let Letter { kind, slip, .. } = letter;
     let result = within(ask(&mut client, kind)).await;
     let end = match &result {
@@ -88,7 +170,7 @@ async fn call(mut client: Client, letter: Letter, common: &Common) -> End {
         common.gauges.hear(common.clock.now());
     }
     slip.answer(result.map_err(|status| error_of(&status)), &common.metrics);
-    end
+    (end, subject)
 }
 
 /// Gives a call its second.

@@ -1,8 +1,9 @@
 //! A peer without batches: calls one by one, as it knows them.
 
 use super::go_node::{GoNode, acc, dial};
-use super::{Caller, address, loopback, push};
+use super::{Caller, address, loopback, push, until};
 use crate::config::Config;
+use crate::control::cluster::Stamps;
 use crate::control::cluster::peers::peer::PeerKind;
 use crate::control::cluster::peers::{Holding, Outcome, PeerError};
 use crate::control::grpc::stage::{APP, Node};
@@ -56,17 +57,24 @@ async fn orders_are_not_for_such_nodes() {
 }
 
 #[tokio::test]
-async fn many_messages_arrive_once_each() {
+async fn many_messages_arrive_once_each_and_those_to_one_user_in_order() {
     let (go, addr, caller) = pair().await;
-    go.log_in(101, "ua");
-    let sends = (0..2_000).map(|n| caller.peers.send(&addr, push("ua", &format!("{n:04}"))));
+    let name = |n: usize| format!("u{:02}", n % 50);
+    for n in 0..50 {
+        go.log_in(101, &name(n));
+    }
+    let sends = (0..500).map(|n| caller.peers.send(&addr, push(&name(n), &format!("{n:04}"))));
     for answer in join_all(sends.collect::<Vec<_>>()).await {
         assert_eq!(answer, Ok(Outcome::Sent));
     }
     let room = go.room.lock().unwrap();
-    let mut texts: Vec<_> = room.messages.iter().map(|message| message.msg.clone()).collect();
-    texts.sort_unstable();
-    assert_eq!(texts, (0..2_000).map(|n| format!("{n:04}")).collect::<Vec<_>>());
+    let mut came: Vec<_> =
+        room.messages.iter().map(|call| (call.user_id.clone(), call.msg.clone())).collect();
+    // Stable: of each user in the order in which they came.
+    came.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut sent: Vec<_> = (0..500).map(|n| (name(n), format!("{n:04}"))).collect();
+    sent.sort_by(|(a, _), (b, _)| a.cmp(b));
+    assert_eq!(came, sent);
 }
 
 #[tokio::test]
@@ -108,7 +116,10 @@ async fn a_peer_that_dies_is_noticed_by_the_next_call() {
     let (go, addr, caller) = pair().await;
     drop(go);
     let answer = caller.send(&addr, push("ua", "x")).await;
-    assert!(matches!(answer, Err(PeerError::Lost | PeerError::Down)), "{answer:?}");
+    assert!(
+        matches!(answer, Err(PeerError::Lost | PeerError::Down | PeerError::Gone)),
+        "{answer:?}"
+    );
     caller.until_down(&addr).await;
 }
 
@@ -123,4 +134,54 @@ async fn its_client_is_answered() {
     let request = acc::QueryUsersOnlineReq { app_id: 101, user_id: "faraway".into() };
     let mut client = dial(node.addr.as_str()).await.unwrap();
     assert!(client.query_users_online(request).await.unwrap().into_inner().online);
+}
+
+/// Such a node handles calls at the same time: what is about one user must not overtake itself.
+#[tokio::test]
+async fn calls_about_one_user_keep_their_order() {
+    let (go, addr, caller) = pair().await;
+    let mut sent = Vec::new();
+    let mut answers = Vec::new();
+    for n in 0..400_usize {
+        let mut push = push(&format!("u{}", n % 4), &n.to_string());
+        push.cmd = if n / 4 % 2 == 0 { "enter" } else { "exit" }.into();
+        sent.push((push.user.to_string(), push.msg.clone()));
+        answers.push(caller.peers.send_all(push));
+    }
+    for answer in join_all(answers).await {
+        assert_eq!(answer, [(addr.clone(), Ok(Outcome::Sent))]);
+    }
+    let came: Vec<(String, String)> = {
+        let room = go.room.lock().unwrap();
+        room.broadcasts.iter().map(|call| (call.user_id.clone(), call.msg.clone())).collect()
+    };
+    for user in 0..4 {
+        let of = |all: &[(String, String)]| -> Vec<_> {
+            all.iter().filter(|(name, _)| *name == format!("u{user}")).cloned().collect()
+        };
+        assert_eq!(of(&came), of(&sent));
+    }
+}
+
+/// Such a node never takes its registration back when it ends.
+#[tokio::test]
+async fn a_node_that_has_ended_is_known_to_be_empty_and_tried_when_it_registers() {
+    let (go, addr, caller) = pair().await;
+    let socket_addr = go.addr;
+    drop(go);
+    let _lost = caller.send(&addr, push("ua", "x")).await;
+    until("nobody listens", || {
+        caller.peers.states()[0].error.as_deref().is_some_and(|error| error.contains("refused"))
+    })
+    .await;
+    assert_eq!(caller.send(&addr, push("ua", "x")).await, Err(PeerError::Gone));
+    assert_eq!(caller.peers.holds(&addr, APP, "ua").await, Err(PeerError::Gone));
+    // It is back, and says so in Redis; the pauses between tries have become long.
+    let (stamps, watched) = tokio::sync::watch::channel(Stamps::default());
+    caller.peers.heed(watched);
+    let failures = || caller.peers.states()[0].is_down;
+    until("it is out of reach", failures).await;
+    let _go = GoNode::start(crate::control::grpc::stage::bind(socket_addr));
+    stamps.send_replace(std::sync::Arc::new([(addr.clone(), 7)].into()));
+    caller.until_connected(&addr).await;
 }
