@@ -13,7 +13,11 @@ use crate::auth::Access;
 use crate::clock::Clock;
 use crate::config::{Config, Listener};
 use crate::control::{Base, Control, Door, Entry, Holdings, Plane};
-use crate::host::{address, fd_table, kernel, tls};
+use crate::host::cores::Claims;
+use crate::host::kernel::OpenFiles;
+use crate::host::memory::Memory;
+use crate::host::refused::Explain;
+use crate::host::{address, fd_table, kernel, threads as host_threads, tls};
 use crate::hub::Hub;
 use crate::id::NodeAddr;
 use crate::limits::{
@@ -33,6 +37,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
@@ -59,6 +64,8 @@ struct Reactors {
     threads: Vec<JoinHandle<()>>,
     /// Closed when the last of them has ended.
     alive: Receiver<Infallible>,
+    /// Other processes of this host leave these cores alone.
+    _claims: Claims,
 }
 
 impl Gateway {
@@ -70,11 +77,10 @@ impl Gateway {
     pub fn start(config: Config, dropped: DroppedLines) -> Result<Self, StartError> {
         let access = Access::load(&config.auth)?;
         let count = threads(&config);
-        let open_files_max = kernel::raise_open_files()?;
+        let open_files_max = raise_open_files();
+        let (private, capacity) = descriptor_tables(&config, count, open_files_max);
         let boxes = Boxes::new(count, config.redis.is_some())?;
-        let (bells, pinned) = (boxes.bells(), pinned_cores(&config));
-        let private = config.reactor.private_fd_table;
-        let capacity = fd_table::capacity(open_files_max, count, private);
+        let (bells, claims) = (boxes.bells(), claim_cores(&config, count));
         let metrics = Metrics::new(count);
         let hub = Hub::new(&config, boxes.posts, Arc::clone(&metrics));
         let (events, news) = boxes.news.unzip();
@@ -82,7 +88,7 @@ impl Gateway {
         let told = Told { events, outgoing: Outgoing::new(post, SENDS_BYTES_MAX) };
         let tls = tls::load(&config.listen)?;
         let settings = Settings::new(&config, &access, tls.clone());
-        let shared = Arc::new(shared(&config, &hub, metrics, told, settings, pinned.len())?);
+        let shared = Arc::new(shared(&config, &hub, metrics, told, settings, claims.cores().len()));
         shared.drain.configure_refuges(&config.stop.other_nodes);
         let (order, orders) = crossbeam_channel::bounded(ORDERS_MAX);
         let base = Base {
@@ -108,7 +114,7 @@ impl Gateway {
         for (index, mailbox) in boxes.mailboxes.into_iter().enumerate() {
             let setup = Setup {
                 index: u16::try_from(index).unwrap_or(u16::MAX),
-                core: (!pinned.is_empty()).then(|| pinned[index % pinned.len()]),
+                core: claims.core_of(index).map(|id| CoreId { id }),
                 entrances: doors.entrances(),
                 mailbox,
                 private_table_with: private.then(|| kept.clone()),
@@ -128,7 +134,7 @@ impl Gateway {
         );
         warn_of_open_doors(&config, control.served_at(), grpc);
         let threads = std::mem::take(&mut started.threads);
-        let (reactors, grpc_addr) = (Reactors { threads, alive }, grpc);
+        let (reactors, grpc_addr) = (Reactors { threads, alive, _claims: claims }, grpc);
         Ok(Self { config, doors, grpc_addr, shared, reactors, control, order, orders })
     }
 
@@ -210,16 +216,18 @@ fn shared(
     told: Told,
     settings: Settings,
     pinned: usize,
-) -> Result<Shared, StartError> {
+) -> Shared {
     let (count, limits) = (metrics.reactors.len(), &config.limits);
-    Ok(Shared {
+    let memory = Memory::read(Path::new("/"));
+    warn_of_memory(config, &memory);
+    Shared {
         hub: Arc::clone(hub),
         metrics,
         clock: Clock::start(),
         events: told.events,
         outgoing: told.outgoing,
-        outboxes: Arc::new(Budget::new(share_of_memory(limits.outbox_total_bytes)?, count)),
-        assemblies: Arc::new(Budget::new(share_of_memory(limits.assembly_total_bytes)?, count)),
+        outboxes: Arc::new(Budget::new(budget(&memory, limits.outbox_total_bytes), count)),
+        assemblies: Arc::new(Budget::new(budget(&memory, limits.assembly_total_bytes), count)),
         fanouts: match pinned {
             0 => Permits::floating(count, cores()),
             cores => Permits::pinned(count, cores),
@@ -230,14 +238,14 @@ fn shared(
         settings: Current::new(settings),
         drain: Arc::default(),
         backlogs: Arc::new(Backlogs::new(count)),
-    })
+    }
 }
 
 /// Opens the gRPC listener and joins the cluster; returns where it listens.
 fn join(config: &Config, plane: &mut Plane, news: Mailbox<News>) -> Result<SocketAddr, StartError> {
     let address = config.listen.grpc;
     let grpc = listen_tcp(address, false).map_err(|error| StartError::Grpc { address, error })?;
-    let bound = grpc.local_addr()?;
+    let bound = grpc.local_addr().explain("getsockname(2)", "the address of listen.grpc")?;
     let own = match config.cluster.advertise.as_str() {
         "" => SocketAddr::new(reachable(bound), bound.port()).to_string(),
         given => given.to_owned(),
@@ -278,9 +286,63 @@ fn warn_of_open_doors(config: &Config, http: &[Listener], grpc: Option<SocketAdd
     }
 }
 
-fn pinned_cores(config: &Config) -> Vec<CoreId> {
-    let cores = if config.reactor.pin { core_affinity::get_core_ids() } else { None };
-    cores.unwrap_or_default()
+/// Claims a core for each reactor, or all that this process may use if there are fewer. If
+/// other processes have claimed too many, reactors run wherever the scheduler puts them.
+fn claim_cores(config: &Config, reactors: usize) -> Claims {
+    if !config.reactor.pin {
+        return Claims::default();
+    }
+    let Some(cores) = core_affinity::get_core_ids() else {
+        tracing::warn!("reactors are not pinned: sched_getaffinity(2) does not tell the cores");
+        return Claims::default();
+    };
+    let cores: Vec<usize> = cores.into_iter().map(|core| core.id).collect();
+    Claims::make(&cores, reactors.min(cores.len())).unwrap_or_else(|error| {
+        tracing::warn!("reactors are not pinned to cores (reactor.pin): {error}");
+        Claims::default()
+    })
+}
+
+/// Raises the limit of open files as far as the kernel allows and returns it.
+fn raise_open_files() -> u64 {
+    let OpenFiles { limit, refused } = kernel::raise_open_files();
+    if let Some(error) = refused {
+        tracing::warn!(
+            open_files_max = limit,
+            "setrlimit(2) does not raise the limit of open files to the hard limit: {error}"
+        );
+    }
+    limit
+}
+
+/// Whether each reactor gets a descriptor table of its own, as configured if the kernel allows
+/// it, and how many connections each reactor can hold.
+fn descriptor_tables(config: &Config, reactors: usize, open_files_max: u64) -> (bool, usize) {
+    let capacity = |private| fd_table::capacity(open_files_max, reactors, private);
+    if !config.reactor.private_fd_table {
+        return (false, capacity(false));
+    }
+    let Err(error) = fd_table::test() else { return (true, capacity(true)) };
+    tracing::warn!(
+        connections = capacity(false).saturating_mul(reactors),
+        open_files_max,
+        "all reactors share one descriptor table, and its limit of open files bounds the \
+         connections of this node: {error}"
+    );
+    (false, capacity(false))
+}
+
+/// Threads besides reactors and the control plane's: those that write the log, that wait for
+/// signals, that read what reactors tell and what clients send, and one that may block.
+const THREADS_BESIDE: usize = 5;
+
+/// Makes sure that the kernel gives all threads that a node of this configuration needs.
+///
+/// # Errors
+/// When it refuses one of them; the message says how many it gives.
+pub fn test_threads(config: &Config) -> Result<(), StartError> {
+    let needed = threads(config) + config.control.threads + THREADS_BESIDE;
+    host_threads::test(needed).map_err(|error| StartError::Threads(Box::new(error)))
 }
 
 /// Reactors that have been started; ends them again if the start fails half-way.
@@ -349,10 +411,28 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// A bound in bytes: as configured, or an eighth of the RAM.
-fn share_of_memory(configured: usize) -> io::Result<usize> {
-    match configured {
-        0 => Ok(kernel::memory_bytes()? / 8),
-        bytes => Ok(bytes),
+/// A budget in bytes: as configured, or its share of the memory.
+fn budget(memory: &Memory, configured: usize) -> usize {
+    usize::try_from(memory.budget_bytes(configured as u64)).unwrap_or(usize::MAX)
+}
+
+/// Warns where the memory is unknown, and of a reserve that leaves nothing for clients.
+fn warn_of_memory(config: &Config, memory: &Memory) {
+    let Some(total) = memory.total_bytes() else {
+        tracing::warn!(
+            budget_bytes = memory.budget_bytes(0),
+            "/proc/meminfo cannot be read: the memory of this host is unknown, budgets that are \
+             not configured are small, and new clients are let in however short memory is"
+        );
+        return;
+    };
+    let reserve = memory.reserve_bytes(config.limits.memory_reserve_bytes as u64);
+    if reserve >= total {
+        tracing::warn!(
+            memory_bytes = total,
+            memory_reserve_bytes = reserve,
+            "limits.memory_reserve_bytes is not less than the memory that this process may use: \
+             every client will be refused"
+        );
     }
 }

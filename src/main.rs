@@ -10,9 +10,10 @@ use crossbeam_channel::{Sender, TrySendError};
 use door::{NewKey, NewToken, Suspect};
 use millgate::auth::AuthError;
 use millgate::config::{Config, ConfigError, Listener, Listeners, Loaded, Log, LogFormat};
-use millgate::gateway::{self, Gateway, Source, StartError};
+use millgate::gateway::{self, Gateway, Source, StartError, test_threads};
 use millgate::host::doctor::{Facts, Report, Target, number};
-use millgate::host::systemd;
+use millgate::host::refused::Explain;
+use millgate::host::{fd_table, systemd};
 use millgate::link::{Drain, Order, Wish};
 use millgate::logging::{self, LogError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -21,7 +22,7 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 /// A WebSocket gateway: a million connections in one process.
@@ -175,6 +176,7 @@ fn serve(settings: &Settings) -> Result<(), Fatal> {
 
 fn run_node(settings: &Settings, loaded: Loaded) -> Result<(), Failure> {
     let Loaded { config, notices } = loaded;
+    test_threads(&config)?;
     let log = logging::start(&config.log)?;
     let log_config = config.log.clone();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "millgate starts");
@@ -182,13 +184,19 @@ fn run_node(settings: &Settings, loaded: Loaded) -> Result<(), Failure> {
         tracing::info!("{notice}");
     }
     // Caught before anybody can know that the server is there.
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::Signals)?;
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
+        .explain("sigaction(2) or socketpair(2)", "to wait for signals")
+        .map_err(Failure::Signals)?;
+    let node = Arc::new(OnceLock::new());
+    let (heard, their_log) = (Arc::clone(&node), log_config.clone());
+    let hearing = std::thread::Builder::new().name("signals".to_owned());
+    let hearing = hearing.spawn(move || hear(signals, &heard, &their_log));
+    hearing.explain("clone(2)", "a thread that waits for signals").map_err(Failure::Signals)?;
     match Gateway::start(config, log.dropped_lines()) {
         Ok(gateway) => {
+            // Nothing else sets it.
+            let _first = node.set((gateway.orders(), gateway.drain()));
             systemd::ready();
-            let orders = gateway.orders();
-            let drain = gateway.drain();
-            std::thread::spawn(move || hear(signals, &orders, &drain, &log_config));
             gateway.run(Source { read: || settings.load(), log: log.controls() });
             Ok(())
         }
@@ -229,6 +237,18 @@ fn examine(question: &Question, config: &Config) -> Result<ExitCode, Failure> {
         proxy_pairs: question.behind_proxy.unwrap_or(0),
         ..Target::of(config)
     };
+    let private_tables = target.private_tables
+        && match fd_table::test() {
+            Ok(()) => true,
+            Err(error) => {
+                complain(
+                    &config.log,
+                    &format!("all reactors will share one descriptor table: {error}"),
+                );
+                false
+            }
+        };
+    let target = Target { private_tables, ..target };
     let report = Report::new(&Facts::read(Path::new("/")), &target);
     let text = match question.json {
         true => {
@@ -243,12 +263,20 @@ fn examine(question: &Question, config: &Config) -> Result<ExitCode, Failure> {
 
 /// Makes orders of signals: SIGHUP reloads, the first of the others begins the
 /// end in good order, and the second ends at once, unless the drain was taken back meanwhile.
-fn hear(mut signals: Signals, orders: &Sender<Order>, drain: &Drain, log: &Log) {
+/// While the node starts nobody takes orders: SIGHUP is ignored, and the others end the process.
+fn hear(mut signals: Signals, node: &OnceLock<(Sender<Order>, Arc<Drain>)>, log: &Log) {
     // How often drains had been taken back when the end was asked for.
     let mut asked_at: Option<u64> = None;
     for signal in signals.forever() {
         let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
         tracing::info!(target: "millgate::audit", action = name, by = "signal", "order");
+        let Some((orders, drain)) = node.get() else {
+            if signal == SIGHUP {
+                continue;
+            }
+            say_last(log, "ended by a signal before the node has started");
+            std::process::exit(0);
+        };
         match signal {
             // Where one is waiting to be carried out already, it does for this one too.
             SIGHUP => drop(orders.try_send(Order::Reload { answer: None })),
@@ -271,17 +299,22 @@ fn hear(mut signals: Signals, orders: &Sender<Order>, drain: &Drain, log: &Log) 
 }
 
 /// A second signal waits neither for clients nor for whoever should read
-/// stderr: the last words are said by a thread of their own.
+/// stderr.
 fn end_at_once(log: &Log) {
+    say_last(log, "second signal: ending at once");
+    std::process::exit(1);
+}
+
+/// Says the last words by a thread of their own, since stderr can block.
+fn say_last(log: &Log, words: &'static str) {
     let (tell, told) = mpsc::channel();
     let log = log.clone();
     // Without a thread they are not said, and there is nothing to wait for.
     let _speaker = std::thread::Builder::new().spawn(move || {
-        complain(&log, "second signal: ending at once");
+        complain(&log, words);
         let _nobody_waits_any_more = tell.send(());
     });
     let _said_or_too_late = told.recv_timeout(LAST_WORDS);
-    std::process::exit(1);
 }
 
 /// Time for a line that a terminal or a file takes at once.
@@ -421,7 +454,7 @@ enum Failure {
     Log(#[from] LogError),
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error("cannot wait for signals: {0}")]
+    #[error("cannot start: {0}")]
     Signals(io::Error),
     #[error(transparent)]
     Auth(#[from] AuthError),

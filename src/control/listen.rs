@@ -1,5 +1,6 @@
 //! What reactors tell, taken to where tokio can wait for it.
 
+use crate::host::refused::Explain;
 use crate::link::Mailbox;
 use std::io;
 use std::time::Duration;
@@ -17,7 +18,7 @@ pub(super) fn listen<T: Send + 'static>(
     ahead: usize,
 ) -> io::Result<mpsc::Receiver<T>> {
     let (tell, told) = mpsc::channel(ahead);
-    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         while !tell.is_closed() {
             while let Some(letter) = mailbox.take() {
                 // While this waits the mailbox fills up, and what it refuses is counted.
@@ -30,7 +31,8 @@ pub(super) fn listen<T: Send + 'static>(
                 return;
             }
         }
-    })?;
+    });
+    thread.explain("clone(2)", "a thread")?;
     Ok(told)
 }
 

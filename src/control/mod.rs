@@ -22,6 +22,7 @@ mod sends;
 use crate::auth::Access;
 use crate::clock::Clock;
 use crate::config::{Config, Listener};
+use crate::host::refused::Explain;
 use crate::hub::{Digests, Hub};
 use crate::id::NodeAddr;
 use crate::link::{Backlogs, Budget, Current, Drain, Mailbox, News, Order, Waiting};
@@ -155,11 +156,7 @@ impl Plane {
     /// # Errors
     /// When the kernel refuses a thread or a descriptor.
     pub fn start(config: &Config, base: Base) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(config.control.threads)
-            .thread_name("control")
-            .enable_all()
-            .build()?;
+        let runtime = runtime(config.control.threads)?;
         let (ending, _) = watch::channel(false);
         Ok(Self { runtime, base, ending, cluster: None, grpc: None })
     }
@@ -175,7 +172,8 @@ impl Plane {
         let base = self.base.clone();
         let ended = self.ending.subscribe();
         let (cluster, serving) = self.runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(grpc)?;
+            let listener = tokio::net::TcpListener::from_std(grpc)
+                .explain("epoll_ctl(2)", "to watch listen.grpc")?;
             let joining = Joining { config, own, base, news };
             Cluster::join(joining, listener, ended).await
         })?;
@@ -227,6 +225,47 @@ impl Plane {
         let http = self.runtime.spawn(serving);
         Ok(Control { plane: self, site, http, farewell: None })
     }
+}
+
+/// Threads for what may block: names that are looked up, answers that are waited for.
+const BLOCKING_THREADS_MAX: usize = 32;
+
+/// A thread that may block is kept, because a new one can be refused later.
+const BLOCKING_KEPT_FOR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Time for threads to begin, on a host that is very busy.
+const THREADS_BEGIN_WITHIN: Duration = Duration::from_secs(10);
+
+/// A runtime whose threads all run. Tokio builds one as well if the kernel refuses some of
+/// them; that runtime waits for them at its end, and look-ups of names wait for ever.
+fn runtime(threads: usize) -> io::Result<Runtime> {
+    let (tell, told) = std::sync::mpsc::channel();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_keep_alive(BLOCKING_KEPT_FOR)
+        .thread_name("control")
+        .on_thread_start(move || {
+            // Later threads find that nobody counts any more.
+            let _counted = tell.send(());
+        })
+        .enable_all()
+        .build()
+        .explain("epoll_create1(2) or eventfd(2)", "what the control plane waits with")?;
+    // The first of those that may block; the others are started as they are needed.
+    drop(runtime.spawn_blocking(|| ()));
+    for begun in 0..=threads {
+        if told.recv_timeout(THREADS_BEGIN_WITHIN).is_err() {
+            // Not dropped: that would wait for the threads that are not there.
+            runtime.shutdown_background();
+            let needed = threads + 1;
+            return Err(io::Error::other(format!(
+                "the control plane needs {needed} threads and {begun} have started; raise the \
+                 limit of threads: TasksMax=, pids.max or ulimit -u"
+            )));
+        }
+    }
+    Ok(runtime)
 }
 
 impl Control {

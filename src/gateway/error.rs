@@ -40,6 +40,9 @@ pub enum StartError {
     /// A key or a file of `[auth]` is of no use.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// The kernel refuses threads that a node needs.
+    #[error("cannot start: {0}")]
+    Threads(Box<io::Error>),
     /// The kernel refused something else that a node needs.
     #[error("cannot start: {0}")]
     Kernel(#[from] io::Error),

@@ -3,9 +3,10 @@
 //! Signals and the admin API put their orders into one bounded channel; the
 //! thread that has assembled the node carries them out, one after the other.
 
-use super::{Gateway, bid_drain, join_all, share_of_memory};
+use super::{Gateway, bid_drain, budget, join_all};
 use crate::auth::Access;
 use crate::config::{ConfigError, Loaded};
+use crate::host::memory::Memory;
 use crate::host::{systemd, tls};
 use crate::hub::Hub;
 use crate::link::{Drain, Order, Plan, Progress, Reloaded, Wish};
@@ -14,6 +15,7 @@ use crate::reactor::Settings;
 use crossbeam_channel::{RecvTimeoutError, Sender, select};
 use humantime_serde::re::humantime::format_duration;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -211,10 +213,9 @@ impl Gateway {
         let access = Access::load(&config.auth).map_err(|error| problem(&error))?;
         let tls = tls::load(&config.listen).map_err(|error| problem(&error))?;
         let settings = Settings::new(&config, &access, tls.clone());
-        let outboxes = share_of_memory(limits.outbox_total_bytes);
-        let outboxes = outboxes.map_err(|error| problem(&error))?;
-        let assemblies = share_of_memory(limits.assembly_total_bytes);
-        let assemblies = assemblies.map_err(|error| problem(&error))?;
+        let memory = Memory::read(Path::new("/"));
+        let outboxes = budget(&memory, limits.outbox_total_bytes);
+        let assemblies = budget(&memory, limits.assembly_total_bytes);
         self.shared.hub.reload(&config).map_err(|error| problem(&error))?;
         // The level was validated, so that it does not fail here, half-way.
         log.set_level(&config.log.level).map_err(|error| problem(&error))?;

@@ -49,6 +49,8 @@ pub struct Target {
     pub outbox_bytes: u64,
     /// Bytes of half-received messages; 0 means an eighth of the RAM.
     pub assembly_bytes: u64,
+    /// Bytes of memory that are kept free; 0 means a 32nd of the RAM.
+    pub reserve_bytes: u64,
     /// Where clients, or the proxy, connect to.
     pub address: SocketAddr,
     /// A proxy on this host may connect over a unix socket, which has no ports to run out of.
@@ -71,6 +73,7 @@ impl Target {
             connections_max: limits.connections as u64,
             outbox_bytes: limits.outbox_total_bytes as u64,
             assembly_bytes: limits.assembly_total_bytes as u64,
+            reserve_bytes: limits.memory_reserve_bytes as u64,
             address: listeners.addresses().next().unwrap_or(NOWHERE),
             unix_socket: listeners.have_unix(),
         }

@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code, reason = "unshare(2) and close_range(2) have no safe wrapper")]
 
+use super::refused::Explain;
 use crate::limits::{CONNECTIONS_PER_REACTOR_MAX, FD_RESERVE};
 use std::io;
 use std::os::fd::RawFd;
@@ -20,6 +21,17 @@ pub fn capacity(open_files_max: u64, reactors: usize, private_table: bool) -> us
     let table = files.saturating_sub(FD_RESERVE + reactors);
     let share = if private_table { table } else { table / reactors };
     share.clamp(1, CONNECTIONS_PER_REACTOR_MAX)
+}
+
+/// Whether threads may have tables of their own: tries it with a thread that ends at once. The
+/// default seccomp profiles of container runtimes refuse `unshare(2)` without `CAP_SYS_ADMIN`.
+///
+/// # Errors
+/// When the kernel refuses; the message names the system call.
+pub fn test() -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("test".into()).spawn(|| make_private(&[]));
+    let ended = thread.explain("clone(2)", "a thread")?.join();
+    ended.unwrap_or_else(|_| Err(io::Error::other("the thread that tried it has panicked")))
 }
 
 /// Gives the calling thread its own copy of the descriptor table and closes
@@ -35,7 +47,8 @@ pub fn make_private(keep: &[RawFd]) -> io::Result<()> {
     // SAFETY: takes no pointers and changes nothing but the calling thread's
     // reference to the descriptor table, which it replaces by a copy.
     if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {
-        return Err(io::Error::last_os_error());
+        let refused = Err(io::Error::last_os_error());
+        return refused.explain("unshare(CLONE_FILES)", "a descriptor table of its own");
     }
     let mut kept: Vec<RawFd> =
         keep.iter().copied().filter(|fd| *fd > STANDARD_STREAM_LAST).collect();
@@ -59,12 +72,18 @@ fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     let done = unsafe {
         libc::syscall(libc::SYS_close_range, first.cast_unsigned(), last.cast_unsigned(), 0_u32)
     };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let done = if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    done.explain("close_range(2)", "to empty a copied descriptor table")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_kernel_gives_tables() {
+        test().unwrap();
+    }
 
     #[test]
     fn a_private_table_is_not_divided() {

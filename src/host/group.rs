@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 /// The tightest limits on the way from this process's groups to the top.
 #[derive(Debug, Default)]
 pub(in crate::host) struct Groups {
-    /// Memory in bytes.
+    /// Memory in bytes, of the group with the least left.
     pub(in crate::host) memory: Option<Room>,
+    /// The least limit of memory, in bytes.
+    pub(in crate::host) memory_limit_bytes: Option<u64>,
     /// Threads.
     pub(in crate::host) threads: Option<Room>,
 }
@@ -24,12 +26,12 @@ pub(in crate::host) fn of(root: &Path, memberships: &str) -> Groups {
         if controllers.is_empty() {
             // Beside version 1, version 2 is mounted one deeper and has these controllers rarely.
             for mount in [mounts.clone(), mounts.join("unified")] {
-                keep(&mut groups.memory, tightest(&mount, path, memory_2));
+                groups.keep_memory(&mount, path, memory_2);
                 keep(&mut groups.threads, tightest(&mount, path, threads));
             }
         }
         if has("memory") {
-            keep(&mut groups.memory, tightest(&mounts.join("memory"), path, memory_1));
+            groups.keep_memory(&mounts.join("memory"), path, memory_1);
         }
         if has("pids") {
             keep(&mut groups.threads, tightest(&mounts.join("pids"), path, threads));
@@ -38,11 +40,25 @@ pub(in crate::host) fn of(root: &Path, memberships: &str) -> Groups {
     groups
 }
 
-/// What `read` says of a group and all those around it, the one with the least left.
+impl Groups {
+    fn keep_memory(&mut self, mount: &Path, path: &str, read: fn(&Path) -> Option<Room>) {
+        let rooms = all(mount, path, read);
+        let least = rooms.iter().map(|room| room.limit).min();
+        self.memory_limit_bytes = [self.memory_limit_bytes, least].into_iter().flatten().min();
+        keep(&mut self.memory, rooms.into_iter().min_by_key(|room| room.left()));
+    }
+}
+
+/// What `read` says of a group and all those around it.
 /// Where a container sees its group as the top, only the top is found.
-fn tightest(mount: &Path, path: &str, read: fn(&Path) -> Option<Room>) -> Option<Room> {
+fn all(mount: &Path, path: &str, read: fn(&Path) -> Option<Room>) -> Vec<Room> {
     let inside = PathBuf::from(path.trim_start_matches('/'));
-    inside.ancestors().filter_map(|group| read(&mount.join(group))).min_by_key(|room| room.left())
+    inside.ancestors().filter_map(|group| read(&mount.join(group))).collect()
+}
+
+/// The one of them with the least left.
+fn tightest(mount: &Path, path: &str, read: fn(&Path) -> Option<Room>) -> Option<Room> {
+    all(mount, path, read).into_iter().min_by_key(|room| room.left())
 }
 
 fn keep(best: &mut Option<Room>, found: Option<Room>) {
@@ -50,15 +66,19 @@ fn keep(best: &mut Option<Room>, found: Option<Room>) {
 }
 
 fn memory_2(group: &Path) -> Option<Room> {
-    let limit = number(&group.join("memory.max"))?;
+    // Above `memory.high` the kernel slows the process down until it is of no use.
+    let limits = [number(&group.join("memory.max")), number(&group.join("memory.high"))];
+    let limit = limits.into_iter().flatten().min()?;
     let used = number(&group.join("memory.current")).unwrap_or(0);
-    Some(Room { limit, used: used.saturating_sub(cached(group, "inactive_file ")) })
+    Some(Room { limit, used: used.saturating_sub(stat(group, "inactive_file ").unwrap_or(0)) })
 }
 
 fn memory_1(group: &Path) -> Option<Room> {
-    let limit = number(&group.join("memory.limit_in_bytes"))?;
+    let own = number(&group.join("memory.limit_in_bytes"))?;
+    // That of a group above, which a container cannot see.
+    let limit = own.min(stat(group, "hierarchical_memory_limit ").unwrap_or(u64::MAX));
     let used = number(&group.join("memory.usage_in_bytes")).unwrap_or(0);
-    let used = used.saturating_sub(cached(group, "total_inactive_file "));
+    let used = used.saturating_sub(stat(group, "total_inactive_file ").unwrap_or(0));
     // Without a limit version 1 says the largest multiple of a page.
     (limit < 1 << 62).then_some(Room { limit, used })
 }
@@ -68,11 +88,11 @@ fn threads(group: &Path) -> Option<Room> {
     Some(Room { limit, used: number(&group.join("pids.current")).unwrap_or(0) })
 }
 
-/// File pages nobody looks at: they count as used, but give way.
-fn cached(group: &Path, name: &str) -> u64 {
+/// A number of `memory.stat`. Inactive file pages count as used, but give way.
+fn stat(group: &Path, name: &str) -> Option<u64> {
     let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
     let line = stat.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+    line.and_then(|number| number.trim().parse().ok())
 }
 
 /// `None` for `max` as for a file that is not there.
@@ -123,7 +143,20 @@ mod tests {
         ]);
         let groups = of(host.path(), "9:name=systemd:/\n8:cpu,pids:/\n4:memory:/x\n0::/\n");
         assert_eq!(groups.memory, Some(Room { limit: 4096, used: 3904 }));
+        assert_eq!(groups.memory_limit_bytes, Some(4096));
         assert_eq!(groups.threads, Some(Room { limit: 7, used: 0 }));
+    }
+
+    #[test]
+    fn limits_that_only_the_kernel_sees_count() {
+        let host = host(&[
+            ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("memory/memory.stat", "hierarchical_memory_limit 8192\ntotal_inactive_file 0\n"),
+            ("high/memory.max", "max\n"),
+            ("high/memory.high", "2048\n"),
+        ]);
+        assert_eq!(of(host.path(), "4:memory:/\n").memory_limit_bytes, Some(8192));
+        assert_eq!(of(host.path(), "0::/high\n").memory_limit_bytes, Some(2048));
     }
 
     #[test]

@@ -1,38 +1,67 @@
 //! Facts and limits that the kernel tells.
 
+use super::memory;
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use std::io;
 
-/// Raises the soft limit of open files to the hard one and returns it.
-///
-/// # Errors
-/// When the kernel refuses, which it does not for the hard limit.
-pub fn raise_open_files() -> io::Result<u64> {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
-    Ok(limit.maximum.unwrap_or(u64::MAX))
+/// The limit of open files that is in force.
+#[derive(Debug)]
+pub struct OpenFiles {
+    /// The soft limit; [`u64::MAX`] without one.
+    pub limit: u64,
+    /// Why it is not the hard limit, if it is not.
+    pub refused: Option<io::Error>,
 }
 
-/// Memory of this host, or of the control group if that is less, in bytes.
-///
-/// # Errors
-/// When /proc cannot be read.
-pub fn memory_bytes() -> io::Result<usize> {
-    let text = fs::read_to_string("/proc/meminfo")
-        .map_err(|error| io::Error::new(error.kind(), format!("/proc/meminfo: {error}")))?;
-    let host =
-        memory_of_host(&text).ok_or_else(|| io::Error::other("/proc/meminfo has no MemTotal"))?;
-    // Absent outside a container, "max" without a limit.
-    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|text| text.trim().parse().ok()).unwrap_or(usize::MAX);
-    Ok(host.min(group))
+/// Raises the soft limit of open files to the hard one. A hard limit above `fs.nr_open`, which
+/// a container can inherit, cannot be set by anybody: then both limits become `fs.nr_open`. If
+/// the kernel refuses that too, the limit stays as it is.
+pub fn raise_open_files() -> OpenFiles {
+    let nr_open = fs::read_to_string("/proc/sys/fs/nr_open").unwrap_or_default();
+    raise(open_files(), nr_open.trim().parse().ok(), |limit| setrlimit(Resource::Nofile, limit))
 }
 
-fn memory_of_host(meminfo: &str) -> Option<usize> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
+/// The limits as they are. The file comes first, because rustix takes for granted that
+/// `prlimit(2)` succeeds, and a system call filter can refuse it.
+fn open_files() -> Rlimit {
+    let text = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    open_files_in(&text).unwrap_or_else(|| getrlimit(Resource::Nofile))
+}
+
+fn open_files_in(limits: &str) -> Option<Rlimit> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let mut words = line.split_ascii_whitespace();
+    let mut next = || match words.next()? {
+        "unlimited" => Some(None),
+        number => number.parse().ok().map(Some),
+    };
+    Some(Rlimit { current: next()?, maximum: next()? })
+}
+
+fn raise(
+    limits: Rlimit,
+    nr_open: Option<u64>,
+    set: impl Fn(Rlimit) -> Result<(), Errno>,
+) -> OpenFiles {
+    let Rlimit { current, maximum } = limits;
+    let reached =
+        |limit: Option<u64>, refused| OpenFiles { limit: limit.unwrap_or(u64::MAX), refused };
+    if current == maximum {
+        return reached(current, None);
+    }
+    let refused = match set(Rlimit { current: maximum, maximum }) {
+        Ok(()) => return reached(maximum, None),
+        Err(refused) => refused.into(),
+    };
+    let possible = nr_open.filter(|most| maximum.is_none_or(|hard| *most < hard));
+    if let Some(most) = possible.filter(|most| current.is_some_and(|soft| soft < *most))
+        && set(Rlimit { current: Some(most), maximum: Some(most) }).is_ok()
+    {
+        return reached(possible, Some(refused));
+    }
+    reached(current, Some(refused))
 }
 
 /// What the kernel says about this process.
@@ -74,10 +103,6 @@ pub struct KernelMemory {
     pub tcp_buffer_bytes: u64,
     /// Bytes of all its objects: sockets, files, directory entries …
     pub slab_bytes: u64,
-    /// What could be had of the RAM.
-    pub available_bytes: u64,
-    /// The RAM.
-    pub total_bytes: u64,
 }
 
 impl KernelMemory {
@@ -96,17 +121,11 @@ impl KernelMemory {
             words.find(|word| *word == name)?;
             words.next()?.parse::<u64>().ok()
         };
-        let memory = |name: &str| {
-            let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_ascii_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
-        };
         Self {
             tcp_in_use: tcp("inuse").unwrap_or(0),
             tcp_time_wait: tcp("tw").unwrap_or(0),
             tcp_buffer_bytes: tcp("mem").unwrap_or(0) * page_bytes,
-            slab_bytes: memory("Slab:").unwrap_or(0),
-            available_bytes: memory("MemAvailable:").unwrap_or(0),
-            total_bytes: memory("MemTotal:").unwrap_or(0),
+            slab_bytes: memory::field(meminfo, "Slab:").unwrap_or(0),
         }
     }
 }
@@ -125,12 +144,10 @@ mod tests {
             tcp_time_wait: 7,
             tcp_buffer_bytes: 32 * 4_096,
             slab_bytes: 2_048,
-            available_bytes: 4_096,
-            total_bytes: 8_192,
         };
         assert_eq!(KernelMemory::of(sockstat, meminfo, 4_096), told);
         assert_eq!(KernelMemory::of("", "x", 4_096), KernelMemory::default());
-        assert!(KernelMemory::now().total_bytes > 1 << 27);
+        assert!(KernelMemory::now().slab_bytes > 1 << 20);
     }
 
     #[test]
@@ -143,16 +160,25 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_read_in_bytes() {
-        let text = "MemFree: 1 kB\nMemTotal:       24616068 kB\n";
-        assert_eq!(memory_of_host(text), Some(24_616_068 * 1024));
-        assert_eq!(memory_of_host("MemFree: 1 kB\n"), None);
-        assert!(memory_bytes().unwrap() > 1 << 27);
+    fn the_soft_limit_follows_the_hard_one() {
+        let files = raise_open_files();
+        assert!(files.refused.is_none(), "{files:?}");
+        assert_eq!(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), files.limit);
     }
 
     #[test]
-    fn the_soft_limit_follows_the_hard_one() {
-        let hard = raise_open_files().unwrap();
-        assert_eq!(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), hard);
+    fn a_limit_that_cannot_be_raised_stays() {
+        let text = "Limit  Soft  Hard  Units\nMax open files   1024   unlimited   files\n";
+        let limits = open_files_in(text).unwrap();
+        assert_eq!(limits, Rlimit { current: Some(1_024), maximum: None });
+        let files = raise(limits, Some(4_096), |_| Err(Errno::PERM));
+        assert_eq!((files.limit, files.refused.is_some()), (1_024, true));
+        // As the kernel does for a hard limit above fs.nr_open.
+        let set = |limit: Rlimit| match limit.maximum {
+            Some(4_096) => Ok(()),
+            _ => Err(Errno::PERM),
+        };
+        let files = raise(limits, Some(4_096), set);
+        assert_eq!((files.limit, files.refused.is_some()), (4_096, true));
     }
 }

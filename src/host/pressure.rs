@@ -1,22 +1,22 @@
 //! How much memory is left before the kernel takes something away.
 
-use super::group;
+use super::memory::Memory;
 use std::fs;
 use std::path::Path;
 
 /// Of what connections live from: what there is, and what is left of it. What
 /// a host does not tell counts as plenty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
-    /// RAM that could be had without swapping, or less if a control group allows less.
-    pub free_bytes: u64,
+pub struct Supply {
+    /// What this process may use at most, and what it must leave, follow from it.
+    pub memory: Memory,
     /// What all TCP sockets may take; above it the kernel drops packets (`tcp_mem`, third number).
     pub tcp_limit_bytes: u64,
     /// Of which is taken (`/proc/net/sockstat`, of this network namespace).
     pub tcp_used_bytes: u64,
 }
 
-impl Memory {
+impl Supply {
     /// Reads the host whose file systems hang under `root`, which is `/` but for
     /// tests. Three small files and those of the control groups: some 50 µs.
     #[must_use]
@@ -24,10 +24,6 @@ impl Memory {
         let read =
             |path: &str| fs::read_to_string(root.join("proc").join(path)).unwrap_or_default();
         let page = rustix::param::page_size() as u64;
-        let group = group::of(root, &read("self/cgroup")).memory;
-        let host =
-            number_after(&read("meminfo"), "MemAvailable:").map(|kib| kib.saturating_mul(1024));
-        let free = [host, group.map(|room| room.left())].into_iter().flatten().min();
         let tcp_mem = read("sys/net/ipv4/tcp_mem");
         let tcp_limit =
             tcp_mem.split_ascii_whitespace().nth(2).and_then(|pages| pages.parse().ok());
@@ -35,10 +31,18 @@ impl Memory {
         let tcp_line = tcp_line.lines().find(|line| line.starts_with("TCP:")).unwrap_or_default();
         let tcp_used = number_after(tcp_line, " mem ").unwrap_or(0);
         Self {
-            free_bytes: free.unwrap_or(u64::MAX),
+            memory: Memory::read(root),
             tcp_limit_bytes: tcp_limit.map_or(u64::MAX, |pages: u64| pages.saturating_mul(page)),
             tcp_used_bytes: tcp_used.saturating_mul(page),
         }
+    }
+}
+
+impl Supply {
+    /// Memory that is left; [`u64::MAX`] where it is unknown.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        self.memory.free_bytes().unwrap_or(u64::MAX)
     }
 }
 
@@ -63,25 +67,26 @@ const TCP_SHARE: u64 = 32;
 const RELIEF: f64 = 1.25;
 
 impl Pressure {
-    /// None yet; so much memory is to be left.
+    /// None yet; so much memory is to be left, or the default share for 0.
     #[must_use]
     pub fn new(reserve_bytes: u64) -> Self {
         Self { reserve_bytes, is_on: false }
     }
 
-    /// So much memory is to be left from now on.
+    /// So much memory is to be left from now on, or the default share for 0.
     pub fn set_reserve(&mut self, bytes: u64) {
         self.reserve_bytes = bytes;
     }
 
     /// What is short now, in words, or nothing.
-    pub fn judge(&mut self, memory: &Memory) -> Option<&'static str> {
+    pub fn judge(&mut self, supply: &Supply) -> Option<&'static str> {
         let factor = if self.is_on { RELIEF } else { 1.0 };
         let is_short = |left: u64, reserve: u64| (left as f64) < reserve as f64 * factor;
-        let tcp_left = memory.tcp_limit_bytes.saturating_sub(memory.tcp_used_bytes);
-        let found = if is_short(memory.free_bytes, self.reserve_bytes) {
+        let tcp_left = supply.tcp_limit_bytes.saturating_sub(supply.tcp_used_bytes);
+        let reserve = supply.memory.reserve_bytes(self.reserve_bytes);
+        let found = if is_short(supply.free_bytes(), reserve) {
             Some("free memory")
-        } else if is_short(tcp_left, memory.tcp_limit_bytes / TCP_SHARE) {
+        } else if is_short(tcp_left, supply.tcp_limit_bytes / TCP_SHARE) {
             Some("memory for TCP (net.ipv4.tcp_mem)")
         } else {
             None
@@ -119,30 +124,47 @@ mod tests {
                 "sockets: used 9\nTCP: inuse 5 orphan 0 tw 0 alloc 6 mem 7\nUDP: inuse 1 mem 3\n",
             ),
         ]);
-        let expected =
-            Memory { free_bytes: 2 << 20, tcp_limit_bytes: 300 * page, tcp_used_bytes: 7 * page };
-        assert_eq!(Memory::read(folder.path()), expected);
+        let supply = Supply::read(folder.path());
+        assert_eq!(supply.free_bytes(), 2 << 20);
+        assert_eq!((supply.tcp_limit_bytes, supply.tcp_used_bytes), (300 * page, 7 * page));
     }
 
     #[test]
     fn a_host_that_tells_nothing_has_plenty() {
-        let memory = Memory::read(host(&[]).path());
-        assert_eq!(memory.free_bytes, u64::MAX);
-        assert_eq!(Pressure::new(1 << 30).judge(&memory), None);
-        let here = Memory::read(Path::new("/"));
-        assert!(here.free_bytes > 1 << 20 && here.free_bytes < u64::MAX, "{here:?}");
+        let supply = Supply::read(host(&[]).path());
+        assert_eq!(supply.free_bytes(), u64::MAX);
+        assert_eq!(Pressure::new(1 << 30).judge(&supply), None);
+        let here = Supply::read(Path::new("/"));
+        assert!(here.free_bytes() > 1 << 20 && here.free_bytes() < u64::MAX, "{here:?}");
         assert!(here.tcp_limit_bytes < u64::MAX, "{here:?}");
     }
 
     #[test]
     fn doors_open_again_only_when_there_is_room() {
         let mut pressure = Pressure::new(1_000);
-        let of = |free_bytes| Memory { free_bytes, tcp_limit_bytes: 3_200, tcp_used_bytes: 0 };
+        let of = |free| {
+            let memory = Memory { host_free_bytes: Some(free), ..Memory::default() };
+            Supply { memory, tcp_limit_bytes: 3_200, tcp_used_bytes: 0 }
+        };
         assert_eq!(pressure.judge(&of(1_000)), None);
         assert_eq!(pressure.judge(&of(999)), Some("free memory"));
         assert_eq!(pressure.judge(&of(1_249)), Some("free memory"));
         assert_eq!(pressure.judge(&of(1_250)), None);
-        let tcp = Memory { tcp_used_bytes: 3_101, ..of(5_000) };
+        let tcp = Supply { tcp_used_bytes: 3_101, ..of(5_000) };
         assert!(pressure.judge(&tcp).is_some_and(|why| why.contains("tcp_mem")));
+    }
+
+    #[test]
+    fn the_default_reserve_is_a_share_of_the_group() {
+        let room = crate::host::doctor::Room { limit: 512 << 20, used: 40 << 20 };
+        let memory = Memory {
+            host_bytes: Some(24 << 30),
+            host_free_bytes: Some(20 << 30),
+            group: Some(room),
+            group_limit_bytes: Some(room.limit),
+        };
+        let supply = Supply { memory, tcp_limit_bytes: u64::MAX, tcp_used_bytes: 0 };
+        assert_eq!(Pressure::new(0).judge(&supply), None);
+        assert_eq!(Pressure::new(500 << 20).judge(&supply), Some("free memory"));
     }
 }

@@ -3,6 +3,7 @@
 
 use super::awake::Awake;
 use super::mail::Mail;
+use crate::host::refused::Explain;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
@@ -34,7 +35,8 @@ pub fn mailbox<T>(depth: usize) -> io::Result<(Post<T>, Mailbox<T>)> {
 pub fn mailbox_with_reserve<T>(depth: usize, reserve: usize) -> io::Result<(Post<T>, Mailbox<T>)> {
     let (sender, receiver) = crossbeam_channel::bounded(depth + reserve);
     let depth = (reserve > 0).then_some(depth);
-    let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+        .explain("eventfd(2)", "a waker between threads")?;
     let shared = Arc::new(Shared { awake: Awake::new(), bell });
     Ok((Post { sender, depth, shared: Arc::clone(&shared) }, Mailbox { receiver, shared }))
 }

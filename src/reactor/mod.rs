@@ -43,6 +43,7 @@ pub use setup::{Settings, Setup, Shared};
 
 use crate::config::Listener;
 use crate::host::fd_table;
+use crate::host::refused::Explain;
 use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};
 use crate::link::Mailbox;
 use crate::metrics::ReactorStats;
@@ -96,7 +97,7 @@ pub type Opened = Result<Vec<Listener>, OpenError>;
 /// When the thread cannot be made.
 pub fn spawn(setup: Setup, started: Sender<Opened>) -> io::Result<JoinHandle<()>> {
     let name = format!("reactor-{}", setup.index);
-    std::thread::Builder::new().name(name).spawn(move || {
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
         let _abort = AbortOnPanic;
         match Reactor::open(setup) {
             Ok(mut reactor) => {
@@ -111,7 +112,8 @@ pub fn spawn(setup: Setup, started: Sender<Opened>) -> io::Result<JoinHandle<()>
                 let _told = started.send(Err(error));
             }
         }
-    })
+    });
+    thread.explain("clone(2)", "a thread")
 }
 
 /// A process with a reactor missing would lose the clients that the kernel
@@ -194,9 +196,11 @@ impl Reactor {
         if let Some(bells) = &setup.private_table_with {
             fd_table::make_private(bells)?;
         }
-        let poll = Poll::new()?;
+        let poll = Poll::new().explain("epoll_create1(2)", "an epoll instance")?;
         let bell = setup.mailbox.bell();
-        poll.registry().register(&mut SourceFd(&bell), BELL, Interest::READABLE)?;
+        poll.registry()
+            .register(&mut SourceFd(&bell), BELL, Interest::READABLE)
+            .explain("epoll_ctl(2)", "to watch a waker")?;
         let acceptor = Acceptor::open(setup.entrances, poll.registry())?;
         let now = setup.shared.clock.now();
         let ticks = Ticks::new(now);

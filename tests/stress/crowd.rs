@@ -20,7 +20,8 @@ pub fn alone() -> MutexGuard<'static, ()> {
 
 /// Opens the limit of descriptors as far as this process may.
 pub fn raise_limit() {
-    millgate::host::kernel::raise_open_files().expect("the hard limit is allowed");
+    let files = millgate::host::kernel::raise_open_files();
+    assert!(files.refused.is_none(), "the hard limit is allowed: {files:?}");
 }
 
 /// Polls what the system tells in no other way, until it is so.

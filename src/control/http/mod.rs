@@ -39,6 +39,7 @@ use super::{Holdings, HttpSocket};
 use crate::auth::Access;
 use crate::clock::Clock;
 use crate::config::{Config, Listener, Scope};
+use crate::host::refused::Explain;
 use crate::hub::Hub;
 use crate::link::{Current, Drain, Order};
 use crate::logging::DroppedLines;
@@ -131,7 +132,8 @@ pub(super) fn serve(
     let speak_tls = site.served_at.iter().map(|listener| listener.tls);
     let doors = sockets.into_iter().zip(speak_tls);
     let doors = doors.map(|(socket, speaks_tls)| server::Door::new(socket, speaks_tls));
-    let doors = doors.collect::<io::Result<Vec<_>>>()?;
+    let doors = doors.collect::<io::Result<Vec<_>>>();
+    let doors = doors.explain("epoll_ctl(2)", "to watch listen.http")?;
     let routes = routes(Arc::clone(&site));
     Ok(server::run(doors, server::Inside::new(site, routes, ended)))
 }

@@ -13,13 +13,13 @@ pub(super) fn of(site: &Site) -> Headroom {
     let budgets = [&holdings.outboxes, &holdings.assemblies];
     let left =
         budgets.map(|budget| budget.limit_bytes().saturating_sub(budget.used_bytes()) as u64);
-    let policy = site.policy.get();
+    let (policy, facts) = (site.policy.get(), Facts::read(Path::new("/")));
     let usage = Usage {
         connections: site.metrics.total(|block| &block.connections),
         capacity: holdings.capacity as u64,
         connections_max: policy.config.limits.connections as u64,
         budget_left_bytes: left.into_iter().sum(),
-        reserve_bytes: pressure::reserve_bytes(&policy.config),
+        reserve_bytes: pressure::reserve_bytes(&policy.config, &facts.memory),
     };
-    Headroom::of(&Facts::read(Path::new("/")), &usage)
+    Headroom::of(&facts, &usage)
 }

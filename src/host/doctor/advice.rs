@@ -41,7 +41,7 @@ fn tcp_memory(load: &Load, connections: u64) -> Limit {
 
 /// Two fifths of the RAM: with more in socket buffers the kernel runs out before TCP does.
 fn pages_most(load: &Load) -> Option<u64> {
-    (load.facts.memory_bytes? / 5 * 2).checked_div(load.facts.page_bytes)
+    (load.facts.memory.host_bytes? / 5 * 2).checked_div(load.facts.page_bytes)
 }
 
 /// Buckets of the hash table of established connections, walked for every packet.

@@ -68,7 +68,7 @@ fn memory(load: &Load) -> Limit {
         Unit::Bytes,
         "4.2 kB a connection, and the budgets for backlogs",
     );
-    let limit = weigh_memory(load, limit, load.facts.memory_free_bytes);
+    let limit = weigh_memory(load, limit, load.facts.memory.host_free_bytes);
     cure_memory(load, limit, |missing| {
         Cure::new(Place::Deed, [format!("{} more RAM", number::bytes(missing))])
     })
@@ -82,7 +82,7 @@ fn group_memory(load: &Load) -> Limit {
         Unit::Bytes,
         "MemoryMax; beyond it the process is killed",
     );
-    let Some(room) = load.facts.group_memory else {
+    let Some(room) = load.facts.memory.group else {
         return limit.standing(Standing::Unlimited);
     };
     let limit = weigh_memory(load, limit, Some(room.left()));
@@ -93,8 +93,8 @@ fn group_memory(load: &Load) -> Limit {
 }
 
 fn weigh_memory(load: &Load, limit: Limit, bytes: Option<u64>) -> Limit {
-    let [outboxes, assemblies] = budgets(load);
-    let spare = fixed_bytes(load).saturating_add(outboxes).saturating_add(assemblies);
+    let spare = budgets(load).into_iter().fold(fixed_bytes(load), u64::saturating_add);
+    let spare = spare.saturating_add(load.facts.memory.reserve_bytes(load.target.reserve_bytes));
     load.weigh(limit, bytes, spare, bytes_each(load))
 }
 
@@ -107,11 +107,8 @@ fn fixed_bytes(load: &Load) -> u64 {
 
 /// Backlogs of slow readers, half-received messages.
 fn budgets(load: &Load) -> [u64; 2] {
-    let eighth = load.facts.memory_limit_bytes().unwrap_or(0) / 8;
-    [load.target.outbox_bytes, load.target.assembly_bytes].map(|configured| match configured {
-        0 => eighth,
-        bytes => bytes,
-    })
+    [load.target.outbox_bytes, load.target.assembly_bytes]
+        .map(|configured| load.facts.memory.budget_bytes(configured))
 }
 
 fn bytes_each(load: &Load) -> u64 {
@@ -127,7 +124,9 @@ fn cure_memory(load: &Load, mut limit: Limit, more: impl Fn(u64) -> Cure) -> Lim
     else {
         return limit;
     };
-    let bare = connections.saturating_mul(bytes_each(load)).saturating_add(fixed_bytes(load));
+    let reserve = load.facts.memory.reserve_bytes(load.target.reserve_bytes);
+    let fixed = fixed_bytes(load).saturating_add(reserve);
+    let bare = connections.saturating_mul(bytes_each(load)).saturating_add(fixed);
     let whole = budgets(load).into_iter().fold(bare, u64::saturating_add);
     let enlarged = more(whole.saturating_sub(here));
     let each = here.saturating_sub(bare) / 2 / (1 << 20) * (1 << 20);

@@ -1,6 +1,7 @@
 //! What a host says about itself, read once into a plain struct.
 
 use crate::host::group;
+use crate::host::memory::Memory;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -22,12 +23,8 @@ pub struct Facts {
     pub user_threads_max: Option<u64>,
     /// Threads that live now.
     pub threads: Option<u64>,
-    /// RAM.
-    pub memory_bytes: Option<u64>,
-    /// What could be had of it without swapping.
-    pub memory_free_bytes: Option<u64>,
-    /// The tightest memory limit of the control groups around this process.
-    pub group_memory: Option<Room>,
+    /// Memory of the host and of the control groups around this process.
+    pub memory: Memory,
     /// The tightest limit of threads of these groups.
     pub group_threads: Option<Room>,
     /// The numbers of each key in [`KEYS`] that this kernel has.
@@ -87,7 +84,7 @@ impl Facts {
     pub fn read(root: &Path) -> Self {
         let proc = root.join("proc");
         let read = |path: &str| fs::read_to_string(proc.join(path)).unwrap_or_default();
-        let (limits, meminfo) = (read("self/limits"), read("meminfo"));
+        let limits = read("self/limits");
         let groups = group::of(root, &read("self/cgroup"));
         Self {
             kernel: read("sys/kernel/osrelease").trim().to_owned(),
@@ -97,9 +94,7 @@ impl Facts {
             open_files_raisable: raisable(&read("self/status"), &read("1/comm")),
             user_threads_max: rlimit(&limits, "Max processes", SOFT),
             threads: threads(&read("loadavg")),
-            memory_bytes: memory(&meminfo, "MemTotal:"),
-            memory_free_bytes: memory(&meminfo, "MemAvailable:"),
-            group_memory: groups.memory,
+            memory: Memory::read(root),
             group_threads: groups.threads,
             sysctl: KEYS
                 .into_iter()
@@ -118,14 +113,6 @@ impl Facts {
     #[must_use]
     pub fn triple(&self, key: &str) -> Option<[u64; 3]> {
         self.sysctl.get(key)?.as_slice().try_into().ok()
-    }
-
-    /// RAM, or the control group's limit if that is less: what "an eighth of
-    /// the RAM" in the configuration is an eighth of.
-    #[must_use]
-    pub fn memory_limit_bytes(&self) -> Option<u64> {
-        let group = self.group_memory.map(|room| room.limit);
-        [self.memory_bytes, group].into_iter().flatten().min()
     }
 }
 
@@ -153,12 +140,6 @@ fn raisable(status: &str, first_process: &str) -> Option<bool> {
 /// All threads of the host: the number behind the slash.
 fn threads(loadavg: &str) -> Option<u64> {
     loadavg.split_ascii_whitespace().nth(3)?.split_once('/')?.1.parse().ok()
-}
-
-fn memory(meminfo: &str, name: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes.saturating_mul(1024))
 }
 
 /// The numbers of a file in /proc/sys. Negative ones count by their amount:
@@ -214,10 +195,10 @@ mod tests {
         assert_eq!(facts.open_files_raisable, Some(false));
         assert_eq!(facts.user_threads_max, Some(96_365));
         assert_eq!(facts.threads, Some(118));
-        assert_eq!(facts.memory_bytes, Some(2 << 20));
-        assert_eq!(facts.memory_free_bytes, Some(1 << 20));
-        assert_eq!(facts.group_memory, Some(Room { limit: 4096, used: 1024 }));
-        assert_eq!(facts.memory_limit_bytes(), Some(4096));
+        assert_eq!(facts.memory.host_bytes, Some(2 << 20));
+        assert_eq!(facts.memory.host_free_bytes, Some(1 << 20));
+        assert_eq!(facts.memory.group, Some(Room { limit: 4096, used: 1024 }));
+        assert_eq!(facts.memory.total_bytes(), Some(4096));
         assert_eq!(facts.number("fs.file-nr"), Some(8799));
         assert_eq!(facts.triple("net.ipv4.tcp_mem"), Some([1, 2, 3]));
         assert_eq!(facts.triple("fs.nr_open"), None);
@@ -248,7 +229,7 @@ mod tests {
     fn this_host_is_read() {
         let facts = Facts::read(Path::new("/"));
         assert!(facts.open_files_max > Some(0), "{facts:?}");
-        assert!(facts.memory_free_bytes > Some(1 << 20), "{facts:?}");
+        assert!(facts.memory.host_free_bytes > Some(1 << 20), "{facts:?}");
         assert!(facts.number("fs.nr_open") > Some(0), "{facts:?}");
     }
 }

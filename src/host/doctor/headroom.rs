@@ -41,8 +41,8 @@ impl Headroom {
         let limits = [
             ("open files", left(Some(usage.capacity), usage.connections)),
             ("limits.connections", left(configured, usage.connections)),
-            ("RAM", facts.memory_free_bytes.map(of_memory)),
-            ("memory of the control group", facts.group_memory.map(|room| of_memory(room.left()))),
+            ("RAM", facts.memory.host_free_bytes.map(of_memory)),
+            ("memory of the control group", facts.memory.group.map(|room| of_memory(room.left()))),
             ("fs.file-max", left(facts.number("fs.file-max"), files)),
             (
                 "fs.epoll.max_user_watches",
@@ -67,11 +67,11 @@ impl Headroom {
 mod tests {
     use super::super::Room;
     use super::*;
+    use crate::host::memory::Memory;
 
     fn facts() -> Facts {
         Facts {
-            memory_free_bytes: Some(8 << 30),
-            group_memory: None,
+            memory: Memory { host_free_bytes: Some(8 << 30), ..Memory::default() },
             sysctl: [
                 ("fs.file-nr", vec![5_000, 0, 2_000_000]),
                 ("fs.file-max", vec![2_000_000]),
@@ -102,8 +102,9 @@ mod tests {
         };
         let room = Headroom::of(&facts(), &usage);
         assert_eq!(room.binds(), ("RAM", (1 << 30) / (KERNEL_BYTES_EACH + USER_BYTES)));
-        let group_memory = Some(Room { limit: 8 << 30, used: (1 << 30) + 1 });
-        let full = Headroom::of(&Facts { group_memory, ..facts() }, &usage);
+        let group = Some(Room { limit: 8 << 30, used: (1 << 30) + 1 });
+        let memory = Memory { group, ..facts().memory };
+        let full = Headroom::of(&Facts { memory, ..facts() }, &usage);
         assert_eq!(full.binds(), ("memory of the control group", 0));
     }
 

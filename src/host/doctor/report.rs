@@ -63,8 +63,8 @@ impl Report {
             host: Host {
                 kernel: facts.kernel.clone(),
                 cores: facts.cores,
-                memory_bytes: facts.memory_bytes,
-                memory_free_bytes: facts.memory_free_bytes,
+                memory_bytes: facts.memory.total_bytes(),
+                memory_free_bytes: facts.memory.free_bytes(),
             },
             connections: target.connections,
             fits: target.connections.map(|_| !hard().any(Limit::is_short)),

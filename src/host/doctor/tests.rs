@@ -1,6 +1,7 @@
 //! Invented hosts and what the doctor says of them.
 
 use super::*;
+use crate::host::memory::Memory;
 
 /// A host with 2 cores, 24 GiB and a hard limit of 20,000 that nobody can raise.
 fn host() -> Facts {
@@ -39,12 +40,18 @@ fn host() -> Facts {
         open_files_raisable: Some(false),
         user_threads_max: Some(96_365),
         threads: Some(118),
-        memory_bytes: Some(24 << 30),
-        memory_free_bytes: Some(23 << 30),
-        group_memory: None,
+        memory: Memory {
+            host_bytes: Some(24 << 30),
+            host_free_bytes: Some(23 << 30),
+            ..Memory::default()
+        },
         group_threads: None,
         sysctl: sysctl.into(),
     }
+}
+
+fn with_free(bytes: u64) -> Facts {
+    Facts { memory: Memory { host_free_bytes: Some(bytes), ..host().memory }, ..host() }
 }
 
 fn million() -> Target {
@@ -150,6 +157,8 @@ fn memory_is_connections_and_budgets() {
     let fixed = (128 << 20) + 2 * (65_536 + 4_096 + 10_496 * 48);
     let budgets = 2 * (3_u64 << 30);
     let memory = limit(&host(), &million(), "RAM");
+    // A 32nd is kept free.
+    let fixed = fixed + (768 << 20);
     assert_eq!(memory.needs, Some(Need::AtLeast(4_205_000_000 + fixed + budgets)));
     assert_eq!(memory.permits, Some(((23 << 30) - fixed - budgets) / 4_205));
     assert_eq!(memory.standing, Standing::Fits);
@@ -161,30 +170,31 @@ fn memory_is_connections_and_budgets() {
 
 #[test]
 fn smaller_budgets_before_more_memory() {
-    let tight = Facts { memory_free_bytes: Some(8 << 30), ..host() };
+    let tight = with_free(8 << 30);
     let memory = limit(&tight, &million(), "RAM");
     assert_eq!(memory.standing, Standing::Short);
     // What the connections leave of 8 GiB, halved, in whole MiB.
     assert_eq!(
         cures(&memory),
         [
-            "limits.outbox_total_bytes = 2124414976 | limits.assembly_total_bytes = 2124414976",
-            "2.0 GiB more RAM"
+            "limits.outbox_total_bytes = 1721761792 | limits.assembly_total_bytes = 1721761792",
+            "2.8 GiB more RAM"
         ]
     );
-    let tiny = Facts { memory_free_bytes: Some(2 << 30), ..host() };
-    assert_eq!(cures(&limit(&tiny, &million(), "RAM")), ["8.0 GiB more RAM"]);
+    let tiny = with_free(2 << 30);
+    assert_eq!(cures(&limit(&tiny, &million(), "RAM")), ["8.8 GiB more RAM"]);
 }
 
 #[test]
 fn a_control_group_is_a_smaller_host() {
     let name = "memory of the control group";
     assert_eq!(limit(&host(), &million(), name).standing, Standing::Unlimited);
-    let room = Some(Room { limit: 4 << 30, used: 1 << 30 });
-    let facts = Facts { group_memory: room, ..host() };
+    let room = Room { limit: 4 << 30, used: 1 << 30 };
+    let memory = Memory { group: Some(room), group_limit_bytes: Some(room.limit), ..host().memory };
+    let facts = Facts { memory, ..host() };
     let memory = limit(&facts, &million(), name);
     // An eighth of the RAM is now an eighth of the group's.
-    let fixed = (128 << 20) + 2 * (65_536 + 4_096 + 10_496 * 48) + (1 << 30);
+    let fixed = (128 << 20) + 2 * (65_536 + 4_096 + 10_496 * 48) + (1 << 30) + (128 << 20);
     assert_eq!(memory.permits, Some(((3 << 30) - fixed) / 4_205));
     assert_eq!(cures(&memory), ["MemoryMax=7G"]);
 }
@@ -261,7 +271,8 @@ fn a_broadcast_takes_a_page_for_each() {
     assert_eq!((pages.needs, pages.permits), (Some(Need::AtLeast(1_000_000)), Some(575_802)));
     assert_eq!(cures(&pages), ["net.ipv4.tcp_mem = 1048576 1572864 2097152"]);
     // Two fifths of 4 GiB are 419,430 pages: not enough, but no more may be set.
-    let mut small = Facts { memory_bytes: Some(4 << 30), ..host() };
+    let mut small = host();
+    small.memory.host_bytes = Some(4 << 30);
     small.sysctl.insert("net.ipv4.tcp_mem", vec![1, 300_000, 350_000]);
     let pages = limit(&small, &million(), "tcp_mem");
     assert_eq!(pages.needs, Some(Need::AtLeast(419_430)));
@@ -372,8 +383,11 @@ fn a_host_that_tells_nothing_is_no_failure() {
     assert!(report.to_string().contains("unknown"));
     for most in [u64::MAX, 0] {
         let facts = Facts {
-            memory_bytes: Some(most),
-            memory_free_bytes: Some(most),
+            memory: Memory {
+                host_bytes: Some(most),
+                host_free_bytes: Some(most),
+                ..Memory::default()
+            },
             sysctl: KEYS.into_iter().map(|key| (key, vec![most; 3])).collect(),
             ..facts.clone()
         };

@@ -9,12 +9,14 @@ use crate::control::http::answer::success;
 use crate::control::http::room;
 use crate::control::ready::Findings;
 use crate::host::kernel::{KernelMemory, Process};
+use crate::host::memory::Memory;
 use crate::limits::BACKLOGS_SHOWN;
 use crate::link::Backlog;
 use crate::metrics::{BOUNDS, Cause, Metrics, ReactorStats, Tally};
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -132,6 +134,7 @@ fn one_backlog(backlog: &Backlog) -> Value {
 
 fn memory(site: &Site) -> Value {
     let (process, kernel) = (Process::now(), KernelMemory::now());
+    let allowed = Memory::read(Path::new("/"));
     let connections = site.metrics.total(|block| &block.connections);
     json!({
         "processBytes": process.resident_bytes,
@@ -143,8 +146,8 @@ fn memory(site: &Site) -> Value {
         "kernelTcpBufferBytes": kernel.tcp_buffer_bytes,
         "tcpInUse": kernel.tcp_in_use,
         "tcpTimeWait": kernel.tcp_time_wait,
-        "availableBytes": kernel.available_bytes,
-        "totalBytes": kernel.total_bytes,
+        "availableBytes": allowed.free_bytes().unwrap_or(0),
+        "totalBytes": allowed.total_bytes().unwrap_or(0),
     })
 }
 
