@@ -76,6 +76,8 @@ pub enum Cause {
     HandshakeRate,
     /// Close 3504: `limits.connections_per_user` was exceeded by a newer login.
     Replaced,
+    /// Close 3504: a newer login of the user, and the client understands it or `protocol.displaced` is `close`.
+    Displaced,
     /// Close 3013: above `limits.messages_per_second` or `limits.bytes_per_second`.
     TooFast,
     /// Close 3502: no login within `limits.login_timeout`.
@@ -94,7 +96,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause with the name it has in the metrics.
-    pub const ALL: [(Self, &'static str); 26] = [
+    pub const ALL: [(Self, &'static str); 27] = [
         (Self::ClientClose, "client_close"),
         (Self::Eof, "eof"),
         (Self::Reset, "reset"),
@@ -114,6 +116,7 @@ impl Cause {
         (Self::Crowded, "crowded"),
         (Self::HandshakeRate, "handshake_rate"),
         (Self::Replaced, "replaced"),
+        (Self::Displaced, "displaced"),
         (Self::TooFast, "too_fast"),
         (Self::LoginTimeout, "login_timeout"),
         (Self::ProxyHeader, "proxy_header"),

@@ -7,6 +7,7 @@ use crate::auth::{Grant, Verifier};
 use crate::id::AppId;
 use crate::metrics::TokenFault;
 use serde::de::{IgnoredAny, MapAccess};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// The checks come in the reference's order: shape, user, app, already logged in. The token
@@ -22,7 +23,7 @@ pub(super) fn apply(data: Data<'_>, session: Session<'_>, rules: &Rules) -> Resu
     }
     let effect = match (&rules.tokens, session.user) {
         (None, Some(_)) => return Err(Code::Failed.into()),
-        (None, None) => Effect::Login { app, user: body.who.user.into(), expires: None },
+        (None, None) => body.login(None),
         (Some(tokens), Some(who)) => {
             // Nobody becomes somebody else, whatever the token says.
             if who != (app, &*body.who.user) || body.token.is_empty() {
@@ -35,13 +36,18 @@ pub(super) fn apply(data: Data<'_>, session: Session<'_>, rules: &Rules) -> Resu
         }
         (Some(tokens), None) => {
             let expires = Some(body.prove(tokens, session)?);
-            Effect::Login { app, user: body.who.user.into(), expires }
+            body.login(expires)
         }
     };
     Ok(Done { data: "null", effect })
 }
 
 impl Body<'_> {
+    fn login(self, expires: Option<u64>) -> Effect {
+        let Self { who, understands_displaced, .. } = self;
+        Effect::Login { app: AppId(who.app), user: who.user.into(), expires, understands_displaced }
+    }
+
     /// When the token ends that lets this user in: the one that came with the
     /// login, or else the one of the handshake.
     fn prove(&self, tokens: &Verifier, session: Session<'_>) -> Result<u64, Failure> {
@@ -65,6 +71,14 @@ impl Body<'_> {
 struct Body<'a> {
     who: Who<'a>,
     token: Cow<'a, str>,
+    understands_displaced: bool,
+}
+
+/// Whether a list of words has this one. The reference ignores the key, so whatever is no list
+/// is no mistake.
+fn lists(json: &RawValue, word: &str) -> bool {
+    serde_json::from_str::<Vec<Text<'_>>>(json.get())
+        .is_ok_and(|words| words.iter().any(|listed| listed.0 == word))
 }
 
 impl<'de: 'a, 'a> Fields<'de> for Body<'a> {
@@ -74,6 +88,8 @@ impl<'de: 'a, 'a> Fields<'de> for Body<'a> {
         }
         if is_key(key, "serviceToken") {
             self.token = map.next_value::<Text<'_>>()?.0;
+        } else if is_key(key, "understands") {
+            self.understands_displaced = lists(map.next_value()?, "displaced");
         } else {
             map.next_value::<IgnoredAny>()?;
         }

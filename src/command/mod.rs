@@ -72,6 +72,8 @@ pub enum Effect {
         user: UserId,
         /// Unix seconds at which that ends, if a token says so.
         expires: Option<u64>,
+        /// The client understands what it means to be displaced.
+        understands_displaced: bool,
     },
     /// The user who is logged in has shown a new token.
     Renew {

@@ -28,6 +28,17 @@ pub fn presence(seq: u64, joined: u64, left: u64, online: usize) -> Frame {
     encode(&seq.to_string(), "presence", data.as_bytes())
 }
 
+/// Encodes what the connection of `user` is told when a newer login has taken its place: it
+/// receives nothing more. Clients of the reference pass over a `cmd` that they do not know.
+#[must_use]
+pub fn displaced(seq: u64, user: &str) -> Frame {
+    let seq = seq.to_string();
+    envelope(&Envelope { seq: &seq, cmd: "displaced", target: "", msg: DISPLACED, from: user })
+}
+
+/// "The account has logged in elsewhere."
+const DISPLACED: &str = "账号已在其他地方登录";
+
 /// Encodes the reply to a `send`, which is only known after a while; `data` is JSON.
 #[must_use]
 pub fn reply_to_send(seq: &str, code: Code, data: &str) -> Frame {

@@ -72,7 +72,12 @@ fn expect_login(data: &str, code: u16) -> Effect {
 }
 
 fn login_as(app: u32, user: &str) -> Effect {
-    Effect::Login { app: AppId(app), user: user.into(), expires: None }
+    Effect::Login {
+        app: AppId(app),
+        user: user.into(),
+        expires: None,
+        understands_displaced: false,
+    }
 }
 
 fn expect_bare(message: &str) {

@@ -55,6 +55,7 @@ pub(super) const RELOAD: &[(&str, Reload)] = &[
     ("broadcast.messages", Reload::AtOnce),
     ("broadcast.bytes", Reload::AtOnce),
     ("announce.digests_per_second", Reload::AtOnce),
+    ("protocol.displaced", Reload::AtOnce),
     ("dedup.window", Reload::AtOnce),
     ("dedup.entries_max", Reload::AtOnce),
     ("dedup.only_delivered", Reload::AtOnce),

@@ -64,7 +64,7 @@ impl Announcer {
     /// A user has come, or has changed the connection: a small room hears of
     /// both, as from the reference; the digest counts who is new.
     pub fn arrived(&self, user: &User, arrival: Arrival) {
-        let change = if arrival.is_new { Change::Joined } else { Change::Moved };
+        let change = if arrival.is_new() { Change::Joined } else { Change::Moved };
         if !self.told_exactly(user, arrival.members, change) {
             self.note(user.app, change);
         }
@@ -96,6 +96,12 @@ impl Announcer {
     pub fn is_exact(&self, app: AppId) -> bool {
         let (members, max) = (self.router.directory().members(app), self.exact_up_to());
         max > 0 && members <= max && !self.silent.load(Ordering::Relaxed)
+    }
+
+    /// The push that tells a connection that `user` has logged in elsewhere.
+    #[must_use]
+    pub fn displacement(&self, user: &User) -> Frame {
+        push::displaced(self.ids.next(), &user.id)
     }
 
     /// Leaves a change to the next digest.

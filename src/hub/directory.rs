@@ -48,8 +48,16 @@ type Shard = Mutex<HashTable<Arc<User>>>;
 pub struct Arrival {
     /// How many users the room has now.
     pub members: usize,
+    /// The connection that has lost the registration, if the user was here already.
+    pub displaced: Option<ConnId>,
+}
+
+impl Arrival {
     /// False if the user was here already and has only changed the connection.
-    pub is_new: bool,
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.displaced.is_none()
+    }
 }
 
 /// A piece of a room's list.
@@ -115,12 +123,14 @@ impl Directory {
         let found = shard.find_mut(slot_hash(hash), |other| other.id == user.id);
         if let Some(earlier) = found {
             earlier.displace();
+            let displaced = Some(earlier.conn());
             *earlier = user;
-            return Some(Arrival { members: room.members.load(Ordering::Relaxed), is_new: false });
+            return Some(Arrival { members: room.members.load(Ordering::Relaxed), displaced });
         }
         let rehash = |user: &Arc<User>| slot_hash(self.hasher.hash_one(user.id.as_str()));
         shard.insert_unique(slot_hash(hash), user, rehash);
-        Some(Arrival { members: room.members.fetch_add(1, Ordering::Relaxed) + 1, is_new: true })
+        let members = room.members.fetch_add(1, Ordering::Relaxed) + 1;
+        Some(Arrival { members, displaced: None })
     }
 
     /// Removes a login if it still holds the registration. Returns how many
@@ -303,8 +313,14 @@ mod tests {
     fn the_newest_login_holds_the_registration() {
         let directory = Directory::new(&[102, 101]);
         let (old, new) = (user("ua", 1), user("ua", 2));
-        assert_eq!(directory.login(Arc::clone(&old)), Some(Arrival { members: 1, is_new: true }));
-        assert_eq!(directory.login(Arc::clone(&new)), Some(Arrival { members: 1, is_new: false }));
+        assert_eq!(
+            directory.login(Arc::clone(&old)),
+            Some(Arrival { members: 1, displaced: None })
+        );
+        assert_eq!(
+            directory.login(Arc::clone(&new)),
+            Some(Arrival { members: 1, displaced: Some(conn(1)) })
+        );
         assert!(old.is_displaced() && !new.is_displaced());
         assert_eq!(directory.find(APP, "ua"), Some(conn(2)));
         assert_eq!(directory.logout(&old), None, "the older one announces nothing");

@@ -16,6 +16,7 @@ pub use seen::Seen;
 use crate::config::{Broadcast, Config, Limits};
 use crate::link::{Admission, BroadcastRules, Post};
 use crate::metrics::Metrics;
+use crate::session::User;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -79,6 +80,14 @@ impl Hub {
         let (admission, bounds) = (Admission::default(), Bounds::new(config));
         let seats = Seats::default();
         Arc::new(Self { directory, router, announcer, seats, admission, bounds })
+    }
+
+    /// Ends the registration of a login in favour of another node's, and has its connection
+    /// told. A login that has come since then is newer, and stays.
+    pub fn displace(&self, held: &Arc<User>) {
+        if self.directory.displace(held) {
+            self.router.tell_displaced(held.conn());
+        }
     }
 
     /// Goes by another configuration from now on.

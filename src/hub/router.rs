@@ -139,6 +139,13 @@ impl Router {
         }
     }
 
+    /// Has a connection told that a newer login has taken its place. If the mailbox is full, the
+    /// connection's reactor sees that from the user's record with its next command.
+    pub fn tell_displaced(&self, conn: ConnId) {
+        let ConnId { reactor, slot, serial } = conn;
+        let _told_later = self.posts[usize::from(reactor)].send(Mail::Displaced { slot, serial });
+    }
+
     /// Tells one reactor that its settings have been replaced.
     ///
     /// # Errors

@@ -35,6 +35,13 @@ pub enum Mail {
         /// Stamp of the connection meant.
         serial: u32,
     },
+    /// Tell this connection that a newer login of its user has taken its place.
+    Displaced {
+        /// Index in the reactor's slab.
+        slot: u32,
+        /// Stamp of the connection meant.
+        serial: u32,
+    },
     /// The settings have been replaced: look again.
     Reload,
     /// Tell where the clients are whose connections begin at this slot, as many as

@@ -2,6 +2,8 @@
 
 use super::Reactor;
 use super::conn::{After, LinksOf, Open, State, Unread};
+use crate::config::Displaced;
+use crate::envelope::Frame;
 use crate::limits::{
     CLOSE_TIMEOUT_SECONDS, CLOSES_PER_TURN, EXPIRIES_PER_TURN, EXPIRIES_PER_TURN_MIN,
 };
@@ -11,7 +13,11 @@ use crate::websocket::close;
 use crate::websocket::handshake::Endpoint;
 use crate::websocket::message::Violation;
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// The reason that is told with 3504.
+const ELSEWHERE: &str = "logged in elsewhere";
 
 /// The decision that a connection ends. Its last frame has been sent, or is in the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,8 +218,51 @@ impl Reactor {
     /// Closes a connection whose user has logged in on too many others since.
     pub(super) fn replace(&mut self, slot: u32, serial: u32) {
         if self.conns.get(slot, serial).is_some_and(|conn| conn.is_open()) {
-            self.close(slot, Cause::Replaced, close::TOO_MANY, "logged in elsewhere");
+            self.close(slot, Cause::Replaced, close::TOO_MANY, ELSEWHERE);
         }
+    }
+
+    /// Tells a connection, once, that a newer login has taken its place, and closes it where the
+    /// configuration says so. It may be called for any connection.
+    pub(super) fn tell_displaced(&mut self, slot: u32) {
+        let Some((frame, closes)) = self.displacement(slot) else { return };
+        self.send_frames(slot, &[&frame]);
+        if closes && self.conns[slot].is_open() {
+            self.close(slot, Cause::Displaced, close::TOO_MANY, ELSEWHERE);
+        }
+    }
+
+    /// The same behind the replies that are being collected for it: the order to tell it may
+    /// have been refused, its mark in the user's record cannot be lost.
+    pub(super) fn append_displacement(
+        &mut self,
+        slot: u32,
+        replies: &mut Vec<u8>,
+    ) -> Option<Ending> {
+        let (frame, closes) = self.displacement(slot)?;
+        replies.extend_from_slice(frame.as_bytes());
+        self.stats().messages_out.add(1);
+        if !closes {
+            return None;
+        }
+        close::append(replies, Some((close::TOO_MANY, ELSEWHERE)));
+        Some(Ending::linger(Cause::Displaced))
+    }
+
+    /// What a connection is to be told that has lost its registration and does not know it yet,
+    /// and whether it is closed then.
+    fn displacement(&mut self, slot: u32) -> Option<(Frame, bool)> {
+        let open = self.conns[slot].open()?;
+        let is_due = !open.is_told_displaced;
+        let user = open.user.as_ref().filter(|user| is_due && user.is_displaced())?;
+        let user = Arc::clone(user);
+        open.is_told_displaced = true;
+        let closes = match self.settings.displaced {
+            Displaced::Silent => return None,
+            Displaced::Notify => open.understands_displaced,
+            Displaced::Close => true,
+        };
+        Some((self.shared.hub.announcer.displacement(&user), closes))
     }
 
     /// Looks at those whose time may have come.
@@ -233,6 +282,7 @@ impl Reactor {
                 continue;
             }
             if self.deadline(slot) > self.tick {
+                self.tell_displaced(slot);
                 self.file(slot);
                 continue;
             }

@@ -70,7 +70,25 @@ pub(super) struct Open {
     /// Position in the member list of its app; meaningless without a user.
     pub(super) member: u32,
     pub(super) user: Option<Arc<User>>,
+    /// The client has said that it understands that its login may be displaced.
+    pub(super) understands_displaced: bool,
+    /// It has been told that it is.
+    pub(super) is_told_displaced: bool,
     pub(super) assembly: Option<Box<Assembly>>,
+}
+
+impl Open {
+    /// Nobody is logged in yet.
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            member: 0,
+            user: None,
+            understands_displaced: false,
+            is_told_displaced: false,
+            assembly: None,
+        }
+    }
 }
 
 /// What happens when the last bytes have been written.

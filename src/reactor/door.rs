@@ -77,8 +77,8 @@ impl Reactor {
         self.stats().messages_out.add(u64::from(!is_owed));
         match effect {
             Effect::None => {}
-            Effect::Login { app, user, expires } => {
-                self.login(slot, app, user);
+            Effect::Login { app, user, expires, understands_displaced } => {
+                self.login(slot, app, user, understands_displaced);
                 if let Some(expires) = expires {
                     self.prove(slot, expires, now, false);
                 }
@@ -93,7 +93,7 @@ impl Reactor {
                 self.send_on(slot, *order, replies);
             }
         }
-        None
+        self.append_displacement(slot, replies)
     }
 
     fn apply(&self, slot: u32, message: &str, now: u64, replies: &mut Vec<u8>) -> Option<Outcome> {

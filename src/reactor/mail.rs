@@ -43,6 +43,13 @@ impl Reactor {
                 Mail::Shed => (self.overdrawn, self.held.is_pressed) = (true, true),
                 Mail::Reload => self.reload(),
                 Mail::Replaced { slot, serial } => self.replace(slot, serial),
+                Mail::Displaced { slot, serial } => {
+                    // What was sent to it before goes first.
+                    self.deliver_staged();
+                    if self.conns.get(slot, serial).is_some() {
+                        self.tell_displaced(slot);
+                    }
+                }
                 Mail::Kick(kick) => self.begin_sweep(Sweep::Kick(kick)),
                 Mail::Trace(trace) => self.begin_trace(trace),
                 Mail::Find(find) => self.begin_sweep(Sweep::Find(find)),

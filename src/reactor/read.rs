@@ -206,7 +206,7 @@ impl Reactor {
         self.tell_of_upgrade(slot);
         let tick = self.tick;
         let conn = &mut self.conns[slot];
-        conn.state = State::Open(Open { endpoint, member: 0, user: None, assembly: None });
+        conn.state = State::Open(Open::new(endpoint));
         conn.since = tick;
         // It is filed for the end of its handshake, which may come later.
         if self.deadline(slot) < tick.saturating_add(self.settings.handshake_ticks) {
@@ -352,7 +352,7 @@ impl Reactor {
 
     /// Registers a user. The room is told before the reply is written, so
     /// that whoever has read the reply is known everywhere.
-    pub(super) fn login(&mut self, slot: u32, app: AppId, id: UserId) {
+    pub(super) fn login(&mut self, slot: u32, app: AppId, id: UserId, understands_displaced: bool) {
         let user = Arc::new(User::at(app, id, self.id(slot), self.now));
         let Some(room) = self.shared.hub.directory.room_of(app) else { return };
         let Some(arrival) = self.shared.hub.directory.login(Arc::clone(&user)) else { return };
@@ -360,20 +360,27 @@ impl Reactor {
         if let Some(open) = self.conns[slot].open() {
             open.member = member;
             open.user = Some(Arc::clone(&user));
+            open.understands_displaced = understands_displaced;
         }
         self.stats().logins.add(1);
         if self.watched.has_watches() {
             self.watch_login(slot, &user);
         }
+        let mut is_closed = false;
         if let Some(max) = self.settings.user_conns_max {
             for oldest in self.shared.hub.seats.take(&user, max) {
+                is_closed |= Some(oldest) == arrival.displaced;
                 self.shared.hub.router.replace(oldest);
             }
+        }
+        // Who is closed for being one too many is told why by that.
+        if let Some(displaced) = arrival.displaced.filter(|_| !is_closed) {
+            self.shared.hub.router.tell_displaced(displaced);
         }
         self.shared.hub.announcer.arrived(&user, arrival);
         if self.shared.events.is_some() {
             let client = self.client(slot);
-            self.report(Event::Arrived { user, client, is_new: arrival.is_new });
+            self.report(Event::Arrived { user, client, is_new: arrival.is_new() });
         }
     }
 

@@ -5,7 +5,7 @@ use super::listener::Entrance;
 use crate::auth::Access;
 use crate::clock::Clock;
 use crate::command;
-use crate::config::{Config, Origins, Trusted};
+use crate::config::{Config, Displaced, Origins, Trusted};
 use crate::hub::Hub;
 use crate::id::AppId;
 use crate::link::{
@@ -76,6 +76,8 @@ pub struct Settings {
     pub(super) flow: Option<FlowRules>,
     /// Whose pages may connect; empty means everybody's.
     pub(super) origins: Origins,
+    /// What a connection gets whose user has logged in elsewhere.
+    pub(super) displaced: Displaced,
     pub(super) outbox_bytes_max: usize,
     pub(super) connections_max: usize,
     /// In ticks of the wheel, rounded up so that nobody is reaped too early.
@@ -109,6 +111,7 @@ impl Settings {
                 tokens: access.tokens.clone(),
                 clients_send: config.auth.clients_send(),
             },
+            displaced: config.protocol.displaced,
             origins: access.origins.clone(),
             handshake_rate: Rate::new(limits.handshakes_per_second, 1),
             subnet: SubnetRules {

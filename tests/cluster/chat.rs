@@ -113,6 +113,7 @@ fn the_newest_login_holds_the_user_on_whatever_node() {
         assert_eq!(newer.recv_push("msg")["msg"], "for the newer");
     }
     // As on one node: it stays open and may speak, but receives nothing more.
+    older.expect_displaced("ua");
     let beat = older.request_reply("heartbeat", json!({}));
     assert_eq!(beat["response"]["code"], 200);
     older.close();

@@ -153,7 +153,7 @@ fn many_messages_go_in_one_request() {
 }
 
 #[test]
-fn a_batch_that_cannot_be_understood_sends_nothing() {
+fn a_message_that_cannot_be_understood_costs_no_other_of_its_batch() {
     let node = Node::start();
     let mut ua = Client::login(&node, 101, "ua");
     let good = json!({"appID": 101, "userID": "ua", "message": "hi"});
@@ -164,10 +164,23 @@ fn a_batch_that_cannot_be_understood_sends_nothing() {
         json!({"appID": -1, "userID": "ua", "message": "hi"}),
         json!(7),
     ] {
-        let (status, answer) = send_batch(&node, &json!([good, bad]));
-        assert_eq!((status, &answer["code"]), (400, &json!(400)), "{bad}");
-        assert!(answer["msg"].as_str().is_some_and(|msg| msg.contains("column")), "{answer}");
+        let (status, answer) = send_batch(&node, &json!([bad, good]));
+        assert_eq!((status, &answer["code"]), (200, &json!(200)), "{bad}");
+        let results = &answer["data"]["results"];
+        assert_eq!(results[1], json!({"sendResults": true}), "{bad}");
+        assert_eq!(
+            (&results[0]["sendResults"], &results[0]["code"]),
+            (&json!(false), &json!(1001))
+        );
+        let why = results[0]["sendResultsErr"].as_str().expect("a reason");
+        assert!(why.contains("column"), "{answer}");
+        assert_eq!(ua.recv_json()["response"]["data"]["msg"], "hi");
     }
+    // Half an emoji, which JSON.stringify writes when a text was cut.
+    let body = r#"{"messages":[{"appID":101,"userID":"ua","message":"cut \ud83d"}]}"#;
+    let answer = node.send("/user/sendMessages", "application/json", body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(ua.recv_json()["response"]["data"]["msg"], "cut \u{fffd}");
     let (status, answer) = send_batch(&node, &vec![good.clone(); 1_001].into());
     assert_eq!(status, 400);
     assert_eq!(answer["msg"], "1001 messages in one request, 1000 at most");
@@ -178,6 +191,54 @@ fn a_batch_that_cannot_be_understood_sends_nothing() {
     ua.expect_silence();
     assert_eq!(send_batch(&node, &vec![good; 1_000].into()).0, 200);
     ua.recv_json();
+}
+
+/// Names of the API have the bounds that names of clients have.
+#[test]
+fn names_that_no_user_can_have_are_refused() {
+    let node = Node::start();
+    let (user, id) = ("u".repeat(20), "m".repeat(256));
+    let code = |answer: &Value| answer["code"].clone();
+    let post = |fields: &[(&str, &str)], route: &str| -> Value {
+        let body: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let answer = node.send(route, "application/x-www-form-urlencoded", &body.join("&"));
+        serde_json::from_str(&answer.body).expect("JSON")
+    };
+    let long_user = [("appID", "101"), ("userID", &*user), ("message", "x")];
+    let answer = post(&long_user, "/user/sendMessage");
+    assert_eq!(code(&answer), 1002, "{answer}");
+    assert_eq!(answer["data"]["sendResults"], false, "{answer}");
+    // Who sends to all need not be a client.
+    assert_eq!(code(&post(&long_user, "/user/sendMessageAll")), 200);
+    let long_id = [("appID", "101"), ("userID", "ua"), ("msgID", &*id), ("message", "x")];
+    for route in ["/user/sendMessage", "/user/sendMessageAll"] {
+        assert_eq!(code(&post(&long_id, route)), 1001, "{route}");
+    }
+    let longest = [("appID", "101"), ("userID", "ua"), ("msgID", &id[1..]), ("message", "x")];
+    assert_eq!(code(&post(&longest, "/user/sendMessage")), 200);
+    let (_, answer) = send_batch(&node, &json!([{"appID": 101, "userID": user, "message": "x"}]));
+    assert_eq!(answer["data"]["results"][0]["code"], 1002, "{answer}");
+    assert_eq!(node.metric("millgate_names_refused_total"), 4.0);
+}
+
+#[test]
+fn a_msg_id_that_reached_nobody_may_be_used_again_if_configured() {
+    for only_delivered in [false, true] {
+        let node = Node::with(|config| config.dedup.only_delivered = only_delivered);
+        let fields = [("appID", "101"), ("userID", "ua"), ("msgID", "m-1"), ("message", "x")];
+        assert_eq!(node.post_data("/user/sendMessage", &fields), json!({"sendResults": false}));
+        let mut ua = Client::login(&node, 101, "ua");
+        let again = node.post_data("/user/sendMessage", &fields);
+        if only_delivered {
+            assert_eq!(again, json!({"sendResults": true}));
+            assert_eq!(ua.recv_json()["seq"], "m-1");
+        } else {
+            assert_eq!(again, json!({}), "as in the reference");
+        }
+        assert_eq!(node.post_data("/user/sendMessage", &fields), json!({}));
+        ua.expect_silence();
+    }
 }
 
 #[test]

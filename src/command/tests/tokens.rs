@@ -36,7 +36,8 @@ fn login(session: Session<'_>, user: &str, app: u32, token: &str) -> (u16, Effec
 }
 
 fn let_in(user: &str) -> (u16, Effect) {
-    (200, Effect::Login { app: AppId(101), user: user.into(), expires: Some(NOW + 90) })
+    let (app, user, expires) = (AppId(101), user.into(), Some(NOW + 90));
+    (200, Effect::Login { app, user, expires, understands_displaced: false })
 }
 
 fn refused(fault: TokenFault) -> (u16, Effect) {

@@ -96,7 +96,7 @@ async fn attempt(
                     Verdict::Stay => cluster.presence.claim(*app, user),
                     Verdict::Yield | Verdict::Unclear => {
                         // A login that has come since then is newer, and stays.
-                        let _is_displaced = hub.directory.displace(&held);
+                        hub.displace(&held);
                     }
                 }
                 false

@@ -95,7 +95,11 @@ impl Local {
         self.counted(|| {
             let app = AppId(notice.app);
             self.check_user(app, &notice.user)?;
+            let held = self.hub.directory.registration(app, &notice.user);
             self.logins.displaced(app, &notice.user, notice.since_ms, &notice.node);
+            if let Some(held) = held.filter(|held| held.is_displaced()) {
+                self.hub.router.tell_displaced(held.conn());
+            }
             Ok(())
         })
     }

@@ -189,13 +189,16 @@ fn a_user_has_so_many_connections_and_the_oldest_goes() {
     let node = Node::with(|config| config.limits.connections_per_user = 2);
     let mut first = Client::login(&node, 101, "ann");
     let mut second = Client::login(&node, 101, "ann");
+    first.expect_displaced("ann");
     let mut elsewhere = Client::login(&node, 102, "ann");
     let mut third = Client::login(&node, 101, "ann");
     first.expect_close(3504);
+    second.expect_displaced("ann");
     second.expect_silence();
     elsewhere.expect_silence();
     second.close();
     let mut fourth = Client::login(&node, 101, "ann");
+    third.expect_displaced("ann");
     third.expect_silence();
     fourth.expect_silence();
     assert_eq!(node.metric("millgate_closes_total{cause=\"replaced\"}"), 1.0);
@@ -236,7 +239,10 @@ fn a_lower_bound_for_users_closes_their_oldest_connections() {
         node.await_metric("millgate_closes_total{cause=\"replaced\"}", |closes| closes == 3.0);
         let mut left = clients.pop().expect("four");
         if before > 0 {
-            clients.iter_mut().for_each(|client| client.expect_close(3504));
+            for client in &mut clients {
+                client.expect_displaced("ann");
+                client.expect_close(3504);
+            }
             left.expect_silence();
         }
     }

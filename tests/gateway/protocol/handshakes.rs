@@ -148,8 +148,9 @@ fn a_head_that_is_too_large() {
     expect_refusal(&node, &padded(60_000), 431);
     // Nobody waits for an end that may never come.
     expect_refusal(&node, &format!("GET /{}", "x".repeat(2_000)), 431);
-    let lines: String = (0..70).map(|n| format!("X-{n}: y\r\n")).collect();
-    expect_refusal(&node, &get("/acc", &format!("{usual}{lines}")), 431);
+    // The number of lines does not matter, their bytes do.
+    let lines: String = (0..150).map(|n| format!("X-{n}: y\r\n")).collect();
+    expect_upgrade(&node, &get("/acc", &format!("{usual}{lines}")));
 }
 
 /// What is kept of a head has to fit the receive buffer together with what comes.

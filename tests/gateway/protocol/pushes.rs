@@ -5,6 +5,7 @@
 //! got it, if at all, by the time that a rightful receiver has read his.
 
 use crate::support::{Client, Node};
+use millgate::config::Displaced;
 use serde_json::{Value, json};
 
 fn one_reactor() -> Node {
@@ -113,6 +114,7 @@ fn the_newest_login_takes_the_registration_over() {
     expect_enter(&mut witness, "ua");
     let mut newer = Client::login(&node, 101, "ua");
     expect_enter(&mut witness, "ua");
+    older.expect_displaced("ua");
     older.expect_silence();
 
     let mut third = Client::login(&node, 101, "uc");
@@ -137,6 +139,55 @@ fn the_newest_login_takes_the_registration_over() {
     }
     fence.close();
     expect_exit(&mut witness, "fence");
+}
+
+/// A login that says, with `understands`, what its client knows.
+fn login_understanding(node: &Node, understands: &Value) -> Client {
+    let mut client = Client::connect(node);
+    let data = json!({"userID": "ua", "appID": 101, "understands": understands});
+    assert_eq!(*code(&client.request_reply("login", data)), 200, "{understands}");
+    client
+}
+
+#[test]
+fn who_is_displaced_is_told_once_and_closed_if_it_understands() {
+    let node = Node::with(|config| config.reactor.threads = 3);
+    // The reference ignores the key, so no value of it is a mistake.
+    for other in
+        [json!(null), json!("displaced"), json!({}), json!([7]), json!(["else"]), json!([])]
+    {
+        let mut older = login_understanding(&node, &other);
+        let mut newer = login_understanding(&node, &json!(["else", "displaced"]));
+        older.expect_displaced("ua");
+        assert_eq!(*code(&older.request_reply("heartbeat", json!({}))), 200);
+        older.expect_silence();
+        let mut newest = Client::login(&node, 101, "ua");
+        newer.expect_displaced("ua");
+        newer.expect_close(3504);
+        older.expect_silence();
+        newest.expect_silence();
+    }
+    assert_eq!(node.metric("millgate_closes_total{cause=\"displaced\"}"), 6.0);
+}
+
+#[test]
+fn what_the_displaced_get_is_configured() {
+    for (displaced, is_told, is_closed) in
+        [(Displaced::Silent, false, false), (Displaced::Close, true, true)]
+    {
+        let node = Node::with(|config| config.protocol.displaced = displaced);
+        let mut older = login_understanding(&node, &json!(null));
+        let mut newer = Client::login(&node, 101, "ua");
+        if is_told {
+            older.expect_displaced("ua");
+        }
+        if is_closed {
+            older.expect_close(3504);
+        } else {
+            older.expect_silence();
+        }
+        newer.expect_silence();
+    }
 }
 
 /// The older connection may be owned by another reactor.
@@ -244,6 +295,7 @@ fn a_message_reaches_the_addressee_on_the_platform_named() {
     let mut other = Client::login(&node, 101, "ub");
     expect_enter(&mut web, "ub");
     let text = "\"你好\" <b>\\ \u{1f600}\n";
+    older.expect_displaced("ua");
     let fields = [("appID", "101"), ("userID", "ua"), ("msgID", "m-1"), ("message", text)];
     assert_eq!(node.post_data("/user/sendMessage", &fields), json!({"sendResults": true}));
     let data = json!({"target": "", "type": "text", "msg": text, "from": "ua"});
@@ -264,6 +316,7 @@ fn a_message_to_all_reaches_every_user_of_the_app_but_the_sender() {
     expect_enter(&mut older, "ua");
     let mut newer = Client::login(&node, 101, "ub");
     expect_enter(&mut sender, "ub");
+    older.expect_displaced("ub");
     let fields = [("appID", "101"), ("userID", "ua"), ("msgID", "m-2"), ("message", "hello")];
     assert_eq!(node.post_data("/user/sendMessageAll", &fields), json!({"sendResults": true}));
     let data = json!({"target": "", "type": "text", "msg": "hello", "from": "ua"});

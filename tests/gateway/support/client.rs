@@ -178,9 +178,22 @@ impl Client {
     /// Sends a command and returns the next message, which must be its reply.
     pub fn request_reply(&mut self, cmd: &str, data: Value) -> Value {
         self.send_text(&json!({"seq": "s-1", "cmd": cmd, "data": data}).to_string());
-        let reply = self.recv_json();
+        let mut reply = self.recv_json();
+        // An older connection may be told so at any time.
+        if reply["cmd"] == "displaced" {
+            reply = self.recv_json();
+        }
         assert_eq!((&reply["cmd"], &reply["seq"]), (&json!(cmd), &json!("s-1")), "{reply}");
         reply
+    }
+
+    /// The next message must say that `user` has logged in elsewhere.
+    pub fn expect_displaced(&mut self, user: &str) {
+        let push = self.recv_json();
+        assert_eq!(push["cmd"], "displaced", "{push}");
+        assert_eq!(push["response"]["code"], 200, "{push}");
+        let data = &push["response"]["data"];
+        assert_eq!((&data["from"], &data["type"]), (&json!(user), &json!("text")), "{push}");
     }
 
     /// The next message, which must be JSON.
