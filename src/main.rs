@@ -377,7 +377,10 @@ fn summary(Loaded { config, notices }: &Loaded) -> String {
         threads => threads.to_string(),
     };
     let cluster = match redis {
-        Some(redis) => format!("redis {}, grpc {}", redis.addr, listen.grpc),
+        Some(redis) => {
+            let tls = if redis.tls { " by TLS" } else { "" };
+            format!("redis {}{tls}, grpc {}", redis.addr, listen.grpc)
+        }
         None => "none, this node is complete by itself".to_owned(),
     };
     let file = match log.file.as_os_str().is_empty() {

@@ -35,6 +35,7 @@ impl fmt::Display for KeyKind {
 
 const INTEGER: u8 = 0x02;
 const BITS: u8 = 0x03;
+const OCTETS: u8 = 0x04;
 const OBJECT: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 
@@ -132,7 +133,18 @@ fn bits_of(number: &[u8]) -> usize {
 #[must_use]
 pub fn private_key(pkcs8: &[u8]) -> Option<KeyKind> {
     let (_, rest) = expect(expect(pkcs8, SEQUENCE)?.0, INTEGER)?;
-    kind_of_algorithm(expect(rest, SEQUENCE)?.0)
+    let (algorithm, rest) = expect(rest, SEQUENCE)?;
+    match kind_of_algorithm(algorithm)? {
+        KeyKind::Rsa(_) => rsa_private_key(expect(rest, OCTETS)?.0),
+        kind => Some(kind),
+    }
+}
+
+/// The size of a private RSA key that stands in a file of its own kind (PKCS#1).
+#[must_use]
+pub fn rsa_private_key(pkcs1: &[u8]) -> Option<KeyKind> {
+    let (_version, rest) = expect(expect(pkcs1, SEQUENCE)?.0, INTEGER)?;
+    Some(KeyKind::Rsa(bits_of(expect(rest, INTEGER)?.0)))
 }
 
 /// The curve of a private key that stands in a file of its own kind (SEC 1).
@@ -190,6 +202,17 @@ mod tests {
     }
 
     #[test]
+    fn private_rsa_keys_tell_their_size() {
+        // Version 0, a modulus of twelve bits.
+        let pkcs1 = b"\x30\x07\x02\x01\x00\x02\x02\x0f\xff";
+        assert_eq!(rsa_private_key(pkcs1), Some(KeyKind::Rsa(12)));
+        let algorithm = [&[SEQUENCE, 11, OBJECT, 9], RSA].concat();
+        let key = [&[OCTETS, 9], &pkcs1[..]].concat();
+        let pkcs8 = [&[SEQUENCE, 27, INTEGER, 1, 0], &algorithm[..], &key[..]].concat();
+        assert_eq!(private_key(&pkcs8), Some(KeyKind::Rsa(12)));
+    }
+
+    #[test]
     fn bits_are_counted_from_the_first_that_is_set() {
         assert_eq!([bits_of(&[]), bits_of(&[0, 0]), bits_of(&[0, 0x80, 0])], [0, 0, 16]);
         assert_eq!(bits_of(&[1, 0]), 9);
@@ -200,7 +223,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = public_key_of_certificate(&bytes).and_then(public_key);
             let _ = (public_key(&bytes), private_key(&bytes), elliptic_private_key(&bytes));
-            let _ = rsa_bits(&bytes);
+            let _ = (rsa_bits(&bytes), rsa_private_key(&bytes));
         }
     }
 }

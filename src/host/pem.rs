@@ -100,12 +100,15 @@ impl<'a> PemFile<'a> {
         let kind = match &key {
             PrivateKeyDer::Pkcs8(key) => der::private_key(key.secret_pkcs8_der()),
             PrivateKeyDer::Sec1(key) => der::elliptic_private_key(key.secret_sec1_der()),
+            PrivateKeyDer::Pkcs1(key) => der::rsa_private_key(key.secret_pkcs1_der()),
             _ => None,
         };
         match kind {
-            Some(KeyKind::Named("P-256" | "P-384" | "Ed25519") | KeyKind::Rsa(_)) | None => Ok(key),
+            Some(KeyKind::Named("P-256" | "P-384" | "Ed25519") | KeyKind::Rsa(2_048..=4_096)) | None => {
+                Ok(key)
+            }
             Some(kind) => Err(self.complain(format!(
-                "there is {kind} in it, TLS takes RSA, P-256, P-384 and Ed25519"
+                "there is {kind} in it, TLS takes RSA of 2048 to 4096 bits, P-256, P-384 and Ed25519"
             ))),
         }
     }
