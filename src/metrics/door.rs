@@ -75,6 +75,8 @@ pub enum Denied {
     Unknown,
     /// The key does not open this.
     Scope,
+    /// A page of another origin asked where there are no keys.
+    Origin,
 }
 
 impl fmt::Display for Denied {
@@ -83,14 +85,19 @@ impl fmt::Display for Denied {
             Self::Missing => "it has no key",
             Self::Unknown => "its key is unknown",
             Self::Scope => "its key has not the scope",
+            Self::Origin => "a page of another origin asked",
         })
     }
 }
 
 impl Denied {
     /// Every reason with the name it has in the metrics.
-    pub const ALL: [(Self, &'static str); 3] =
-        [(Self::Missing, "missing"), (Self::Unknown, "unknown"), (Self::Scope, "scope")];
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::Missing, "missing"),
+        (Self::Unknown, "unknown"),
+        (Self::Scope, "scope"),
+        (Self::Origin, "origin"),
+    ];
 }
 
 #[cfg(test)]

@@ -98,3 +98,41 @@ fn a_refused_body_does_not_tear_the_answer() {
         assert_eq!(ask(&node, "POST /user/sendMessage", "", &form).status, 401);
     }
 }
+
+/// Browsers of people on this machine reach the node, so a form of any page could send.
+#[test]
+fn without_keys_pages_of_other_origins_send_nothing() {
+    let node = Node::with(|config| {
+        config.auth.allowed_origins = vec!["https://chat.example.org".to_owned()];
+    });
+    let form = "appID=101&userID=ann&message=hi";
+    for (header, status) in [
+        ("", 200),
+        ("Origin: http://node\r\n", 200),
+        ("Origin: https://chat.example.org\r\nSec-Fetch-Site: cross-site\r\n", 200),
+        ("Origin: https://evil.example\r\n", 403),
+        ("Origin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n", 403),
+        ("Origin: null\r\n", 403),
+    ] {
+        for route in ["/user/sendMessage", "/user/sendMessageAll"] {
+            let answer = ask(&node, &format!("POST {route}"), header, form);
+            assert_eq!(answer.status, status, "{route} {header}");
+        }
+    }
+}
+
+/// A proxy on this machine asks in the name of the whole world.
+#[test]
+fn without_keys_nothing_is_ordered_through_a_proxy() {
+    let node = Node::start();
+    let status = |version: &str, header: &str| {
+        let head =
+            format!("GET /admin/state HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n");
+        node.raw(format!("{head}{header}\r\n").as_bytes()).status
+    };
+    assert_eq!(status("1.1", ""), 200);
+    assert_eq!(status("1.0", ""), 401);
+    for name in ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via", "X-Forwarded-Host"] {
+        assert_eq!(status("1.1", &format!("{name}: 192.0.2.1\r\n")), 401, "{name}");
+    }
+}

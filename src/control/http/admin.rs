@@ -19,13 +19,13 @@ pub(in crate::control) use trace::Traces;
 use super::Site;
 use super::answer::refused;
 use super::form::{Fields, Form, Query};
-use super::gate::{self, Gate};
+use super::gate::{self, Gate, is_of_another_origin};
 use crate::config::{Listener, Scope};
 use crate::metrics::Denied;
 use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
-use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::HOST;
+use axum::http::{HeaderMap, StatusCode, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -48,10 +48,11 @@ pub(super) fn routes(site: &Arc<Site>) -> Router<Arc<Site>> {
         .route("/admin/page/{asset}", get(page::asset))
 }
 
-/// Lets operators through, and nobody else: who has a key for it. Without any keys these are
-/// the people of this machine, where the API is on loopback.
+/// Lets operators through, and nobody else: callers with a key for it. Where there are no keys,
+/// callers on this machine need none, provided that the API is on loopback and nothing tells of a
+/// proxy between.
 async fn require_admin(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    if is_from_elsewhere(request.headers()) {
+    if is_of_another_origin(request.headers()) {
         return refused(StatusCode::FORBIDDEN, "a page of another origin may not do this");
     }
     if !site.access.get().keys.is_empty() {
@@ -59,7 +60,7 @@ async fn require_admin(State(site): State<Arc<Site>>, request: Request, next: Ne
     }
     let mut addresses = site.served_at.iter().filter_map(Listener::address);
     let is_local = addresses.all(|address| address.ip().is_loopback());
-    match doubt(is_local, request.headers()) {
+    match doubt(is_local, request.version(), request.headers()) {
         None => next.run(request).await,
         Some(doubt) => {
             site.metrics.shared.count_denied(Denied::Missing);
@@ -70,11 +71,10 @@ async fn require_admin(State(site): State<Arc<Site>>, request: Request, next: Ne
 
 /// Why a caller without a key, of a node without keys, may be somebody of another machine;
 /// `None` if the caller is on this one.
-fn doubt(is_local: bool, headers: &HeaderMap) -> Option<&'static str> {
-    let passed_on = ["x-forwarded-for", "forwarded", "via"];
+fn doubt(is_local: bool, version: Version, headers: &HeaderMap) -> Option<&'static str> {
     if !is_local {
         Some("This node has no keys, and its API is open to other machines: so it takes no orders")
-    } else if passed_on.iter().any(|name| headers.contains_key(*name)) {
+    } else if is_forwarded(version, headers) {
         Some(
             "This node has no keys, and the request came through a proxy: anybody may have sent it",
         )
@@ -92,17 +92,24 @@ fn doubt(is_local: bool, headers: &HeaderMap) -> Option<&'static str> {
 const REMEDY: &str = "Make a key on its host (millgate gen-key ops --scopes admin), put the line \
                       that is printed into auth.keys, reload the gateway, and show the key here.";
 
-/// Whether a browser says that a page of another origin asks. What is no browser says nothing.
-fn is_from_elsewhere(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    match text("sec-fetch-site") {
-        Some(site) => site != "same-origin" && site != "none",
-        // Older browsers send the origin alone.
-        None => text(ORIGIN.as_str()).is_some_and(|origin| {
-            let place = origin.split_once("://").map(|(_, place)| place);
-            place.is_none() || place != text(HOST.as_str())
-        }),
-    }
+/// Header fields by which proxies tell whom they ask for.
+const FORWARDING: [&str; 9] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-original-forwarded-for",
+];
+
+/// Whether a proxy passed this request on, so that it may come from anywhere. A proxy that adds
+/// no header is recognised by its version: nginx asks in HTTP/1.0 unless it is told otherwise.
+fn is_forwarded(version: Version, headers: &HeaderMap) -> bool {
+    let names = |name: &str| name.starts_with("x-forwarded") || FORWARDING.contains(&name);
+    version < Version::HTTP_11 || headers.keys().any(|name| names(name.as_str()))
 }
 
 /// Whether this node is called by its address, or `localhost`. A page of a stranger can
@@ -164,24 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn only_pages_of_other_origins_are_from_elsewhere() {
-        for pairs in [
-            &[][..],
-            &[("host", "a:1")],
-            &[("host", "a:1"), ("origin", "http://a:1"), ("sec-fetch-site", "same-origin")],
-            &[("host", "a:1"), ("sec-fetch-site", "none")],
-        ] {
-            assert!(!is_from_elsewhere(&headers(pairs)), "{pairs:?}");
-        }
-        for pairs in [
-            &[("host", "a:1"), ("origin", "http://b:1")][..],
-            &[("host", "a:1"), ("origin", "http://a:2")],
-            &[("host", "a:1"), ("origin", "null")],
-            &[("origin", "http://a:1")],
-            &[("host", "a:1"), ("sec-fetch-site", "cross-site")],
-            &[("host", "a:1"), ("sec-fetch-site", "same-site")],
-        ] {
-            assert!(is_from_elsewhere(&headers(pairs)), "{pairs:?}");
+    fn requests_that_a_proxy_passed_on_are_recognised() {
+        let asked = |version, name| is_forwarded(version, &headers(&[(name, "192.0.2.1")]));
+        assert!(!asked(Version::HTTP_11, "user-agent"));
+        assert!(asked(Version::HTTP_10, "user-agent"));
+        for name in ["x-forwarded-for", "x-forwarded-proto", "x-real-ip", "forwarded", "via"] {
+            assert!(asked(Version::HTTP_11, name), "{name}");
         }
     }
 
@@ -201,7 +196,7 @@ mod tests {
     #[test]
     fn without_keys_only_people_of_this_machine_are_let_in() {
         let own = ("host", "127.0.0.1:8080");
-        assert_eq!(doubt(true, &headers(&[own])), None);
+        assert_eq!(doubt(true, Version::HTTP_11, &headers(&[own])), None);
         for (is_local, pairs, word) in [
             (false, vec![own], "other machines"),
             (true, vec![own, ("x-forwarded-for", "203.0.113.7")], "proxy"),
@@ -209,7 +204,7 @@ mod tests {
             (true, vec![own, ("via", "1.1 cache")], "proxy"),
             (true, vec![("host", "gateway.example.org")], "by its address"),
         ] {
-            let said = doubt(is_local, &headers(&pairs)).expect("it is in doubt");
+            let said = doubt(is_local, Version::HTTP_11, &headers(&pairs)).expect("it is in doubt");
             assert!(said.contains(word), "{said}");
         }
     }

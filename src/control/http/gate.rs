@@ -1,7 +1,7 @@
 //! Who may use a route: callers with a key for it, and for the list of their room its users.
 
 use super::Site;
-use super::answer::Refusal;
+use super::answer::{Refusal, refused};
 use super::body::discard;
 use super::form::Fields;
 use super::server::Peer;
@@ -11,8 +11,8 @@ use crate::config::Scope;
 use crate::control::audit;
 use crate::metrics::Denied;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
@@ -45,6 +45,18 @@ impl Gate {
         access.keys.find(key).map(|key| KeyName(key.name.clone()))
     }
 
+    /// Whether a page of a stranger sends by way of a browser that reaches this node. A key would
+    /// show that the page is known; without keys, its origin has to.
+    fn is_forged(&self, headers: &HeaderMap) -> bool {
+        let access = self.site.access.get();
+        let is_listed =
+            || headers.get(ORIGIN).is_some_and(|origin| access.origins.contain(origin.as_bytes()));
+        self.scope == Scope::Send
+            && access.keys.is_empty()
+            && is_of_another_origin(headers)
+            && !is_listed()
+    }
+
     fn judge(&self, request: &Request) -> Result<(), Denied> {
         let access = self.site.access.get();
         let (key, token) = shown(request.headers());
@@ -71,6 +83,22 @@ fn shown(headers: &HeaderMap) -> (Option<&[u8]>, Option<&[u8]>) {
     (key, token)
 }
 
+/// Whether a browser says that a page of another origin asks. Callers other than browsers send
+/// none of these headers.
+pub(super) fn is_of_another_origin(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    match text("sec-fetch-site") {
+        Some(site) => site != "same-origin" && site != "none",
+        // Older browsers, and pages over plain HTTP, send the origin alone. A proxy may have
+        // replaced the host; a form cannot set the header that tells the former one.
+        None => text(ORIGIN.as_str()).is_some_and(|origin| {
+            let place = origin.split_once("://").map(|(_, place)| place);
+            let hosts = [text(HOST.as_str()), text("x-forwarded-host")];
+            place.is_none() || !hosts.contains(&place)
+        }),
+    }
+}
+
 /// The header that keys are usually sent in.
 const API_KEY: &str = "x-api-key";
 
@@ -88,6 +116,13 @@ fn admits_user(access: &Access, token: &[u8], request: &Request) -> bool {
 /// request for a page that does not exist. Locking out who guesses would lock out those who
 /// share an address with him.
 pub(super) async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    if gate.is_forged(request.headers()) {
+        gate.site.metrics.shared.count_denied(Denied::Origin);
+        let head: HeaderMap = request.headers().clone();
+        discard(&head, request.into_body()).await;
+        let why = "a page of another origin may not do this: auth.allowed_origins does not list it";
+        return refused(StatusCode::FORBIDDEN, why);
+    }
     let denied = match gate.judge(&request) {
         Ok(()) => {
             if let Some(name) = gate.key_name(request.headers()) {
@@ -108,6 +143,38 @@ pub(super) async fn pass(State(gate): State<Gate>, mut request: Request, next: N
     discard(&head, request.into_body()).await;
     match denied {
         Denied::Missing | Denied::Unknown => Refusal::NoKey.into_response(),
-        Denied::Scope => Refusal::WrongKey.into_response(),
+        Denied::Scope | Denied::Origin => Refusal::WrongKey.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn only_pages_of_other_origins_are_turned_away() {
+        for pairs in [
+            &[][..],
+            &[("host", "a:1")],
+            &[("host", "a:1"), ("origin", "http://a:1"), ("sec-fetch-site", "same-origin")],
+            &[("host", "a:1"), ("sec-fetch-site", "none")],
+            &[("host", "127.0.0.1:1"), ("origin", "http://a"), ("x-forwarded-host", "a")],
+        ] {
+            assert!(!is_of_another_origin(&headers(pairs)), "{pairs:?}");
+        }
+        for pairs in [
+            &[("host", "a:1"), ("origin", "http://b:1")][..],
+            &[("host", "a:1"), ("origin", "http://a:2")],
+            &[("host", "a:1"), ("origin", "null")],
+            &[("origin", "http://a:1")],
+            &[("host", "a:1"), ("sec-fetch-site", "cross-site")],
+            &[("host", "a:1"), ("sec-fetch-site", "same-site")],
+        ] {
+            assert!(is_of_another_origin(&headers(pairs)), "{pairs:?}");
+        }
     }
 }
