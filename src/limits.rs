@@ -207,7 +207,7 @@ pub const EVENTS_PER_TURN: usize = 1_024;
 /// Pause after the kernel has run out of descriptors or memory, in milliseconds.
 pub const ACCEPT_PAUSE_MS: u64 = 500;
 
-/// HTTP connections at once; further ones wait in the accept queue. At some
+/// HTTP connections at once; beyond it, one that waits for its peer ends for each new one. At some
 /// 100 KiB each, buffers and a piece of a list included, they stay near 100 MiB.
 pub const HTTP_CONNECTIONS_MAX: u32 = 1_024;
 
@@ -218,8 +218,8 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 32_768;
 /// its head. The parser makes room for so many.
 pub const HTTP_HEADERS_MAX: usize = 512;
 
-/// Silence on an HTTP connection between two requests, and time for a head to arrive.
-pub const HTTP_IDLE_SECONDS: u64 = 30;
+/// Time for the first head on an HTTP connection; later ones have `control.keep_alive`.
+pub const HTTP_HEAD_SECONDS: u64 = 10;
 
 /// Time for a caller of the API to shake hands where it is served over TLS.
 pub const HTTP_TLS_SECONDS: u64 = 5;

@@ -287,6 +287,8 @@ pub struct SharedStats {
     pub names_refused: AtomicU64,
     /// Connections to the API that did not speak TLS where they had to.
     pub http_tls_failed: AtomicU64,
+    /// Connections to the API that were ended for others, because all places were taken.
+    pub http_displaced: AtomicU64,
 }
 
 impl SharedStats {

@@ -1,6 +1,6 @@
 //! What differs between two configurations, and how much of that a running node can follow.
 
-use super::{Config, Listen, Log, Secret};
+use super::{Config, Control, Listen, Log, Secret};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ impl Config {
                 ..self.listen
             },
             reactor: running.reactor.clone(),
-            control: running.control.clone(),
+            control: Control { threads: running.control.threads, ..self.control },
             log: Log { level: self.log.level, ..running.log.clone() },
             cluster: running.cluster.clone(),
             redis: running.redis.clone(),

@@ -201,6 +201,11 @@ pub struct Page {
 pub struct Control {
     /// Threads of the tokio runtime; 1 to 1024.
     pub threads: usize,
+    /// Silence on a connection of the HTTP API after which it is closed; 1 s to 1 h. Longer than the time
+    /// for which a proxy or a client keeps connections, or one of them uses a closed one. A
+    /// connection without its first request ends after 10 s.
+    #[serde(with = "humantime_serde")]
+    pub keep_alive: Duration,
 }
 
 /// What is logged.
@@ -291,7 +296,7 @@ impl Default for Dedup {
 
 impl Default for Control {
     fn default() -> Self {
-        Self { threads: 2 }
+        Self { threads: 2, keep_alive: Duration::from_secs(75) }
     }
 }
 

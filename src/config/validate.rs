@@ -52,6 +52,9 @@ struct Check {
     violations: Vec<Violation>,
 }
 
+/// Longest silence on a connection of the HTTP API.
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(3_600);
+
 impl Check {
     fn say(&mut self, key: &'static str, complaint: impl Into<String>) {
         self.violations.push(Violation { key, complaint: complaint.into() });
@@ -148,6 +151,11 @@ impl Check {
 
     fn threads(&mut self, config: &Config) {
         self.between("reactor.threads", config.reactor.threads, 0, REACTORS_MAX);
+        let keep_alive = config.control.keep_alive;
+        self.duration("control.keep_alive", keep_alive, Duration::from_secs(1));
+        if keep_alive > KEEP_ALIVE_MAX && keep_alive <= DURATION_MAX {
+            self.say("control.keep_alive", format!("is {keep_alive:?}, must be at most 1h"));
+        }
         self.between("control.threads", config.control.threads, 1, CONTROL_THREADS_MAX);
         self.duration("heartbeat.idle_timeout", config.heartbeat.idle_timeout, SECOND);
         self.duration("dedup.window", config.dedup.window, Duration::ZERO);

@@ -150,6 +150,8 @@ fn bounds_of_numbers_and_paths_are_kept() {
         ),
         ("reactor.threads", "1025", "is 1025, must be from 0 to 1024"),
         ("control.threads", "0", "is 0, must be from 1 to 1024"),
+        ("control.keep_alive", "\"0s\"", "is 0s, must be at least 1s"),
+        ("control.keep_alive", "\"2h\"", "is 7200s, must be at most 1h"),
         ("heartbeat.idle_timeout", "999ms", "is 999ms, must be at least 1s"),
         ("heartbeat.idle_timeout", "2years", "is too long, must be at most 365days"),
         ("stop.timeout", "2years", "is too long, must be at most 365days"),

@@ -88,21 +88,37 @@ fn answers_carry_their_headers_and_head_carries_nothing_else() {
     assert_eq!((health.status, health.body.as_str()), (200, "ok\n"));
 }
 
+/// A probe is answered at once, however many connections say nothing.
 #[test]
-fn connections_above_the_bound_wait_for_their_turn() {
+fn idle_connections_keep_nobody_out() {
     let node = Node::start();
     let mut held: Vec<Client> = (0..1_024).map(|_| Client::tcp(node.http())).collect();
-    let mut waiting = Client::tcp(node.http());
-    waiting.send_raw(b"GET /healthz HTTP/1.0\r\n\r\n");
+    let ask = b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
     for socket in &mut held {
-        for _ in 0..2 {
-            socket.send_raw(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
-            assert!(socket.read_head().starts_with("HTTP/1.1 200 "));
-        }
+        socket.send_raw(ask);
+        assert!(socket.read_head().starts_with("HTTP/1.1 200 "));
     }
-    waiting.expect_nothing_yet();
-    held.pop();
-    assert!(waiting.read_head().starts_with("HTTP/1.0 200 "));
+    let mut probe = Client::tcp(node.http());
+    probe.send_raw(b"GET /healthz HTTP/1.0\r\n\r\n");
+    assert!(probe.read_head().starts_with("HTTP/1.0 200 "));
+    assert_eq!(held[0].read_to_end(), b"", "the one that waited longest ended for the probe");
+    held[1_023].send_raw(ask);
+    assert!(held[1_023].read_head().starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn readers_that_take_nothing_keep_nobody_out() {
+    let node = Node::start();
+    // Answers that no buffer holds, asked for in one go and never read.
+    let page = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(300);
+    let _held: Vec<Client> = (0..1_100)
+        .map(|_| {
+            let mut slow = Client::tcp(node.http());
+            slow.send_raw(page.as_bytes());
+            slow
+        })
+        .collect();
+    assert_eq!(node.request("GET", "/healthz").status, 200);
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod log;
 mod metrics;
 mod others;
 mod page;
+mod places;
 mod room;
 mod server;
 mod state;

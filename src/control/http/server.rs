@@ -2,19 +2,21 @@
 //! good order.
 
 use super::Site;
+use super::places::{Guarded, Place, Places, Watched};
 use crate::control::HttpSocket;
 use crate::limits::{
-    ACCEPT_PAUSE_MS, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
-    HTTP_IDLE_SECONDS, HTTP_TLS_SECONDS, TCP_USER_TIMEOUT_SECONDS,
+    ACCEPT_PAUSE_MS, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_SECONDS,
+    HTTP_HEADERS_MAX, HTTP_TLS_SECONDS, TCP_USER_TIMEOUT_SECONDS,
 };
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use futures_util::TryFutureExt;
 use futures_util::future::{Either, join_all};
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +29,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tower::ServiceExt;
 
 /// Where connections come in.
 pub(super) struct Door {
@@ -45,7 +48,8 @@ pub(super) struct Inside {
     site: Arc<Site>,
     routes: Router,
     ended: watch::Receiver<bool>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 /// A connection as it was accepted.
@@ -105,24 +109,26 @@ impl Door {
 
 /// Serves until it is to end; returns when the last connection has ended.
 pub(super) async fn run(doors: Vec<Door>, inside: Inside) {
-    let places = Arc::clone(&inside.places);
+    let permits = Arc::clone(&inside.permits);
     join_all(doors.into_iter().map(|door| attend(door, inside.clone()))).await;
     drop(inside);
     // All places are free when all connections have ended. The semaphore is never closed.
-    let _all = places.acquire_many(HTTP_CONNECTIONS_MAX).await;
+    let _all = permits.acquire_many(HTTP_CONNECTIONS_MAX).await;
 }
 
 /// Lets in who comes through one door, until it is to end.
 async fn attend(door: Door, mut inside: Inside) {
     loop {
-        // The semaphore is never closed, so there always is a permit in the end.
-        let place = Arc::clone(&inside.places);
-        let next = async { (place.acquire_owned().await.ok(), door.next().await) };
-        let (place, (socket, peer)) = tokio::select! {
+        let host = inside.clone();
+        let next = async {
+            let visitor = door.next().await;
+            (visitor, host.admit().await)
+        };
+        let (visitor, permit) = tokio::select! {
             next = next => next,
             () = end(&mut inside.ended) => return,
         };
-        tokio::spawn(inside.clone().receive((socket, peer), door.speaks_tls, place));
+        tokio::spawn(inside.clone().receive(visitor, door.speaks_tls, permit));
     }
 }
 
@@ -133,35 +139,66 @@ async fn end(ended: &mut watch::Receiver<bool>) {
 
 impl Inside {
     pub(super) fn new(site: Arc<Site>, routes: Router, ended: watch::Receiver<bool>) -> Self {
-        let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX as usize));
-        Self { site, routes, ended, places }
+        let permits = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX as usize));
+        Self { site, routes, ended, permits, places: Arc::default() }
+    }
+
+    /// A permit for one more connection. When all are given out, a connection that waits for its
+    /// peer is ended; where there is none of that kind, the newcomer waits.
+    async fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        const LOOK: Duration = Duration::from_millis(50);
+        loop {
+            if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+                return Some(permit);
+            }
+            if self.places.free_one() {
+                self.site.metrics.shared.http_displaced.fetch_add(1, Ordering::Relaxed);
+            }
+            let next = Arc::clone(&self.permits).acquire_owned();
+            // The semaphore is never closed, so there always is a permit in the end.
+            if let Ok(permit) = tokio::time::timeout(LOOK, next).await {
+                return permit.ok();
+            }
+        }
     }
 
     async fn receive(
         self,
         (socket, peer): (Socket, Peer),
         speaks_tls: bool,
-        place: Option<OwnedSemaphorePermit>,
+        permit: Option<OwnedSemaphorePermit>,
     ) {
-        match socket {
-            Either::Left(socket) => match prepare(&socket) {
-                Ok(()) => self.open(socket, peer, speaks_tls).await,
-                Err(error) => tracing::debug!(%error, "HTTP connection not served"),
-            },
-            Either::Right(socket) => self.open(socket, peer, speaks_tls).await,
+        let held = self.places.take(peer.0.map(|peer| peer.ip()), self.site.clock.now());
+        let place = Arc::clone(&held.place);
+        let served = async {
+            match socket {
+                Either::Left(socket) => match prepare(&socket) {
+                    Ok(()) => self.open(Watched { socket, place }, peer, speaks_tls).await,
+                    Err(error) => tracing::debug!(%error, "HTTP connection not served"),
+                },
+                Either::Right(socket) => {
+                    self.open(Watched { socket, place }, peer, speaks_tls).await
+                }
+            }
+        };
+        tokio::select! {
+            () = served => {}
+            () = held.place.wanted() => tracing::debug!("HTTP connection ended for another one"),
         }
-        drop(place);
+        drop(held);
+        drop(permit);
     }
 
-    async fn open<S>(self, socket: S, peer: Peer, speaks_tls: bool)
+    async fn open<S>(self, socket: Watched<S>, peer: Peer, speaks_tls: bool)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let place = Arc::clone(&socket.place);
         if !speaks_tls {
-            return self.converse(socket, peer).await;
+            return self.converse(socket, peer, place).await;
         }
         match self.shake(socket).await {
-            Ok(socket) => self.converse(socket, peer).await,
+            Ok(socket) => self.converse(socket, peer, place).await,
             Err(error) => {
                 self.site.metrics.shared.http_tls_failed.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(%error, "HTTP connection without TLS");
@@ -181,7 +218,7 @@ impl Inside {
     }
 
     /// Answers on one connection until either side ends it.
-    async fn converse<S>(mut self, socket: S, peer: Peer)
+    async fn converse<S>(mut self, socket: S, peer: Peer, place: Arc<Place>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -189,17 +226,28 @@ impl Inside {
         protocol
             .timer(TokioTimer::new())
             // Also the bound of idling: hyper waits for the next head from the end of an answer on.
-            .header_read_timeout(Duration::from_secs(HTTP_IDLE_SECONDS))
+            .header_read_timeout(self.site.policy.get().config.control.keep_alive)
             .max_headers(HTTP_HEADERS_MAX)
             .max_buf_size(HTTP_HEAD_BYTES_MAX);
-        let routes = TowerToHyperService::new(self.routes.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
+        let (routes, clock) = (self.routes.clone(), self.site.clock);
+        let asked = Arc::clone(&place);
+        let routes = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            routes.call(request)
+            place.ask(clock.now());
+            let (arrived, answered) = (Arc::clone(&place), Arc::clone(&place));
+            // An answer is made from the end of the request's body to the end of its own.
+            let request = request.map(|body| {
+                Body::new(Guarded::new(body, move || arrived.begin_answer(clock.now())))
+            });
+            let answer = routes.clone().oneshot(request);
+            answer.map_ok(move |answer| {
+                answer.map(|body| Guarded::new(body, move || answered.end_answer(clock.now())))
+            })
         });
-        let mut connection = pin!(protocol.serve_connection(TokioIo::new(socket), service));
+        let mut connection = pin!(protocol.serve_connection(TokioIo::new(socket), routes));
         let result = tokio::select! {
             result = connection.as_mut() => result,
+            () = silence(&asked) => return,
             () = end(&mut self.ended) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -208,6 +256,14 @@ impl Inside {
         if let Err(error) = result {
             tracing::debug!(%error, "HTTP connection ended early");
         }
+    }
+}
+
+/// Returns when the time for the first head is over and no head has come.
+async fn silence(place: &Place) {
+    tokio::time::sleep(Duration::from_secs(HTTP_HEAD_SECONDS)).await;
+    if place.has_asked() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -33,6 +33,11 @@ impl Page {
             load(&metrics.shared.http_tls_failed),
         )
         .counter(
+            "millgate_http_connections_displaced_total",
+            "Connections to the HTTP API that were ended for new ones because all places were taken.",
+            load(&metrics.shared.http_displaced),
+        )
+        .counter(
             "millgate_foreign_origins_total",
             "Handshakes of pages that auth.allowed_origins does not list.",
             metrics.total(|block| &block.foreign_origins),
