@@ -7,7 +7,7 @@
 use crate::id::{AppId, UserId};
 use crate::limits::{
     BROADCASTS_MAX, BROADCASTS_WAITING_MAX, BROADCASTS_WAITING_OF_ROOM,
-    BROADCASTS_WAITING_OF_SENDER,
+    BROADCASTS_WAITING_OF_SENDER, FRAMES_PER_WAVE,
 };
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -61,9 +61,11 @@ const LIMIT_MAX: u64 = 100_000_000;
 /// The window gets no smaller than this part of it at once.
 const SHRINK_MAX: f64 = 0.25;
 
-/// So many broadcasts to one room may be under way even if the room alone is larger than the
-/// window: one that is written and those that travel together in the next wave.
-const AT_LEAST: u64 = 4;
+/// So many broadcasts to one room may be under way even if they are more than the window: a full
+/// wave that is written, and the next one. What a wave costs is a system call for each member,
+/// whether it carries one frame or many: with less under way a busy node would write less, and none
+/// would be there earlier.
+const AT_LEAST: u64 = 2 * FRAMES_PER_WAVE as u64;
 
 /// Senders of a room that are remembered although nothing of theirs waits.
 const SENDERS_REMEMBERED: usize = 1_024;
