@@ -8,6 +8,7 @@ use super::push::Push;
 use crate::clock::Clock;
 use crate::command::Code;
 use crate::config::Config;
+use crate::envelope::Frame;
 use crate::hub::{Delivered, Hub, Seen};
 use crate::id::{AppId, UserId};
 use crate::limits::{BROADCAST_LOOK_MS, MSG_ID_BYTES_MAX, USER_ID_BYTES_MAX};
@@ -113,13 +114,25 @@ impl Delivery {
         let sent = if frame.len() > self.hub.bounds.frame_bytes() {
             Sent::Failed(TOO_LARGE)
         } else {
-            match self.hub.router.deliver(message.app, message.user, frame) {
+            match self.here(&push, frame).await {
                 Delivered::Sent => Sent::Yes,
                 Delivered::Offline => self.elsewhere(push).await,
                 Delivered::Refused => Sent::Overloaded(BUSY),
             }
         };
         self.settle(message.msg_id, sent).await
+    }
+
+    /// Delivers to a user of this node, unless Redis says that the user has moved to another.
+    async fn here(&self, push: &Push, frame: Frame) -> Delivered {
+        if let Some(cluster) = &self.cluster
+            && self.hub.directory.find(push.app, &push.user).is_some()
+            && let Some(node) = cluster.moved_to(push.app, &push.user).await
+            && let Ok(Outcome::Sent) = cluster.send(&node, push.clone()).await
+        {
+            return Delivered::Sent;
+        }
+        self.hub.router.deliver(push.app, &push.user, frame)
     }
 
     /// Sends each to its user; what became of each, in their order. Messages to

@@ -19,6 +19,7 @@ mod fleet;
 mod go_node;
 mod hops;
 mod latency;
+mod mixed;
 mod network;
 mod nodes;
 mod odd_peers;

@@ -139,6 +139,7 @@ impl Cluster {
             directory: Arc::clone(&hub.directory),
             nodes: registry.nodes(),
             starts: registry.starts(),
+            is_mixed: registry.is_mixed(),
             time,
             conflicts,
             clock,
@@ -191,6 +192,19 @@ impl Cluster {
     /// The same; where the user was a moment ago is good enough.
     pub(super) async fn recall(&self, app: AppId, user: &str) -> Located {
         self.not_here(self.presence.recall(app, user).await)
+    }
+
+    /// The node of the reference, or other node, to which the user of a connection of this
+    /// node has moved, as far as Redis knows. It is asked only while nodes of the reference
+    /// live: those do not tell this one that a user has logged in there.
+    pub(super) async fn moved_to(&self, app: AppId, user: &str) -> Option<NodeAddr> {
+        if !self.presence.is_mixed() || self.presence.is_pending(app, user) {
+            return None;
+        }
+        let Located::At(node) = self.locate(app, user).await else { return None };
+        // The connection here learns of it by the same way as at each renewal.
+        self.presence.renew_now(app, user);
+        Some(node)
     }
 
     /// The directory knows better who is here.

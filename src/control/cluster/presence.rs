@@ -50,6 +50,8 @@ pub(super) struct Parts {
     pub(super) nodes: watch::Receiver<Nodes>,
     /// When they started.
     pub(super) starts: watch::Receiver<Starts>,
+    /// Whether nodes of the reference are among them.
+    pub(super) is_mixed: watch::Receiver<bool>,
     /// The time that records are measured by.
     pub(super) time: Arc<RedisTime>,
     /// Where users go whom another node claims.
@@ -91,6 +93,7 @@ pub(in crate::control) struct Presence {
     records: Records,
     directory: Arc<Directory>,
     nodes: watch::Receiver<Nodes>,
+    is_mixed: watch::Receiver<bool>,
     conflicts: mpsc::Sender<Conflict>,
     clock: Clock,
     time: Arc<RedisTime>,
@@ -140,6 +143,7 @@ impl Presence {
             here: parts.here,
             directory: parts.directory,
             nodes: parts.nodes,
+            is_mixed: parts.is_mixed,
             conflicts: parts.conflicts,
             clock: parts.clock,
             time,
@@ -165,6 +169,16 @@ impl Presence {
     /// Writes this node into the record of a user who is here, whatever it says now.
     pub(super) fn claim(&self, app: AppId, user: &str) {
         self.note_verb(UserKey { app, user: user.into() }, Verb::Claim, self.clock.now());
+    }
+
+    /// Whether nodes of the reference live.
+    pub(super) fn is_mixed(&self) -> bool {
+        *self.is_mixed.borrow()
+    }
+
+    /// Whether what has happened to a user here may not be in Redis yet.
+    pub(super) fn is_pending(&self, app: AppId, user: &str) -> bool {
+        self.state().backlog.is_pending(&UserKey { app, user: user.into() })
     }
 
     /// Renews the record of a user who is here before its time, unless another node's is live.

@@ -51,6 +51,8 @@ pub(super) struct Registry {
     nodes: watch::Sender<Nodes>,
     starts: watch::Sender<Starts>,
     stamps: watch::Sender<Stamps>,
+    /// Whether live nodes of the reference are registered.
+    is_mixed: watch::Sender<bool>,
     /// When this node has started, in unix seconds of Redis; 0 until Redis was asked.
     start: AtomicU64,
     /// From the first registration until it is taken back; Redis may have lost it meanwhile.
@@ -88,6 +90,7 @@ impl Registry {
             nodes: watch::Sender::new(Nodes::default()),
             starts: watch::Sender::new(Starts::default()),
             stamps: watch::Sender::new(Stamps::default()),
+            is_mixed: watch::Sender::new(false),
             start: AtomicU64::new(0),
             has_been_written: AtomicBool::new(false),
             leased_at: AtomicU64::new(0),
@@ -105,6 +108,11 @@ impl Registry {
     /// When the live millgate nodes started.
     pub(super) fn starts(&self) -> watch::Receiver<Starts> {
         self.starts.subscribe()
+    }
+
+    /// Whether live nodes of the reference are registered.
+    pub(super) fn is_mixed(&self) -> watch::Receiver<bool> {
+        self.is_mixed.subscribe()
     }
 
     /// When each of the registered nodes has last said so.
@@ -277,6 +285,7 @@ impl Registry {
         if is_forgotten || self.has_lease_run_out() {
             self.be_patient();
         }
+        self.note_reference(roll::has_reference(&entries, &live));
         if self.is_patient() {
             live.extend(self.nodes.borrow().iter().cloned());
         }
@@ -296,6 +305,26 @@ impl Registry {
         drop(view);
         self.forget(&listed.forgotten).await?;
         Ok(is_here)
+    }
+
+    /// Notes whether nodes of the reference live, and says what they need.
+    fn note_reference(&self, is_mixed: bool) {
+        if !self.is_mixed.send_if_modified(|known| std::mem::replace(known, is_mixed) != is_mixed) {
+            return;
+        }
+        if !is_mixed {
+            tracing::info!("no node of gowebsocket is registered any more");
+        } else if self.here.host().starts_with('[') {
+            tracing::warn!(
+                here = %self.here,
+                "nodes of gowebsocket are registered and cannot call this node: they cut its address at \
+                 the first colon; let it listen at an IPv4 address (listen.grpc, cluster.advertise)"
+            );
+        } else {
+            tracing::info!(
+                "nodes of gowebsocket are registered: records are renewed every five seconds"
+            );
+        }
     }
 
     fn publish(&self, live: BTreeSet<NodeAddr>) {

@@ -103,6 +103,11 @@ impl Backlog {
         self.waiting.len()
     }
 
+    /// Whether something about this user waits, or is under way.
+    pub(super) fn is_pending(&self, user: &UserKey) -> bool {
+        self.waiting.contains_key(user) || self.under_way.contains(user)
+    }
+
     /// True when nothing waits and nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_empty()

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// renewed every 120 s at least.
 pub(super) const RENEWAL_ROUND: Duration = Duration::from_secs(100);
 
+/// The same beside nodes of the reference. Such a node may write a user off who has logged in
+/// elsewhere meanwhile, when an older connection ends there: so records are written again soon.
+pub(super) const MIXED_ROUND: Duration = Duration::from_secs(5);
+
 /// What a sweep aims at, where its bound allows.
 const SWEEP_ROUND: Duration = Duration::from_secs(12);
 
@@ -67,13 +71,13 @@ impl Rounds {
         self.round
     }
 
-    /// Lets time pass; there are `users` in the directory.
-    pub(super) fn advance(&mut self, now: Duration, users: usize) {
+    /// Lets time pass; there are `users` in the directory, to be renewed in `renewal`.
+    pub(super) fn advance(&mut self, now: Duration, users: usize, renewal: Duration) {
         let passed = now.saturating_sub(self.last).as_secs_f64();
         self.last = now;
         let users = f64::from(u32::try_from(users).unwrap_or(u32::MAX));
         let per_second = match self.round {
-            Round::Renewal => users / RENEWAL_ROUND.as_secs_f64(),
+            Round::Renewal => (users / renewal.as_secs_f64()).min(self.sweep_max),
             Round::Sweep => (users / SWEEP_ROUND.as_secs_f64()).max(SWEEP_MIN).min(self.sweep_max),
         };
         // What could not be told in a second, because Redis was slow, is not made up for in a rush.
@@ -112,7 +116,7 @@ mod tests {
         let mut told = 0;
         for step in 1..=seconds * 20 {
             let now = Duration::from_secs(from) + Duration::from_millis(50 * step);
-            rounds.advance(now, usize::try_from(users).unwrap());
+            rounds.advance(now, usize::try_from(users).unwrap(), RENEWAL_ROUND);
             while let Some((place, max)) = rounds.next(512) {
                 let end = users.min(place.from + max as u64);
                 let count = end - place.from;

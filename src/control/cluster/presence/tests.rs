@@ -45,6 +45,7 @@ impl Node {
             directory: Arc::new(Directory::new(&[101, 102])),
             nodes: watched,
             starts: started,
+            is_mixed: watch::channel(false).1,
             time: Arc::clone(&time),
             conflicts: sender,
             clock,

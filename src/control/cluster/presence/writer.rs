@@ -3,7 +3,7 @@
 use super::super::redis::Fault;
 use super::super::redis::script::{self, Rival, Verb};
 use super::backlog::Change;
-use super::rounds::Round;
+use super::rounds::{MIXED_ROUND, RENEWAL_ROUND, Round};
 use super::{Conflict, ConflictKind, Presence, State};
 use crate::id::UserKey;
 use crate::limits::{PRESENCE_BATCH, PRESENCE_BATCHES};
@@ -83,7 +83,8 @@ impl Presence {
             state.rounds.sweep();
         }
         if self.link.is_up() {
-            state.rounds.advance(now, self.directory.users());
+            let renewal = if *self.is_mixed.borrow() { MIXED_ROUND } else { RENEWAL_ROUND };
+            state.rounds.advance(now, self.directory.users(), renewal);
         }
         let oldest = state.under_way.values().copied().chain(state.backlog.oldest()).min();
         let lag = oldest.map_or(Duration::ZERO, |since| now.saturating_sub(since));

@@ -26,6 +26,15 @@ pub(super) fn lease_start(text: &[u8], address: &NodeAddr) -> Option<u64> {
     start.parse().ok().filter(|_| at == address.as_str())
 }
 
+/// Whether one of the `live` nodes is of the reference: it has no lease.
+pub(super) fn has_reference(
+    entries: &BTreeMap<NodeAddr, Entry>,
+    live: &BTreeSet<NodeAddr>,
+) -> bool {
+    let has_lease = |entry: &Entry| matches!(entry.lease, Some((_, Some(_))));
+    entries.iter().any(|(address, entry)| live.contains(address) && !has_lease(entry))
+}
+
 /// The roll of nodes.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
