@@ -38,7 +38,7 @@ pub(super) const RELOAD: &[(&str, Reload)] = &[
     ("limits.outbox_total_bytes", Reload::AtOnce),
     ("limits.assembly_total_bytes", Reload::AtOnce),
     ("limits.connections", Reload::AtOnce),
-    ("limits.body_bytes", Reload::AtOnce),
+    ("limits.http_body_bytes", Reload::AtOnce),
     ("limits.message_timeout", Reload::AtOnce),
     ("limits.connections_per_address", Reload::AtOnce),
     ("limits.connections_per_user", Reload::AtOnce),
