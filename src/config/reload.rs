@@ -62,6 +62,7 @@ pub(super) const RELOAD: &[(&str, Reload)] = &[
     ("page.websocket_url", Reload::AtOnce),
     ("page.http_url", Reload::AtOnce),
     ("control.threads", Reload::Restart),
+    ("control.keep_alive", Reload::AtOnce),
     ("log.level", Reload::AtOnce),
     ("log.format", Reload::Restart),
     ("log.file", Reload::Restart),
