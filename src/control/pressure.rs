@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::MissedTickBehavior;
 
 /// How often it is looked. At 50,000 new connections a second, each some 4 kB to
 /// the kernel, 200 MB may have gone in between: less than the default reserve of
@@ -18,6 +19,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(super) async fn watch(site: Arc<Site>) {
     let mut pressure = Pressure::new(0);
     let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = None;
     loop {
         ticks.tick().await;

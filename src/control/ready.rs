@@ -6,6 +6,7 @@ use crate::host::systemd;
 use crate::link::{Drain, Stage};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::MissedTickBehavior;
 
 /// What is wrong, one line each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +73,8 @@ const MISSING_MAX: u64 = 3;
 /// not told of Redis and peers, since a restart would mend neither.
 pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option<Arc<Cluster>>) {
     let mut ticks = tokio::time::interval(EVERY);
+    // Canaries in a row after a standstill would find every reactor silent.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut life = vec![Life::default(); base.metrics.reactors.len()];
     for number in 1_u64.. {
         ticks.tick().await;
@@ -94,6 +97,9 @@ pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option
             None => Findings::default(),
         };
         complaints.append(&mut found.complaints);
+        if base.hub.admission.is_closed() {
+            complaints.push("no new clients are let in: memory is short".to_owned());
+        }
         readiness.enter(Findings { complaints, ..found });
     }
 }

@@ -267,7 +267,9 @@ impl Cluster {
 
     /// What keeps users of other nodes from being reached.
     pub(super) async fn findings(&self, now: Duration) -> Findings {
-        self.canaries.findings(&self.peers, now).await
+        let mut findings = self.canaries.findings(&self.peers, now).await;
+        findings.complaints.extend(self.registry.refusal());
+        findings
     }
 
     /// No more messages from others, please.

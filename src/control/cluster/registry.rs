@@ -11,10 +11,11 @@ use crate::id::NodeAddr;
 use redis::{Cmd, Value};
 use roll::{Entry, Fields, Roll};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::MissedTickBehavior;
 
 /// Seconds for which a node that says nothing is still believed to live.
 const LEASE_SECONDS: u64 = 10;
@@ -65,6 +66,8 @@ pub(super) struct Registry {
     patient_until: AtomicU64,
     /// Rung when a node calls: who has just joined calls all others first.
     callers: Arc<Notify>,
+    /// Why the last attempt to register failed; `None` once one has succeeded.
+    refused: std::sync::Mutex<Option<String>>,
 }
 
 /// How the registration stands.
@@ -97,6 +100,7 @@ impl Registry {
             rounds: AtomicU64::new(0),
             patient_until: AtomicU64::new(0),
             callers: Arc::default(),
+            refused: std::sync::Mutex::default(),
         })
     }
 
@@ -138,7 +142,7 @@ impl Registry {
             return false;
         }
         let done = async {
-            self.write().await?;
+            self.enter().await?;
             self.read().await
         };
         done.await.is_ok()
@@ -149,12 +153,18 @@ impl Registry {
         let mut lease = tokio::time::interval(LEASE_PERIOD);
         let mut stamp = tokio::time::interval(STAMP_PERIOD);
         let mut read = tokio::time::interval(READ_PERIOD);
+        for ticks in [&mut lease, &mut stamp, &mut read] {
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
         let mut live = self.link.watch();
         loop {
             // What fails is counted by the link, and is due again in a moment.
             let _done = tokio::select! {
-                _ = lease.tick() => self.renew_lease().await,
-                _ = stamp.tick() => self.write().await,
+                _ = lease.tick() => match self.refusal() {
+                    None => self.renew_lease().await,
+                    Some(_) => self.enter().await,
+                },
+                _ = stamp.tick() => self.enter().await,
                 _ = read.tick() => self.look().await,
                 () = self.callers.notified() => self.look().await,
                 Ok(()) = live.changed() => {
@@ -183,6 +193,25 @@ impl Registry {
         if let Err(error) = left.await {
             tracing::warn!(%error, "the registration stays in Redis until it runs out");
         }
+    }
+
+    /// Why this node is not registered as it should be, in words for `/readyz`.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes the registration, and remembers what kept it from being written.
+    async fn enter(&self) -> Result<(), Fault> {
+        let written = self.write().await;
+        let refusal = match &written {
+            Err(fault @ Fault::Refused(_)) => {
+                Some(format!("this node cannot register, so other nodes do not find it: {fault}"))
+            }
+            // That Redis is away is found, and told, by the canaries.
+            _ => None,
+        };
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+        written
     }
 
     async fn write(&self) -> Result<(), Fault> {
@@ -257,7 +286,7 @@ impl Registry {
     async fn look(&self) -> Result<(), Fault> {
         let is_written = *self.standing.lock().await != Standing::Unwritten;
         if !(self.read().await? && is_written) {
-            self.write().await?;
+            self.enter().await?;
         }
         Ok(())
     }

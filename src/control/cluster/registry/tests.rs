@@ -205,3 +205,17 @@ async fn nodes_see_each_other_through_a_redis_cluster() {
     b.registry.leave().await;
     a.sees(&[]).await;
 }
+
+/// Redis answers, and still refuses what makes a node part of the cluster.
+#[tokio::test]
+async fn a_registration_that_is_refused_is_told_and_tried_again() {
+    let server = RedisServer::start(&[]).await;
+    server.ask::<()>(&["SET", keys::SERVERS, "no hash"]);
+    let node = Node::prepare(&server, "127.0.0.1:9");
+    eventually("the refusal is told", async || {
+        node.registry.refusal().is_some_and(|why| why.contains("cannot register"))
+    })
+    .await;
+    server.ask::<()>(&["DEL", keys::SERVERS]);
+    eventually("it is registered", async || node.registry.refusal().is_none()).await;
+}
