@@ -5,6 +5,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use millgate::command::{Code, Rules, Session, apply};
+use millgate::config::Protocol;
 use millgate::id::AppId;
 use std::hint::black_box;
 use std::time::Duration;
@@ -20,6 +21,7 @@ fn command(c: &mut Criterion) {
         user_id_bytes_max: 19,
         tokens: None,
         clients_send: false,
+        wording: Protocol::default(),
     };
     let mut group = c.benchmark_group("command");
     for (name, message, logged_in) in

@@ -17,9 +17,11 @@ pub use json::repair_surrogates;
 pub use reply::Code;
 
 use crate::auth::{Grant, Verifier};
+use crate::config::{ErrorFormat, Language, Protocol};
 use crate::id::{AppId, UserId};
 use crate::metrics::TokenFault;
-use request::Request;
+use reply::Verdict;
+use request::{Request, Seq};
 use std::sync::Arc;
 
 /// What the commands of a node go by.
@@ -33,6 +35,8 @@ pub struct Rules {
     pub tokens: Option<Arc<Verifier>>,
     /// Whether `send` exists.
     pub clients_send: bool,
+    /// How replies are worded.
+    pub wording: Protocol,
 }
 
 /// What a command may know of its connection.
@@ -89,7 +93,7 @@ pub enum Effect {
 /// A message to other clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendOrder {
-    /// The request's `seq`, for the reply.
+    /// The request's `seq` as JSON, for the reply.
     pub seq: String,
     /// One user of the sender's app; `None` is everybody there but the sender.
     pub to: Option<UserId>,
@@ -105,7 +109,7 @@ pub const NOT_A_REQUEST: &str = "数据不合法";
 pub fn apply(message: &str, session: Session<'_>, rules: &Rules, out: &mut Vec<u8>) -> Outcome {
     let repaired = repair_surrogates(message);
     let Ok(request) = Request::parse(&repaired) else {
-        out.extend_from_slice(NOT_A_REQUEST.as_bytes());
+        append_no_request(out, &rules.wording);
         return Outcome { command: "none", code: None, effect: Effect::None };
     };
     let (command, result) = match &*request.cmd {
@@ -120,14 +124,29 @@ pub fn apply(message: &str, session: Session<'_>, rules: &Rules, out: &mut Vec<u
         Err(Failure { code, effect }) => (code, "null", effect),
     };
     if !matches!(effect, Effect::Send(_)) {
-        reply::append(out, &request.seq, &request.cmd, code, data);
+        let verdict = Verdict(code, rules.wording.language);
+        reply::append(out, &request.seq, &request.cmd, verdict, data);
     }
     Outcome { command, code: Some(code), effect }
 }
 
-/// Appends the payload of the reply that is owed to a `send`; `data` is JSON.
-pub fn reply_to_send(out: &mut Vec<u8>, seq: &str, code: Code, data: &str) {
-    reply::append(out, seq, "send", code, data);
+/// Appends what is answered to a message that is no request.
+fn append_no_request(out: &mut Vec<u8>, wording: &Protocol) {
+    match (wording.errors, wording.language) {
+        (ErrorFormat::Json, language) => {
+            let verdict = Verdict(Code::BadParameter, language);
+            reply::append(out, &Seq::default(), "", verdict, "null");
+        }
+        (ErrorFormat::Text, Language::Reference) => {
+            out.extend_from_slice(NOT_A_REQUEST.as_bytes());
+        }
+        (ErrorFormat::Text, Language::English) => out.extend_from_slice(b"not a request"),
+    }
+}
+
+/// Appends the payload of the reply that is owed to a `send`; `seq` and `data` are JSON.
+pub fn reply_to_send(out: &mut Vec<u8>, seq: &str, code: Code, language: Language, data: &str) {
+    reply::append(out, &Seq::Json(seq), "send", Verdict(code, language), data);
 }
 
 /// A command that went well: what it answers, as JSON, and what it causes.

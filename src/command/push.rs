@@ -1,7 +1,8 @@
 //! What is sent to users unasked: encoded once, however many receive it.
 
 use super::Code;
-use super::reply::{self, append_response, append_string};
+use super::reply::{append_response, append_string};
+use crate::config::Language;
 use crate::envelope::{Envelope, Frame};
 use crate::websocket::frame::{self, Kind};
 
@@ -31,19 +32,22 @@ pub fn presence(seq: u64, joined: u64, left: u64, online: usize) -> Frame {
 /// Encodes what the connection of `user` is told when a newer login has taken its place: it
 /// receives nothing more. Clients of the reference pass over a `cmd` that they do not know.
 #[must_use]
-pub fn displaced(seq: u64, user: &str) -> Frame {
-    let seq = seq.to_string();
-    envelope(&Envelope { seq: &seq, cmd: "displaced", target: "", msg: DISPLACED, from: user })
+pub fn displaced(seq: u64, user: &str, language: Language) -> Frame {
+    let (seq, cmd) = (seq.to_string(), "displaced");
+    let msg = match language {
+        Language::Reference => "账号已在其他地方登录",
+        Language::English => "The account has logged in elsewhere",
+    };
+    envelope(&Envelope { seq: &seq, cmd, target: "", msg, from: user })
 }
 
-/// "The account has logged in elsewhere."
-const DISPLACED: &str = "账号已在其他地方登录";
-
-/// Encodes the reply to a `send`, which is only known after a while; `data` is JSON.
+/// Encodes the reply to a `send`, which is only known after a while; `seq` and `data` are JSON.
 #[must_use]
-pub fn reply_to_send(seq: &str, code: Code, data: &str) -> Frame {
+pub fn reply_to_send(seq: &str, code: Code, language: Language, data: &str) -> Frame {
     let mut bytes = Vec::with_capacity(96 + seq.len() + data.len());
-    frame::append_with(&mut bytes, Kind::Text, |out| reply::append(out, seq, "send", code, data));
+    frame::append_with(&mut bytes, Kind::Text, |out| {
+        super::reply_to_send(out, seq, code, language, data)
+    });
     Frame::from_encoded(bytes)
 }
 

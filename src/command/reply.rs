@@ -1,5 +1,7 @@
 //! How a request is answered.
 
+use super::request::Seq;
+use crate::config::Language;
 use std::io::Write;
 
 /// What a request has come to; numbers and texts are those of the reference.
@@ -33,7 +35,27 @@ impl Code {
 
     /// The text that goes with it.
     #[must_use]
-    pub fn text(self) -> &'static str {
+    pub fn text(self, language: Language) -> &'static str {
+        match language {
+            Language::Reference => self.text_of_reference(),
+            Language::English => self.text_in_english(),
+        }
+    }
+
+    fn text_in_english(self) -> &'static str {
+        match self {
+            Self::Ok => "Success",
+            Self::NotLoggedIn => "Not logged in",
+            Self::BadParameter => "Invalid parameter",
+            Self::BadUserId => "Invalid user ID",
+            Self::NotAuthorized => "Not authorized",
+            Self::Internal => "Internal error",
+            Self::Failed => "Operation failed",
+            Self::UnknownCommand => "Unknown command",
+        }
+    }
+
+    fn text_of_reference(self) -> &'static str {
         match self {
             Self::Ok => "Success",
             Self::NotLoggedIn => "未登录",
@@ -47,13 +69,18 @@ impl Code {
     }
 }
 
+/// A code with its text in a language.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verdict(pub(super) Code, pub(super) Language);
+
 /// Appends the reply to a request; `data` is JSON.
-pub(super) fn append(out: &mut Vec<u8>, seq: &str, cmd: &str, code: Code, data: &str) {
+pub(super) fn append(out: &mut Vec<u8>, seq: &Seq<'_>, cmd: &str, verdict: Verdict, data: &str) {
+    let Verdict(code, language) = verdict;
     out.extend_from_slice(b"{\"seq\":");
-    append_string(out, seq);
+    seq.append(out);
     out.extend_from_slice(b",\"cmd\":");
     append_string(out, cmd);
-    append_response(out, code.number(), code.text(), data.as_bytes());
+    append_response(out, code.number(), code.text(language), data.as_bytes());
     out.push(b'}');
 }
 

@@ -27,8 +27,7 @@ pub(super) fn apply(
         return Err(Code::NotAuthorized.into());
     }
     let to = (!body.who.user.is_empty()).then(|| body.who.user.into());
-    let order =
-        SendOrder { seq: request.seq.as_ref().to_owned(), to, text: body.text.into_owned() };
+    let order = SendOrder { seq: request.seq.to_json(), to, text: body.text.into_owned() };
     Ok(Done { data: "null", effect: Effect::Send(Box::new(order)) })
 }
 

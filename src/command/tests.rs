@@ -17,6 +17,7 @@ fn rules() -> Rules {
         user_id_bytes_max: 19,
         tokens: None,
         clients_send: false,
+        wording: Protocol::default(),
     }
 }
 
@@ -125,7 +126,8 @@ fn what_is_no_request_gets_the_bare_text() {
         "{\"cmd\":\"ping\",\"data\":\"a\nb\"}",
         "{\"cmd\":\"pi\tng\"}",
         "\u{feff}{\"cmd\":\"ping\"}",
-        r#"{"seq":1,"cmd":"ping"}"#,
+        r#"{"seq":true,"cmd":"ping"}"#,
+        r#"{"seq":[1],"cmd":"ping"}"#,
         r#"{"seq":true,"cmd":"ping"}"#,
         r#"{"seq":["s"],"cmd":"ping"}"#,
         r#"{"seq":{},"cmd":"ping"}"#,
@@ -370,5 +372,50 @@ fn login_checks_shape_user_app_and_session_in_this_order() {
         let message = format!(r#"{{"seq":"s","cmd":"login","data":{data}}}"#);
         expect_reply(&message, KNOWN, "s", "login", code, &Value::Null);
         assert_eq!(answer(&message, KNOWN).1.effect, Effect::None, "{data}");
+    }
+}
+
+/// The payload of the answer to `message` by a node that words its replies like this.
+fn worded(message: &str, language: Language, errors: ErrorFormat) -> String {
+    let rules = Rules { wording: Protocol { language, errors, ..Protocol::default() }, ..rules() };
+    let mut out = Vec::new();
+    apply(message, FRESH, &rules, &mut out);
+    String::from_utf8(out).expect("UTF-8")
+}
+
+#[test]
+fn a_number_as_seq_comes_back_as_it_was_written() {
+    for seq in ["1", "-7", "1.50", "1e3", "12345678901234567890123", "0"] {
+        let message = format!(r#"{{"seq":{seq},"cmd":"ping"}}"#);
+        let (reply, outcome) = answer(&message, FRESH);
+        assert!(reply.starts_with(&format!(r#"{{"seq":{seq},"cmd":"ping","#)), "{reply}");
+        assert_eq!(outcome.command, "ping");
+        serde_json::from_str::<Value>(&reply).expect("JSON");
+    }
+}
+
+#[test]
+fn replies_can_be_english() {
+    for (message, text) in [
+        (r#"{"cmd":"heartbeat"}"#, "Not logged in"),
+        (r#"{"cmd":"fly"}"#, "Unknown command"),
+        (r#"{"cmd":"login","data":[]}"#, "Invalid parameter"),
+    ] {
+        let reply = worded(message, Language::English, ErrorFormat::Text);
+        let reply: Value = serde_json::from_str(&reply).expect("JSON");
+        assert_eq!(reply["response"]["codeMsg"], text);
+    }
+    assert_eq!(worded("no", Language::English, ErrorFormat::Text), "not a request");
+}
+
+#[test]
+fn a_message_that_is_no_request_can_be_answered_with_json() {
+    for (language, text) in
+        [(Language::Reference, "参数不合法"), (Language::English, "Invalid parameter")]
+    {
+        let reply = worded("no request", language, ErrorFormat::Json);
+        let response = json!({"code": 1001, "codeMsg": text, "data": null});
+        let expected = json!({"seq": "", "cmd": "", "response": response});
+        assert_eq!(serde_json::from_str::<Value>(&reply).expect("JSON"), expected);
     }
 }

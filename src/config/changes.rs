@@ -1,6 +1,6 @@
 //! What differs between two configurations, and how much of that a running node can follow.
 
-use super::{Config, Control, Listen, Log, Secret};
+use super::{Config, Control, Listen, Log, Protocol, Secret};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -31,6 +31,7 @@ impl Config {
             },
             reactor: running.reactor.clone(),
             control: Control { threads: running.control.threads, ..self.control },
+            protocol: Protocol { displaced: self.protocol.displaced, ..running.protocol.clone() },
             log: Log { level: self.log.level, ..running.log.clone() },
             cluster: running.cluster.clone(),
             redis: running.redis.clone(),
@@ -121,6 +122,8 @@ mod tests {
             ("log.format", _) => "json".into(),
             ("log.rotation", _) => "never".into(),
             ("limits.excess", _) => "drop".into(),
+            ("protocol.language", _) => "english".into(),
+            ("protocol.errors", _) => "json".into(),
             ("apps.ids", _) => vec![7_u32].into(),
             (_, FigmentValue::Bool(_, flag)) => (!flag).into(),
             (_, FigmentValue::Num(_, number)) => (number.to_u32().unwrap_or(0) + 1).into(),

@@ -13,6 +13,7 @@ mod limits;
 mod listen;
 mod load;
 mod origin;
+mod protocol;
 mod redis_url;
 mod reference;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use limits::{Excess, Limits};
 pub use listen::{LISTENERS_MAX, Listen, Listener, Listeners, Place};
 pub use load::Loaded;
 pub use origin::Origins;
+pub use protocol::{Displaced, ErrorFormat, Language, Protocol};
 pub use secret::Secret;
 pub use stop::{Stop, refuge_fault};
 pub use trusted::Trusted;
@@ -58,7 +60,7 @@ pub struct Config {
     pub apps: Apps,
     /// The echo endpoint for conformance suites and transport benchmarks.
     pub echo: Echo,
-    /// What clients are told where gowebsocket tells them less.
+    /// What clients are told, and in which words.
     pub protocol: Protocol,
     /// Bounds on everything a client can make grow.
     pub limits: Limits,
@@ -120,26 +122,6 @@ pub struct Apps {
 pub struct Echo {
     /// Path on the WebSocket listener, not that of the clients; empty means off.
     pub path: String,
-}
-
-/// What clients are told where gowebsocket tells them less.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Protocol {
-    /// What an older connection gets when its user logs in on another one.
-    pub displaced: Displaced,
-}
-
-/// What a connection gets that has lost its registration to a newer login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Displaced {
-    /// Nothing, as in gowebsocket.
-    Silent,
-    /// A push; a client that has said that it understands it is closed with 3504 as well.
-    Notify,
-    /// A push, and close 3504.
-    Close,
 }
 
 /// Who hears of arrivals and departures.
@@ -275,12 +257,6 @@ impl Default for Announce {
 impl Default for Broadcast {
     fn default() -> Self {
         Self { wait: Duration::from_millis(200), messages: BROADCASTS_MAX, bytes: 32 << 20 }
-    }
-}
-
-impl Default for Protocol {
-    fn default() -> Self {
-        Self { displaced: Displaced::Notify }
     }
 }
 

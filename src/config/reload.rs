@@ -56,6 +56,8 @@ pub(super) const RELOAD: &[(&str, Reload)] = &[
     ("broadcast.bytes", Reload::AtOnce),
     ("announce.digests_per_second", Reload::AtOnce),
     ("protocol.displaced", Reload::AtOnce),
+    ("protocol.language", Reload::Restart),
+    ("protocol.errors", Reload::Restart),
     ("dedup.window", Reload::AtOnce),
     ("dedup.entries_max", Reload::AtOnce),
     ("dedup.only_delivered", Reload::AtOnce),

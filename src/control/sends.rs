@@ -128,7 +128,7 @@ impl Desk {
     }
 
     fn reply(&self, sending: &Waiting, code: Code, data: &str) {
-        let reply = push::reply_to_send(&sending.seq, code, data);
+        let reply = push::reply_to_send(&sending.seq, code, self.hub.language, data);
         // A sender whose reactor is overloaded hears nothing, which the router counts.
         let _counted = self.hub.router.answer(sending.conn, reply);
     }

@@ -5,6 +5,7 @@ use super::directory::{Arrival, Noted};
 use super::router::Router;
 use crate::clock::{Clock, FreshId};
 use crate::command::push;
+use crate::config::Language;
 use crate::envelope::{Envelope, Frame};
 use crate::id::{AppId, UserId};
 use crate::link::{Announcement, Change, Current, Fanout, Rate};
@@ -23,12 +24,13 @@ pub struct Announcer {
     /// What exact announcements may cost in each room.
     rate: Current<Option<Rate>>,
     silent: AtomicBool,
+    language: Language,
 }
 
 impl Announcer {
     /// Rooms of up to `exact_up_to` users hear of each one; 0 means none does.
     #[must_use]
-    pub fn new(router: Arc<Router>, exact_up_to: usize) -> Self {
+    pub fn new(router: Arc<Router>, exact_up_to: usize, language: Language) -> Self {
         Self {
             router,
             ids: FreshId::default(),
@@ -36,6 +38,7 @@ impl Announcer {
             exact_up_to: AtomicUsize::new(exact_up_to),
             rate: Current::new(None),
             silent: AtomicBool::new(false),
+            language,
         }
     }
 
@@ -101,7 +104,7 @@ impl Announcer {
     /// The push that tells a connection that `user` has logged in elsewhere.
     #[must_use]
     pub fn displacement(&self, user: &User) -> Frame {
-        push::displaced(self.ids.next(), &user.id)
+        push::displaced(self.ids.next(), &user.id, self.language)
     }
 
     /// Leaves a change to the next digest.
@@ -129,7 +132,7 @@ impl Announcer {
             return false;
         }
         let Ok(ticket) = self.router.broadcasts().announce() else { return false };
-        let (cmd, msg) = change.words();
+        let (cmd, msg) = change.words(self.language);
         let seq = self.ids.next().to_string();
         let frame = push::envelope(&Envelope { seq: &seq, cmd, target: "", msg, from: &user.id });
         let announcement = Some(Announcement::new(change));
@@ -282,7 +285,7 @@ mod tests {
         let (post, mailbox) = mailbox(64).unwrap();
         let directory = Arc::new(Directory::new(&[101]));
         let router = Router::new(Arc::clone(&directory), vec![post], Metrics::new(1));
-        let announcer = Announcer::new(Arc::new(router), 2);
+        let announcer = Announcer::new(Arc::new(router), 2, Language::Reference);
         let log_in = |name: &str| {
             let conn = ConnId { reactor: 0, slot: 1, serial: 1 };
             let user = Arc::new(User::new(AppId(101), name.into(), conn));
@@ -306,7 +309,7 @@ mod tests {
         let (post, mailbox) = mailbox(4_096).unwrap();
         let directory = Arc::new(Directory::new(&[101, 102]));
         let router = Router::new(Arc::clone(&directory), vec![post], Metrics::new(1));
-        let announcer = Announcer::new(Arc::new(router), 100);
+        let announcer = Announcer::new(Arc::new(router), 100, Language::Reference);
         announcer.set_exact_rate(1);
         let log_in = |app: u32, name: &str| {
             let conn = ConnId { reactor: 0, slot: 1, serial: 1 };

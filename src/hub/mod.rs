@@ -13,7 +13,7 @@ pub use router::{Delivered, Orders, Router};
 pub use seats::Seats;
 pub use seen::Seen;
 
-use crate::config::{Broadcast, Config, Limits};
+use crate::config::{Broadcast, Config, Language, Limits};
 use crate::link::{Admission, BroadcastRules, Post};
 use crate::metrics::Metrics;
 use crate::session::User;
@@ -35,6 +35,8 @@ pub struct Hub {
     pub admission: Admission,
     /// How large what comes in for them may be.
     pub bounds: Bounds,
+    /// The language of texts for clients; settled at the start.
+    pub language: Language,
 }
 
 /// Bounds of what is sent to users, wherever it comes from.
@@ -75,11 +77,12 @@ impl Hub {
         let directory = Arc::new(Directory::new(&config.apps.ids));
         let router = Arc::new(Router::new(Arc::clone(&directory), posts, metrics));
         router.broadcasts().set_rules(broadcast_rules(config));
-        let announcer = Announcer::new(Arc::clone(&router), config.announce.exact_up_to);
+        let language = config.protocol.language;
+        let announcer = Announcer::new(Arc::clone(&router), config.announce.exact_up_to, language);
         announcer.set_exact_rate(config.announce.exact_per_second);
         let (admission, bounds) = (Admission::default(), Bounds::new(config));
         let seats = Seats::default();
-        Arc::new(Self { directory, router, announcer, seats, admission, bounds })
+        Arc::new(Self { directory, router, announcer, seats, admission, bounds, language })
     }
 
     /// Ends the registration of a login in favour of another node's, and has its connection

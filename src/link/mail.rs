@@ -3,6 +3,7 @@
 use super::broadcast::Ticket;
 use super::whom::{Find, Kick, Trace};
 use crate::address::ClientAddr;
+use crate::config::Language;
 use crate::envelope::Frame;
 use crate::id::{AppId, UserId};
 use crossbeam_channel::Sender;
@@ -109,12 +110,14 @@ pub enum Change {
 }
 
 impl Change {
-    /// The push's cmd and text, as clients of the reference know them.
+    /// The push's cmd, as clients of the reference know it, and its text.
     #[must_use]
-    pub fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Joined | Self::Moved => ("enter", "哈喽~"),
-            Self::Left => ("exit", "用户已经离开~"),
+    pub fn words(self, language: Language) -> (&'static str, &'static str) {
+        match (self, language) {
+            (Self::Joined | Self::Moved, Language::Reference) => ("enter", "哈喽~"),
+            (Self::Joined | Self::Moved, Language::English) => ("enter", "Hello"),
+            (Self::Left, Language::Reference) => ("exit", "用户已经离开~"),
+            (Self::Left, Language::English) => ("exit", "The user has left"),
         }
     }
 }

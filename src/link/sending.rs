@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub struct Sending {
     /// Where the reply goes.
     pub conn: ConnId,
-    /// The request's `seq`, which the reply repeats.
+    /// The request's `seq` as JSON, which the reply repeats.
     pub seq: String,
     /// Who sends it; the app is theirs.
     pub from: Arc<User>,

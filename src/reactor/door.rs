@@ -126,8 +126,9 @@ impl Reactor {
         }
         self.shared.metrics.shared.sends_refused.fetch_add(1, Ordering::Relaxed);
         self.stats().messages_out.add(1);
+        let language = self.settings.command.wording.language;
         frame::append_with(replies, Kind::Text, |out| {
-            command::reply_to_send(out, &kept, Code::Internal, "null");
+            command::reply_to_send(out, &kept, Code::Internal, language, "null");
         });
     }
 

@@ -110,6 +110,7 @@ impl Settings {
                 user_id_bytes_max: limits.user_id_bytes,
                 tokens: access.tokens.clone(),
                 clients_send: config.auth.clients_send(),
+                wording: config.protocol.clone(),
             },
             displaced: config.protocol.displaced,
             origins: access.origins.clone(),

@@ -25,7 +25,7 @@ fn send(data: &str, session: Session<'_>) -> Result<SendOrder, u16> {
 
 #[test]
 fn a_message_goes_to_one_or_to_all() {
-    let to_all = SendOrder { seq: "7".into(), to: None, text: "hi".into() };
+    let to_all = SendOrder { seq: "\"7\"".into(), to: None, text: "hi".into() };
     let to_bob = SendOrder { to: Some("bob".into()), ..to_all.clone() };
     for (data, expected) in [
         (r#"{"message":"hi"}"#, &to_all),
@@ -65,7 +65,7 @@ fn it_does_not_exist_unless_it_is_switched_on() {
 #[test]
 fn the_reply_that_is_owed_looks_like_any_other() {
     let mut out = Vec::new();
-    reply_to_send(&mut out, "7\"", Code::Ok, r#"{"sendResults":true}"#);
+    reply_to_send(&mut out, "\"7\\\"\"", Code::Ok, Language::Reference, r#"{"sendResults":true}"#);
     let reply: Value = serde_json::from_slice(&out).unwrap();
     let response = json!({"code": 200, "codeMsg": "Success", "data": {"sendResults": true}});
     assert_eq!(reply, json!({"seq": "7\"", "cmd": "send", "response": response}));

@@ -29,7 +29,7 @@ fn announce(event: &Event, cluster: &Cluster, hub: &Hub, ids: &FreshId) {
     if !hub.announcer.is_exact(user.app) {
         return;
     }
-    let (cmd, msg) = change.words();
+    let (cmd, msg) = change.words(hub.language);
     cluster.peers.announce(&Push {
         app: user.app,
         user: user.id.clone(),

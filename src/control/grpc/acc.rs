@@ -4,7 +4,7 @@ use super::Anywhere;
 use super::guard::admit;
 use super::local::{Invalid, Local};
 use crate::command::Code;
-use crate::config::Scope;
+use crate::config::{Language, Scope};
 use crate::control::proto::acc::acc_server_server::AccServer;
 use crate::control::proto::acc::{
     GetUserListReq, GetUserListRsp, QueryUsersOnlineReq, QueryUsersOnlineRsp, SendMsgAllReq,
@@ -142,6 +142,7 @@ fn reason(invalid: Invalid) -> Reason {
 
 /// `retCode` and `errMsg` as they go out.
 fn said(result: Result<(), Reason>) -> (u32, String) {
-    let (code, text) = result.err().unwrap_or((Code::Ok as u32, Code::Ok.text()));
+    let (code, text) =
+        result.err().unwrap_or((Code::Ok as u32, Code::Ok.text(Language::Reference)));
     (code, text.to_owned())
 }

@@ -1,6 +1,7 @@
 //! What callers get: the envelope of the reference, and refusals in the same shape.
 
 use crate::command::Code;
+use crate::config::Language;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -14,12 +15,12 @@ pub(super) const SUCCESS: &[u8] = br#"{"code":200,"msg":"Success","data":"#;
 
 /// An answer with data.
 pub(super) fn success(data: &Value) -> Response {
-    of_code(Code::Ok, data)
+    of_code(Code::Ok, Language::Reference, data)
 }
 
-/// A failure in the words of the reference: HTTP 200, and the code in the answer.
-pub(super) fn failure(code: Code) -> Response {
-    of_code(code, &Value::Null)
+/// A failure as the reference answers it: HTTP 200, and the code in the answer.
+pub(super) fn failure(code: Code, language: Language) -> Response {
+    of_code(code, language, &Value::Null)
 }
 
 /// A success that is made piece by piece, as the caller reads it.
@@ -31,8 +32,8 @@ where
 }
 
 /// An answer with a code and data.
-pub(super) fn of_code(code: Code, data: &Value) -> Response {
-    respond(StatusCode::OK, envelope(code.number(), code.text(), data))
+pub(super) fn of_code(code: Code, language: Language, data: &Value) -> Response {
+    respond(StatusCode::OK, envelope(code.number(), code.text(language), data))
 }
 
 /// `msg` is one of our own texts, none of which needs escaping.

@@ -20,7 +20,7 @@ pub(super) async fn online(State(site): State<Arc<Site>>, Query(fields): Query) 
     let (app, user) = (fields.app(), fields.get("userID"));
     if user.len() > site.hub.bounds.user_id_bytes() {
         site.metrics.shared.names_refused.fetch_add(1, Ordering::Relaxed);
-        return failure(Code::BadUserId);
+        return failure(Code::BadUserId, site.hub.language);
     }
     let apps: Vec<AppId> = match app {
         ANY_APP => site.hub.directory.apps().collect(),
@@ -51,7 +51,7 @@ async fn is_elsewhere(cluster: &Cluster, apps: &[AppId], user: &str) -> Option<b
 
 /// `POST /user/sendMessage`: to one user.
 pub(super) async fn send_message(State(site): State<Arc<Site>>, Form(fields): Form) -> Response {
-    told(&site.delivery.to_user(message(&fields)).await)
+    told(&site, &site.delivery.to_user(message(&fields)).await)
 }
 
 /// `POST /user/sendMessageAll`: to all users of an app but the sender.
@@ -59,13 +59,13 @@ pub(super) async fn send_message_all(
     State(site): State<Arc<Site>>,
     Form(fields): Form,
 ) -> Response {
-    told(&site.delivery.to_all(message(&fields), Duration::ZERO).await)
+    told(&site, &site.delivery.to_all(message(&fields), Duration::ZERO).await)
 }
 
 /// What became of a message; where it could not be sent to anybody, the code of the answer says so.
-fn told(sent: &Sent) -> Response {
+fn told(site: &Site, sent: &Sent) -> Response {
     match sent {
-        Sent::Invalid(code, _) => of_code(*code, &sent.told()),
+        Sent::Invalid(code, _) => of_code(*code, site.hub.language, &sent.told()),
         _ => success(&sent.told()),
     }
 }

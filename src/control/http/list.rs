@@ -21,7 +21,9 @@ use std::sync::Arc;
 /// both, with a part of them and where the next part begins. Nodes that give no
 /// answer are named in `partial`.
 pub(super) async fn users(State(site): State<Arc<Site>>, Query(fields): Query) -> Response {
-    let Some(wanted) = Wanted::read(&fields) else { return failure(Code::BadParameter) };
+    let Some(wanted) = Wanted::read(&fields) else {
+        return failure(Code::BadParameter, site.hub.language);
+    };
     let listing = Listing::begin(&site.hub.directory, site.cluster.clone(), wanted).await;
     streamed(stream::unfold(Some(listing), |listing| async {
         let mut listing = listing?;

@@ -69,7 +69,7 @@ fn every_code_has_its_number_and_text() {
 fn what_is_no_request_gets_bare_text_and_the_connection_stays() {
     let node = Node::start();
     let mut client = Client::connect(&node);
-    for message in ["", "hello", "[]", "{} {}", r#"{"seq":1,"cmd":"ping"}"#] {
+    for message in ["", "hello", "[]", "{} {}", r#"{"seq":true,"cmd":"ping"}"#] {
         for first in [0x81, 0x82] {
             client.send_frame(first, message.as_bytes());
             assert_eq!(client.recv(), Message::Text(BARE.into()), "{message}");
