@@ -14,6 +14,7 @@ fuzz_target!(|input: &[u8]| {
         user_id_bytes_max: 19,
         tokens: None,
         clients_send: true,
+        wording: Default::default(),
     };
     for user in [None, Some((AppId(101), "ua"))] {
         let session = Session { user, ..Session::default() };

@@ -1,8 +1,10 @@
 //! The fingerprint of a host: what another one must have to be compared with it.
 
 use crate::result::Machine;
+use millgate::host::memory::Memory;
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 /// Settings that decide about a run with many connections.
 const SETTINGS: [&str; 19] = [
@@ -39,7 +41,7 @@ pub fn read() -> Machine {
         kernel: text("/proc/sys/kernel/osrelease"),
         cpu: name.map_or(String::new(), |(_, name)| name.to_owned()),
         cores: cores(),
-        memory_bytes: millgate::host::kernel::memory_bytes().map_or(0, |bytes| bytes as u64),
+        memory_bytes: Memory::read(Path::new("/")).total_bytes().unwrap_or(0),
         sysctl: SETTINGS
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), sysctl(name)?)))

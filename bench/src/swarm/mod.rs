@@ -103,7 +103,7 @@ impl Swarm {
     /// # Errors
     /// When the kernel refuses a thread or a descriptor.
     pub fn start(spec: Spec, clock: Clock) -> io::Result<Self> {
-        let open_files_max = millgate::host::kernel::raise_open_files()?;
+        let open_files_max = millgate::host::kernel::raise_open_files().limit;
         let spec = Arc::new(spec);
         let threads = threads_for(spec.crowd, spec.threads, open_files_max);
         let mut shares = split(spec.crowd, threads);

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 }
 
 fn run(listen: Listen) -> io::Result<()> {
-    kernel::raise_open_files()?;
+    kernel::raise_open_files();
     let threads = listen.threads();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_io().build()?;

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> io::Result<()> {
-    kernel::raise_open_files()?;
+    kernel::raise_open_files();
     let config = WebSocketConfig::default();
     let config = match arguments.read_buffer {
         Some(bytes) => config.read_buffer_size(bytes),

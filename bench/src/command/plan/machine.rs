@@ -73,7 +73,7 @@ impl Machines {
         }
         if self.machines.is_empty() {
             let facts = Facts::read(Path::new("/"));
-            let memory = facts.memory_limit_bytes();
+            let memory = facts.memory.total_bytes();
             let memory = memory.ok_or_else(|| io::Error::other("cannot read /proc/meminfo"))?;
             let host = self.limits(Some((&facts, server)))?;
             return Ok(vec![self.question((memory, machine::cores()), host)]);

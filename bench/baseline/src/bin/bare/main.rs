@@ -68,7 +68,7 @@ fn run(command: &Command) -> io::Result<()> {
         Command::Echo { listen, websocket: true } => (listen, Answer::AsMuch),
         Command::Ping(listen) => (listen, Answer::Pong),
     };
-    kernel::raise_open_files()?;
+    kernel::raise_open_files();
     // SO_REUSEPORT would hide that somebody else has the port.
     drop(TcpListener::bind(listen.listen)?);
     let (workers, address) = Workers::start(listen, answer)?;
