@@ -122,6 +122,7 @@ mod tests {
             ("log.format", _) => "json".into(),
             ("log.rotation", _) => "never".into(),
             ("limits.excess", _) => "drop".into(),
+            ("protocol.displaced", _) => "close".into(),
             ("protocol.language", _) => "english".into(),
             ("protocol.errors", _) => "json".into(),
             ("apps.ids", _) => vec![7_u32].into(),

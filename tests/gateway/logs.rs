@@ -228,7 +228,7 @@ fn no_key_and_no_token_is_in_a_line_or_an_answer() {
         (format!("/acc?token={bad}"), String::new()),
         ("/acc".to_owned(), format!("Authorization: Bearer {bad}\r\n")),
         ("/acc".to_owned(), format!("Sec-WebSocket-Protocol: millgate.token, {bad}\r\n")),
-        (format!("/acc?token={token}"), "Origin: http://sesame\r\n".to_owned()),
+        (format!("/acc?token={token}"), "Origin: http://elsewhere\r\n".to_owned()),
     ] {
         let mut client = Client::tcp(program.websocket);
         let request = String::from_utf8(Client::request(&target)).expect("text");

@@ -133,7 +133,10 @@ fn a_taken_port_is_one_clear_line() {
         let (status, lines) = failed_start(&["log.level=error", &setting]);
         assert_eq!(status.code(), Some(1));
         let [line] = &lines[..] else { panic!("{lines:?}") };
-        assert!(line.starts_with("millgate: cannot listen for "), "{line}");
+        // The log is JSON, and so is this.
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let line = line["message"].as_str().unwrap();
+        assert!(line.starts_with("cannot listen for "), "{line}");
         assert!(line.contains(&address.to_string()), "{line}");
         assert!(line.contains(&format!("(listen.{listener})")), "{line}");
         assert!(line.ends_with("another process listens there already"), "{line}");
