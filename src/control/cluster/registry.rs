@@ -294,6 +294,7 @@ impl Registry {
     /// Reads the others; true if this node is registered itself.
     async fn read(&self) -> Result<bool, Fault> {
         let mut view = self.view.lock().await;
+        let asked = self.time.since_start();
         let (time, servers, nodes) =
             (script::time_ms(keys::SERVERS), all(keys::SERVERS), all(keys::NODES));
         let (now, servers, nodes) = tokio::try_join!(
@@ -301,7 +302,7 @@ impl Registry {
             self.link.ask::<Fields>(&servers),
             self.link.ask::<Fields>(&nodes),
         )?;
-        self.time.set_ms(now);
+        self.time.set_ms(now, asked);
         let now = now / 1_000;
         let is_stamped = value_of(&servers, &self.here).is_some();
         let id_here = value_of(&nodes, &self.here).map(<[u8]>::to_vec);

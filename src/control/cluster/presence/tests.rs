@@ -131,7 +131,7 @@ async fn logins_and_logouts_reach_redis_and_are_found() {
     assert_eq!(here.presence.locate(APP, "nobody").await, Located::Nowhere);
     here.nodes.send_replace(Arc::default());
     assert_eq!(here.presence.locate(APP, "ua").await, Located::Unknown, "who lives is not known");
-    here.time.set_ms(server.time() * 1_000);
+    here.time.set_ms(server.time() * 1_000, here.time.since_start());
     assert_eq!(here.presence.locate(APP, "ua").await, Located::Nowhere, "its node is dead");
     here.nodes.send_replace(Arc::new(BTreeSet::from([NodeAddr::parse(THERE).unwrap()])));
     there_node.log_out(&user);

@@ -37,30 +37,32 @@ impl RedisTime {
         self.origin.load(Ordering::Relaxed) != i64::MIN
     }
 
-    /// Redis has just said that it is so late, in unix milliseconds.
-    pub(in crate::control::cluster) fn set_ms(&self, now: u64) {
+    /// Redis has just said that it is `now`, in unix milliseconds, to a question that was
+    /// asked at the time `asked` of this node's clock.
+    pub(in crate::control::cluster) fn set_ms(&self, now: u64, asked: Duration) {
         let now = i64::try_from(now).unwrap_or(0);
-        let read = now.saturating_sub(ms(self.clock.now()));
+        let earliest = now.saturating_sub(ms(self.clock.now()));
+        let latest = now.saturating_sub(ms(asked)).max(earliest);
         let known = self.origin.load(Ordering::Relaxed);
-        self.origin.store(steady(known, read), Ordering::Relaxed);
+        self.origin.store(steady(known, earliest, latest), Ordering::Relaxed);
     }
 
     /// This node's own time, which goes on whatever becomes of Redis.
-    pub(super) fn since_start(&self) -> Duration {
+    pub(in crate::control::cluster) fn since_start(&self) -> Duration {
         self.clock.now()
     }
 }
 
-/// The origin to go on with. An answer that has travelled for longer makes it smaller than
-/// it is: so of two that are close to each other the greater one is right, and the times
-/// of logins do not move with each look at the clock.
-fn steady(known: i64, read: i64) -> i64 {
-    let is_close = known != i64::MIN && known.abs_diff(read) <= STEADY_MS;
-    if is_close { known.max(read) } else { read }
+/// The origin to go on with. Redis read its clock at some moment between question and
+/// answer, so an answer bounds the origin on both sides. What is known stays as long as it is
+/// within these bounds: a slow answer, after a stall of Redis or of this host, moves nothing,
+/// and the times of logins keep their order. Another clock lies outside, and is followed.
+fn steady(known: i64, earliest: i64, latest: i64) -> i64 {
+    match known {
+        i64::MIN => earliest.midpoint(latest),
+        known => known.clamp(earliest, latest),
+    }
 }
-
-/// Differences that answers of different speed make; more is another clock.
-const STEADY_MS: u64 = 50;
 
 fn ms_after(origin: i64, time: Duration) -> u64 {
     u64::try_from(origin.saturating_add(ms(time))).unwrap_or(0)
@@ -76,11 +78,12 @@ mod tests {
 
     #[test]
     fn a_slow_answer_does_not_move_it_but_another_clock_does() {
-        assert_eq!(steady(i64::MIN, 1_000), 1_000);
-        assert_eq!(steady(1_000, 960), 1_000);
-        assert_eq!(steady(1_000, 1_030), 1_030);
-        assert_eq!(steady(1_000, 900), 900);
-        assert_eq!(steady(1_000, 6_000), 6_000);
+        assert_eq!(steady(i64::MIN, 1_000, 1_004), 1_002);
+        assert_eq!(steady(1_000, 998, 1_001), 1_000);
+        assert_eq!(steady(1_000, 400, 1_001), 1_000, "an answer after a stall");
+        assert_eq!(steady(1_000, 1_003, 1_005), 1_003, "a quicker answer knows better");
+        assert_eq!(steady(1_000, 900, 905), 905);
+        assert_eq!(steady(1_000, 6_000, 6_001), 6_000);
     }
 
     #[test]
@@ -88,7 +91,7 @@ mod tests {
         let time = RedisTime::new(Clock::start());
         assert!(!time.is_known());
         assert!(time.now().abs_diff(clock::unix_seconds()) <= 1);
-        time.set_ms(1_000_500);
+        time.set_ms(1_000_500, time.since_start());
         assert!(time.is_known() && time.now().abs_diff(1_000) <= 1);
         assert_eq!(time.ms_at(Duration::from_secs(7)).map(|ms| ms / 100), Some(10_075));
     }

@@ -73,7 +73,7 @@ fn what_cannot_be_used_is_told_in_one_line() {
     assert!(error.contains("not the private key of the certificate"), "{error}");
     config.cluster.tls_key = config.cluster.tls_cert.clone();
     let error = Security::load(&config.cluster).unwrap_err().to_string();
-    assert!(error.starts_with("cluster.tls_key: /") && error.ends_with("no private key in it"));
+    assert!(error.starts_with("cluster.tls_key: /") && error.contains("no private key"), "{error}");
     config.cluster.tls_key = Path::new("/nowhere").into();
     let error = Security::load(&config.cluster).unwrap_err().to_string();
     assert!(error.starts_with("cluster.tls_key: /nowhere: "), "{error}");
