@@ -30,6 +30,9 @@ const DISPLACED: u32 = 1 << 31;
 /// and no notice of it has come.
 const UNIT_MS: u64 = 10;
 
+/// So many units the time of a login may lie ahead of the clock ([`User::postpone`]).
+const AHEAD_MAX: u32 = 10;
+
 /// Bits of [`User::place`] for the slot; the rest is for the reactor.
 const SLOT_BITS: u32 = CONNECTIONS_PER_REACTOR_MAX.trailing_zeros();
 const _: () = assert!(CONNECTIONS_PER_REACTOR_MAX.is_power_of_two());
@@ -62,13 +65,41 @@ impl User {
     pub fn since(&self, now: Duration) -> Duration {
         let age = units(now).wrapping_sub(self.state.load(Ordering::Relaxed)) & !DISPLACED;
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX) / UNIT_MS;
-        Duration::from_millis(now.saturating_sub(age.into()) * UNIT_MS)
+        let ahead = DISPLACED - age;
+        let since = if ahead <= AHEAD_MAX {
+            now + u64::from(ahead)
+        } else {
+            now.saturating_sub(age.into())
+        };
+        Duration::from_millis(since * UNIT_MS)
+    }
+
+    /// Moves the time of the login, for all who compare it, to `time` or up to one unit later,
+    /// if it is earlier. The node's clock shows `now`; a time that is far ahead of it moves nothing.
+    pub(crate) fn postpone(&self, time: Duration, now: Duration) {
+        let latest = now + Duration::from_millis(u64::from(AHEAD_MAX - 1) * UNIT_MS);
+        if time <= self.since(now) || time > latest {
+            return;
+        }
+        let moved = units(time + Duration::from_millis(UNIT_MS - 1));
+        let keep_displaced = |state: u32| Some(state & DISPLACED | moved);
+        // It cannot fail: the closure always answers.
+        let _before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, keep_displaced);
     }
 
     /// True once a newer login of the same user has taken the registration over.
     #[must_use]
     pub fn is_displaced(&self) -> bool {
         self.state.load(Ordering::Acquire) & DISPLACED != 0
+    }
+
+    /// Takes the time of an earlier login of the user if that was postponed beyond this one's.
+    pub(crate) fn follow(&self, earlier: &Self) {
+        let theirs = earlier.state.load(Ordering::Relaxed) & !DISPLACED;
+        let ours = self.state.load(Ordering::Relaxed);
+        if theirs.wrapping_sub(ours) & !DISPLACED <= AHEAD_MAX {
+            self.state.store(ours & DISPLACED | theirs, Ordering::Relaxed);
+        }
     }
 
     /// Ends the registration; the connection stays open but receives nothing more.
@@ -108,6 +139,31 @@ mod tests {
             user.displace();
             assert_eq!(user.since(start + month), rounded);
             assert!(user.is_displaced() && user.conn() == conn);
+        }
+    }
+
+    #[test]
+    fn a_login_is_postponed_and_never_brought_forward() {
+        let ms = Duration::from_millis;
+        let conn = ConnId { reactor: 0, slot: 1, serial: 1 };
+        for start in [0, 5_000, u64::from(DISPLACED) * UNIT_MS - 30] {
+            let user = User::at(AppId(1), "ua".into(), conn, ms(start));
+            user.postpone(ms(start + 11), ms(start + 12));
+            assert_eq!(user.since(ms(start + 12)), ms(start + 20), "one unit ahead of the clock");
+            assert_eq!(user.since(ms(start + 60_000)), ms(start + 20));
+            user.postpone(ms(start + 10), ms(start + 12));
+            user.postpone(ms(start + 1_000), ms(start + 12));
+            assert_eq!(user.since(ms(start + 12)), ms(start + 20));
+            let next = User::at(AppId(1), "ua".into(), conn, ms(start + 5));
+            next.follow(&user);
+            assert_eq!(next.since(ms(start + 12)), ms(start + 20));
+            let later = User::at(AppId(1), "ua".into(), conn, ms(start + 30));
+            later.follow(&user);
+            assert_eq!(later.since(ms(start + 30)), ms(start + 30));
+            user.displace();
+            user.postpone(ms(start + 50), ms(start + 12));
+            assert!(user.is_displaced());
+            assert_eq!(user.since(ms(start + 70)), ms(start + 50));
         }
     }
 }

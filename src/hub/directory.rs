@@ -122,6 +122,7 @@ impl Directory {
         let mut shard = room.shard(hash);
         let found = shard.find_mut(slot_hash(hash), |other| other.id == user.id);
         if let Some(earlier) = found {
+            user.follow(earlier);
             earlier.displace();
             let displaced = Some(earlier.conn());
             *earlier = user;

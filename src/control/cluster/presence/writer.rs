@@ -228,7 +228,13 @@ impl Presence {
         all_well
     }
 
-    fn tell(&self, user: UserKey, Rival { node: holder, is_newer }: Rival) {
+    fn tell(&self, user: UserKey, Rival { node: holder, is_newer, moved_to }: Rival) {
+        // A login that has come since then is later, or as well off at this time.
+        if let Some(time) = moved_to.and_then(|ms| self.time.time_at(ms))
+            && let Some(held) = self.directory.registration(user.app, &user.user)
+        {
+            held.postpone(time, self.clock.now());
+        }
         let kind = if is_newer { ConflictKind::Kept } else { ConflictKind::Arrived };
         if !self.nodes.borrow().contains(&holder) {
             // A record that has outlived its node.

@@ -28,9 +28,10 @@ pub(in crate::control::cluster) enum Verb {
 ///
 /// `loginMs`, which nodes of the reference do not know and leave out, is when the
 /// login took place, by the clock of Redis: so it does not matter which of two nodes
-/// is the first to write. A time to come is that of another master, whose clock is
-/// ahead, and says nothing.
+/// is the first to write. A time to come, further ahead than `AHEAD`, is that of another
+/// master, whose clock is ahead, and says nothing.
 const RECORD: &str = r#"
+local CLOSE, PROMPT, STEP, AHEAD = 30, 50, 10, 70
 local clock = redis.call('TIME')
 local now = tonumber(clock[1])
 local found, read, old = redis.pcall('GET', KEYS[1]), false, nil
@@ -50,9 +51,15 @@ local held = holder ~= '' and not ours and on and time('heartbeatTime') + 180 >=
 local theirs, since = tonumber(old.loginMs), nil
 if theirs and not (theirs >= 0 and theirs < 1e15) then theirs = nil end
 local ms = now * 1000 + math.floor(clock[2] / 1000)
-if theirs and theirs > ms then theirs = nil end
+if theirs and theirs > ms + AHEAD then theirs = nil end
 since = tonumber(ARGV[5])
 if verb == 'arrive' and not since then since = ms end
+local moved = ''
+if held and verb == 'arrive' and theirs and theirs >= since
+  and (theirs - since <= CLOSE or theirs > ms + STEP) and ms - since <= PROMPT then
+  since = theirs + STEP
+  moved = ' ' .. string.format('%.0f', since)
+end
 if held and (verb == 'arrive' or verb == 'keep') then
   if verb == 'keep' and not (theirs and since) then return 'newer ' .. holder end
   if theirs and (theirs > since or theirs == since and holder > ARGV[2]) then
@@ -71,7 +78,7 @@ redis.call('SET', KEYS[1], ARGV[3] .. client .. ',"clientPort":"","loginTime":' 
   .. ',"heartbeatTime":' .. beat .. ',"logOutTime":' .. logout
   .. ',"qua":"","deviceInfo":"","isLogoff":' .. tostring(verb == 'depart')
   .. (since and ',"loginMs":' .. string.format('%.0f', since) or '') .. '}', 'EX', 86400)
-return held and 'older ' .. holder or ''
+return held and 'older ' .. holder .. moved or ''
 "#;
 
 /// Deletes a field of a hash if it still has this value; KEYS: the hash, ARGV: field, value.
@@ -149,13 +156,19 @@ pub(in crate::control::cluster) struct Rival {
     pub(in crate::control::cluster) node: NodeAddr,
     /// Whether the record is the other node's; otherwise it is ours now.
     pub(in crate::control::cluster) is_newer: bool,
+    /// The time, in unix milliseconds of Redis, that our login has from now on, since the
+    /// two were too close for the clocks.
+    pub(in crate::control::cluster) moved_to: Option<u64>,
 }
 
 /// Who else claims the user, as a record's command answers.
 pub(in crate::control::cluster) fn rival(answer: &Value) -> Option<Rival> {
     let Value::BulkString(text) = answer else { return None };
-    let (kind, node) = std::str::from_utf8(text).ok()?.split_once(' ')?;
-    Some(Rival { node: NodeAddr::parse(node)?, is_newer: kind == "newer" })
+    let mut words = std::str::from_utf8(text).ok()?.split(' ');
+    let is_newer = words.next()? == "newer";
+    let node = NodeAddr::parse(words.next()?)?;
+    let moved_to = words.next().and_then(|ms| ms.parse().ok());
+    Some(Rival { node, is_newer, moved_to })
 }
 
 /// Deletes `field` of the hash `key` if it is `value`; answers how many fields that were.

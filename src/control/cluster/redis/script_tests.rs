@@ -108,6 +108,47 @@ async fn of_two_late_arrivals_the_newer_one_has_the_record_whoever_writes_first(
     assert_eq!(run(&here, arrive(), 30), node("10.0.0.2:9001", false));
 }
 
+/// Nodes know the time of a login to some 10 ms: of two that are closer together the one
+/// that comes to Redis last is the newer one, if it comes at once.
+#[tokio::test]
+async fn of_two_logins_close_together_the_one_that_redis_hears_of_last_is_the_newer_one() {
+    let server = RedisServer::start(&[]).await;
+    let [here, there] =
+        [HERE, "10.0.0.2:9001"].map(|at| Records::new(NodeAddr::parse(at).unwrap()));
+    let run = |records: &Records, verb, login| {
+        let command = records.command(AppId(101), "ua", verb, Some(login), false);
+        rival(&server.try_ask(&command).unwrap())
+    };
+    let now = || server.try_ask::<u64>(&time_ms(KEY)).unwrap();
+    let found = |at: &str, is_newer, moved_to| {
+        Some(Rival { node: NodeAddr::parse(at).unwrap(), is_newer, moved_to })
+    };
+    // Each attempt may be interrupted for longer than "at once" means.
+    let is_in_time = (0..20).any(|_| {
+        server.ask::<()>(&["DEL", KEY]);
+        let start = now();
+        assert_eq!(run(&there, arrive(), start), None);
+        let last = run(&here, arrive(), start - 9);
+        if now() - start >= 40 {
+            return false;
+        }
+        assert_eq!(last, found("10.0.0.2:9001", false, Some(start + 10)));
+        let renewed = run(&there, Verb::Keep, start);
+        assert_eq!(renewed, found(HERE, true, None), "both sides agree from then on");
+        assert_eq!(run(&here, Verb::Keep, start + 10), None);
+        true
+    });
+    assert!(is_in_time);
+    // What is late, or further apart, goes by the time of the login.
+    server.ask::<()>(&["DEL", KEY]);
+    let start = now() - 60;
+    assert_eq!(run(&there, arrive(), start), None);
+    assert_eq!(run(&here, arrive(), start - 9), found("10.0.0.2:9001", true, None));
+    let start = now();
+    assert_eq!(run(&there, arrive(), start), None);
+    assert_eq!(run(&here, arrive(), start - 31), found("10.0.0.2:9001", true, None));
+}
+
 #[tokio::test]
 async fn a_renewal_respects_a_live_record_of_another_node() {
     let server = RedisServer::start(&[]).await;

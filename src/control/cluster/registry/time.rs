@@ -32,6 +32,14 @@ impl RedisTime {
         (origin != i64::MIN).then(|| ms_after(origin, time))
     }
 
+    /// The time of this node's clock at these unix milliseconds of Redis; `None` until Redis
+    /// was asked. The start of the clock stands for what lies before it.
+    pub(in crate::control::cluster) fn time_at(&self, ms: u64) -> Option<Duration> {
+        let origin = self.origin.load(Ordering::Relaxed);
+        let after = i64::try_from(ms).ok()?.saturating_sub(origin);
+        (origin != i64::MIN).then(|| Duration::from_millis(u64::try_from(after).unwrap_or(0)))
+    }
+
     /// Whether Redis was asked, and with that for the nodes.
     pub(in crate::control::cluster) fn is_known(&self) -> bool {
         self.origin.load(Ordering::Relaxed) != i64::MIN
@@ -93,6 +101,9 @@ mod tests {
         assert!(time.now().abs_diff(clock::unix_seconds()) <= 1);
         time.set_ms(1_000_500, time.since_start());
         assert!(time.is_known() && time.now().abs_diff(1_000) <= 1);
-        assert_eq!(time.ms_at(Duration::from_secs(7)).map(|ms| ms / 100), Some(10_075));
+        let seven = Duration::from_secs(7);
+        assert_eq!(time.ms_at(seven).map(|ms| ms / 100), Some(10_075));
+        assert_eq!(time.ms_at(seven).and_then(|ms| time.time_at(ms)), Some(seven));
+        assert_eq!(time.time_at(1), Some(Duration::ZERO));
     }
 }
