@@ -1,14 +1,15 @@
 //! What differs between two configurations, and how much of that a running node can follow.
 
-use super::{Config, Control, Listen, Log, Protocol, Secret};
+use super::{Cluster, Config, Control, Listen, Log, Protocol, Secret};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// The secrets of a configuration, which look alike when they are serialised.
-const SECRETS: [(&str, SecretOf); 5] = [
+const SECRETS: [(&str, SecretOf); 6] = [
     ("auth.jwt.secret", |config| config.auth.jwt.as_ref().map(|jwt| &jwt.secret)),
     ("auth.jwt.previous_secret", |config| config.auth.jwt.as_ref().map(|jwt| &jwt.previous_secret)),
     ("cluster.token", |config| Some(&config.cluster.token)),
+    ("cluster.previous_token", |config| Some(&config.cluster.previous_token)),
     ("redis.password", |config| config.redis.as_ref().map(|redis| &redis.password)),
     ("redis.sentinel_password", |config| {
         config.redis.as_ref().map(|redis| &redis.sentinel_password)
@@ -33,7 +34,7 @@ impl Config {
             control: Control { threads: running.control.threads, ..self.control },
             protocol: Protocol { displaced: self.protocol.displaced, ..running.protocol.clone() },
             log: Log { level: self.log.level, ..running.log.clone() },
-            cluster: running.cluster.clone(),
+            cluster: self.cluster.for_running(&running.cluster),
             redis: running.redis.clone(),
             ..self
         }
@@ -59,6 +60,24 @@ impl Config {
             collect(section, keys, &mut values);
         }
         values
+    }
+}
+
+impl Cluster {
+    /// Tokens are followed, and files by which nodes show who they are; whether they do so by TLS
+    /// is settled at the start.
+    fn for_running(self, running: &Self) -> Self {
+        let files = if self.has_tls() == running.has_tls() { &self } else { running };
+        Self {
+            tls_cert: files.tls_cert.clone(),
+            tls_key: files.tls_key.clone(),
+            tls_ca: files.tls_ca.clone(),
+            token: self.token,
+            token_file: self.token_file,
+            previous_token: self.previous_token,
+            previous_token_file: self.previous_token_file,
+            ..running.clone()
+        }
     }
 }
 
@@ -152,8 +171,15 @@ mod tests {
         assert!(odd.is_empty(), "each key that exists has an entry in RELOAD: {odd:?}");
         assert_eq!(listed.len(), RELOAD.len(), "and no other one");
         let auth = Auth { jwt: Some(Jwt::default()), ..Auth::default() };
-        let running = Config { redis: Some(Redis::default()), auth, ..Config::default() };
+        let default = Config { redis: Some(Redis::default()), auth, ..Config::default() };
         for (key, reload) in RELOAD {
+            let mut running = default.clone();
+            if *reload == Reload::OtherFile {
+                let Cluster { tls_cert, tls_key, tls_ca, .. } = &mut running.cluster;
+                for file in [tls_cert, tls_key, tls_ca] {
+                    *file = "before".into();
+                }
+            }
             let value = changed(key, known.sample(key).unwrap());
             let wanted = Figment::from(Serialized::defaults(&running)).merge((*key, value));
             let wanted: Config = wanted.extract().unwrap_or_else(|error| {
@@ -165,10 +191,26 @@ mod tests {
             let is_followed = followed.differing_keys(&wanted).is_empty();
             let is_kept = running.differing_keys(&followed).is_empty();
             let expected = match reload {
-                Reload::AtOnce => (true, false),
+                Reload::AtOnce | Reload::OtherFile => (true, false),
                 Reload::Restart => (false, true),
             };
             assert_eq!((is_followed, is_kept), expected, "{key} does not do what RELOAD says");
+        }
+    }
+
+    #[test]
+    fn tls_between_nodes_begins_and_ends_with_a_start() {
+        let without = Config::default();
+        let mut with = Config::default();
+        let Cluster { tls_cert, tls_key, tls_ca, .. } = &mut with.cluster;
+        for file in [tls_cert, tls_key, tls_ca] {
+            *file = "a file".into();
+        }
+        let names = ["cluster.tls_ca", "cluster.tls_cert", "cluster.tls_key"];
+        for (running, wanted) in [(&without, &with), (&with, &without)] {
+            let followed = wanted.clone().for_running(running);
+            assert_eq!(running.differing_keys(&followed), [""; 0]);
+            assert_eq!(followed.differing_keys(wanted), names);
         }
     }
 

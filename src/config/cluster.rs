@@ -70,6 +70,10 @@ pub struct Cluster {
     pub token: Secret,
     /// File that holds it, instead; one newline at its end does not count.
     pub token_file: PathBuf,
+    /// Accepted beside `token` and never sent, while the token of all nodes is being replaced.
+    pub previous_token: Secret,
+    /// File that holds it, instead; one newline at its end does not count.
+    pub previous_token_file: PathBuf,
     /// PEM file of this node's certificate; with `tls_key` and `tls_ca` gRPC is mutual TLS.
     pub tls_cert: PathBuf,
     /// PEM file of its private key.

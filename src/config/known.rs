@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// Values of these keys are never repeated in a message.
-pub(super) const SECRET_KEYS: [&str; 5] = [
+pub(super) const SECRET_KEYS: [&str; 6] = [
     "redis.password",
     "redis.sentinel_password",
     "cluster.token",
+    "cluster.previous_token",
     "auth.jwt.secret",
     "auth.jwt.previous_secret",
 ];

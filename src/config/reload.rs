@@ -5,6 +5,9 @@
 pub(super) enum Reload {
     /// With the reload, for connections that are open as well as for new ones.
     AtOnce,
+    /// Another file with the reload, for new connections; to begin or to end the use of such files
+    /// needs a restart, and then the answer to a reload names the keys.
+    OtherFile,
     /// With the next start of the process; the answer to a reload names the key.
     Restart,
 }
@@ -78,11 +81,13 @@ pub(super) const RELOAD: &[(&str, Reload)] = &[
     ("admin.trace_content", Reload::AtOnce),
     ("cluster.advertise", Reload::Restart),
     ("cluster.client_url", Reload::Restart),
-    ("cluster.token", Reload::Restart),
-    ("cluster.token_file", Reload::Restart),
-    ("cluster.tls_cert", Reload::Restart),
-    ("cluster.tls_key", Reload::Restart),
-    ("cluster.tls_ca", Reload::Restart),
+    ("cluster.token", Reload::AtOnce),
+    ("cluster.token_file", Reload::AtOnce),
+    ("cluster.previous_token", Reload::AtOnce),
+    ("cluster.previous_token_file", Reload::AtOnce),
+    ("cluster.tls_cert", Reload::OtherFile),
+    ("cluster.tls_key", Reload::OtherFile),
+    ("cluster.tls_ca", Reload::OtherFile),
     ("cluster.trust_network", Reload::Restart),
     ("auth.jwt.secret", Reload::AtOnce),
     ("auth.jwt.secret_file", Reload::AtOnce),

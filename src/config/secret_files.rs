@@ -16,8 +16,11 @@ impl Config {
     /// All secrets with their keys, and the files that may hold them instead.
     fn secrets_mut(&mut self) -> Vec<(&'static str, &mut Secret, &PathBuf)> {
         let Self { auth: Auth { jwt, .. }, cluster, redis, .. } = self;
-        let Cluster { token, token_file, .. } = cluster;
-        let mut all = vec![("cluster.token", token, &*token_file)];
+        let Cluster { token, token_file, previous_token, previous_token_file, .. } = cluster;
+        let mut all = vec![
+            ("cluster.token", token, &*token_file),
+            ("cluster.previous_token", previous_token, &*previous_token_file),
+        ];
         if let Some(Jwt { secret, secret_file, previous_secret, previous_secret_file, .. }) = jwt {
             all.push(("auth.jwt.secret", secret, secret_file));
             all.push(("auth.jwt.previous_secret", previous_secret, previous_secret_file));

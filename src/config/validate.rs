@@ -248,10 +248,17 @@ impl Check {
             let complaint = format!("is {advertise:?}, must be host:port where others reach it");
             self.say("cluster.advertise", complaint);
         }
-        if !config.cluster.token.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
-            let complaint =
-                "has a byte that is no visible ASCII letter, and only those can be sent";
-            self.say("cluster.token", complaint);
+        let Cluster { token, previous_token, .. } = &config.cluster;
+        for (key, token) in [("cluster.token", token), ("cluster.previous_token", previous_token)] {
+            if !token.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
+                let complaint =
+                    "has a byte that is no visible ASCII letter, and only those can be sent";
+                self.say(key, complaint);
+            }
+        }
+        if token.is_empty() && !previous_token.is_empty() {
+            let complaint = "is set and cluster.token is not: without that, calls need no token";
+            self.say("cluster.previous_token", complaint);
         }
         let files = [tls_cert, tls_key, tls_ca].map(|file| !file.as_os_str().is_empty());
         if files.contains(&true) && files.contains(&false) {

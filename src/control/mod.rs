@@ -129,6 +129,10 @@ pub enum HttpSocket {
     Unix(UnixListener),
 }
 
+/// The tokens and certificates of a cluster, as they have been read; nothing outside of one.
+#[derive(Debug)]
+pub struct Trust(Option<grpc::Security>);
+
 /// The control plane before it serves anybody.
 #[derive(Debug)]
 pub struct Plane {
@@ -275,9 +279,28 @@ impl Control {
         &self.site.served_at
     }
 
+    /// Reads what the nodes of the cluster show to each other: all that can fail of it.
+    ///
+    /// # Errors
+    /// When a file cannot be read or used, as a line that names the key.
+    pub fn load_trust(&self, config: &Config) -> Result<Trust, String> {
+        let is_member = self.plane.cluster.is_some();
+        let security = is_member.then(|| grpc::Security::load(&config.cluster)).transpose();
+        security.map(Trust).map_err(|error| error.to_string())
+    }
+
     /// Goes by another configuration, as far as it can be changed.
-    pub fn reload(&self, config: &Config, access: Access, tls: Option<Arc<ServerConfig>>) {
+    pub fn reload(
+        &self,
+        config: &Config,
+        access: Access,
+        tls: Option<Arc<ServerConfig>>,
+        trust: Trust,
+    ) {
         self.site.reload(config, access, tls);
+        if let (Some(cluster), Trust(Some(security))) = (&self.plane.cluster, trust) {
+            cluster.trust(security);
+        }
     }
 
     /// From here on no messages come from elsewhere, and who is here is written

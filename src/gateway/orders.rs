@@ -212,6 +212,7 @@ impl Gateway {
         let limits = &config.limits;
         let access = Access::load(&config.auth).map_err(|error| problem(&error))?;
         let tls = tls::load(&config.listen).map_err(|error| problem(&error))?;
+        let trust = self.control.load_trust(&config).map_err(|error| vec![error])?;
         let settings = Settings::new(&config, &access, tls.clone());
         let memory = Memory::read(Path::new("/"));
         let outboxes = budget(&memory, limits.outbox_total_bytes);
@@ -221,7 +222,7 @@ impl Gateway {
         log.set_level(&config.log.level).map_err(|error| problem(&error))?;
         self.shared.outboxes.set_limit(outboxes);
         self.shared.assemblies.set_limit(assemblies);
-        self.control.reload(&config, access, tls);
+        self.control.reload(&config, access, tls, trust);
         self.shared.settings.replace(settings);
         self.shared.drain.configure_refuges(&config.stop.other_nodes);
         bid_reload(&self.shared.hub, self.reactors.threads.len(), || !self.orders.is_empty());

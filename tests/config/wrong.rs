@@ -87,6 +87,11 @@ fn a_cluster_is_guarded_or_stays_on_loopback() {
 #[test]
 fn bounds_of_a_cluster_are_kept() {
     assert_complaints(&[
+        (
+            "cluster.previous_token",
+            "old",
+            "is set and cluster.token is not: without that, calls need no token",
+        ),
         ("cluster.advertise", "here", "is \"here\", must be host:port where others reach it"),
         (
             "cluster.advertise",

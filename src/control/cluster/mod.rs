@@ -25,7 +25,7 @@ use super::ready::Findings;
 use crate::config::{self, Config};
 use crate::id::{AppId, NodeAddr};
 use crate::limits::EVENTS_PER_STRETCH;
-use crate::link::{Mailbox, News};
+use crate::link::{Current, Mailbox, News};
 use crate::metrics::Metrics;
 use canary::Canaries;
 use futures_util::FutureExt;
@@ -75,6 +75,7 @@ pub(super) struct Cluster {
     presence: Arc<Presence>,
     peers: Arc<Peers>,
     canaries: Canaries,
+    security: Arc<Current<Security>>,
     metrics: Arc<Metrics>,
 }
 
@@ -97,7 +98,8 @@ impl Cluster {
         ended: watch::Receiver<bool>,
     ) -> io::Result<(Arc<Self>, JoinHandle<()>)> {
         let Joining { config, own, base, news } = joining;
-        let security = Arc::new(Security::load(&config.cluster).map_err(io::Error::other)?);
+        let security = Security::load(&config.cluster).map_err(io::Error::other)?;
+        let security = Arc::new(Current::new(security));
         let (tell, conflicts) = mpsc::channel(CONFLICTS_MAX);
         let cluster = Arc::new(Self::open(config, own, &base, Arc::clone(&security), tell)?);
         let client_url = config.cluster.client_url.clone();
@@ -120,7 +122,7 @@ impl Cluster {
         config: &Config,
         own: NodeAddr,
         base: &Base,
-        security: Arc<Security>,
+        security: Arc<Current<Security>>,
         conflicts: mpsc::Sender<presence::Conflict>,
     ) -> io::Result<Self> {
         let Base { hub, metrics, clock, .. } = base.clone();
@@ -145,10 +147,19 @@ impl Cluster {
             clock,
             metrics: Arc::clone(&metrics),
         });
-        let wiring = Wiring { security, clock, metrics: Arc::clone(&metrics) };
+        let wiring =
+            Wiring { security: Arc::clone(&security), clock, metrics: Arc::clone(&metrics) };
         let peers = Peers::start(own.clone(), registry.nodes(), wiring);
         peers.heed(registry.stamps());
-        Ok(Self { own, registry, presence, peers, canaries, metrics })
+        Ok(Self { own, registry, presence, peers, canaries, security, metrics })
+    }
+
+    /// Goes by other tokens and certificates: in calls and connections that begin from now on.
+    pub(super) fn trust(&self, security: Security) {
+        if security.has_other_certificates(&self.security.get()) {
+            tracing::info!("new certificates of the cluster are in use for new connections");
+        }
+        self.security.replace(security);
     }
 
     /// Lets other nodes in, by a task of its own.
@@ -156,7 +167,7 @@ impl Cluster {
         self: &Arc<Self>,
         listener: TcpListener,
         base: &Base,
-        security: Arc<Security>,
+        security: Arc<Current<Security>>,
         client_url: String,
         ended: watch::Receiver<bool>,
     ) -> JoinHandle<()> {

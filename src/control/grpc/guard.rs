@@ -7,15 +7,14 @@ use crate::config::{Scope, Scopes};
 use crate::link::Current;
 use crate::metrics::{Denied, Metrics};
 use std::sync::Arc;
-use subtle::ConstantTimeEq;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
 /// Lets calls in that carry the token or a key, before anything of their content is read.
 #[derive(Clone)]
 pub(super) struct Guard {
-    /// What `authorization` has to say; `None` lets everybody in.
-    expected: Option<Arc<str>>,
+    /// What `authorization` has to say now; without a token everybody comes in.
+    security: Arc<Current<Security>>,
     /// The keys that do as well; `None` for what nodes alone may call.
     access: Option<Arc<Current<Access>>>,
     doorman: Arc<Doorman>,
@@ -32,8 +31,8 @@ pub(super) enum Caller {
 
 impl Guard {
     /// For what nodes alone may call.
-    pub(super) fn of_nodes(security: &Security, doorman: Arc<Doorman>) -> Self {
-        Self { expected: security.authorization().map(Arc::from), access: None, doorman }
+    pub(super) fn of_nodes(security: Arc<Current<Security>>, doorman: Arc<Doorman>) -> Self {
+        Self { security, access: None, doorman }
     }
 
     /// For what callers with a key may call too.
@@ -42,13 +41,17 @@ impl Guard {
     }
 
     fn caller(&self, request: &Request<()>) -> Option<Caller> {
-        let Some(expected) = &self.expected else { return Some(Caller::Node) };
-        let value = |name: &str| request.metadata().get(name).map(|value| value.as_bytes());
-        let authorization = value("authorization");
-        if authorization.is_some_and(|given| given.ct_eq(expected.as_bytes()).into()) {
+        let security = self.security.get();
+        if !security.asks_for_token() {
             return Some(Caller::Node);
         }
-        let key = value("x-api-key").or_else(|| bearer(authorization?))?;
+        let value = |name: &str| request.metadata().get(name).map(|value| value.as_bytes());
+        let authorization = value("authorization");
+        let shown = authorization.and_then(bearer);
+        if shown.is_some_and(|token| security.is_token(token)) {
+            return Some(Caller::Node);
+        }
+        let key = value("x-api-key").or(shown)?;
         self.access.as_ref()?.get().keys.find(key).map(|key| Caller::Key(key.scopes))
     }
 }

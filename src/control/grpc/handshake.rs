@@ -2,9 +2,11 @@
 //!
 //! The server of the gRPC library would do it too, but tells nobody who failed, and why.
 
+use super::Security;
 use super::doorman::Doorman;
 use super::incoming::Connection;
 use crate::limits::GRPC_CONNECTIONS_MAX;
+use crate::link::Current;
 use futures_util::{Stream, StreamExt};
 use std::io;
 use std::sync::Arc;
@@ -14,16 +16,18 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 /// The connections whose handshake succeeds, each as soon as it has; none waits for another.
+/// Each handshake goes by the certificates of the moment at which it begins.
 pub(super) fn trusted(
     connections: impl Stream<Item = io::Result<Connection>>,
-    acceptor: TlsAcceptor,
+    security: Arc<Current<Security>>,
     doorman: Arc<Doorman>,
 ) -> impl Stream<Item = io::Result<TlsStream<Connection>>> {
     let handshakes = connections.map(move |connection| {
-        let (acceptor, doorman) = (acceptor.clone(), Arc::clone(&doorman));
+        // Whether nodes use TLS at all is settled at the start.
+        let (acceptor, doorman) = (security.get().acceptor(), Arc::clone(&doorman));
         async move {
             match connection {
-                Ok(connection) => shake(connection, &acceptor, &doorman).await.map(Ok),
+                Ok(connection) => shake(connection, &acceptor?, &doorman).await.map(Ok),
                 Err(error) => Some(Err(error)),
             }
         }

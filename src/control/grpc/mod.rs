@@ -67,7 +67,7 @@ pub(super) struct Parts {
     /// Where clients reach this node; empty if it does not say.
     pub(super) client_url: String,
     pub(super) clock: Clock,
-    pub(super) security: Arc<Security>,
+    pub(super) security: Arc<Current<Security>>,
     /// The keys of the API.
     pub(super) access: Arc<Current<Access>>,
     pub(super) anywhere: Anywhere,
@@ -90,7 +90,7 @@ pub(super) async fn serve(
     let (anywhere, logins, callers) = (parts.anywhere, parts.logins, parts.callers);
     let local = Arc::new(Local::new(hub, Arc::clone(&metrics), drain, client_url, logins));
     let doorman = Arc::new(Doorman::new(clock, metrics));
-    let guard = Guard::of_nodes(&security, Arc::clone(&doorman));
+    let guard = Guard::of_nodes(Arc::clone(&security), Arc::clone(&doorman));
     let acc = AccServerServer::new(acc::Calls::new(Arc::clone(&local), anywhere))
         .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
     let relay = RelayServer::new(relay::Calls::new(local, ended.clone(), callers))
@@ -101,12 +101,12 @@ pub(super) async fn serve(
     let connections = incoming::connections(listener, GRPC_CONNECTIONS_MAX);
     let mut ending = ended.clone();
     let ending = async move { end(&mut ending).await };
-    let serving = match security.acceptor() {
-        Some(acceptor) => {
-            let connections = handshake::trusted(connections, acceptor, doorman);
+    let serving = match security.get().has_tls() {
+        true => {
+            let connections = handshake::trusted(connections, security, doorman);
             router.serve_with_incoming_shutdown(connections, ending).boxed()
         }
-        None => router.serve_with_incoming_shutdown(connections, ending).boxed(),
+        false => router.serve_with_incoming_shutdown(connections, ending).boxed(),
     };
     tokio::select! {
         served = serving => served,

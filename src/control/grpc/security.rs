@@ -4,6 +4,7 @@ use crate::config::{Cluster, Secret};
 use crate::host::pem::{PemError, PemFile};
 use std::fmt;
 use std::sync::Arc;
+use subtle::ConstantTimeEq;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::UnixTime;
@@ -13,13 +14,18 @@ use tokio_rustls::rustls::{self, CertificateError, RootCertStore, ServerConfig};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
-/// The shared token and the TLS files, read once.
+/// The shared tokens and the TLS files. A reload replaces it as a whole: new connections and new
+/// calls go by the new one, connections that are open stay.
 pub(in crate::control) struct Security {
     token: Secret,
+    /// Accepted as well, and never sent.
+    previous: Secret,
     tls: Option<Pems>,
 }
 
 struct Pems {
+    /// The contents of the three files.
+    texts: [Vec<u8>; 3],
     identity: Identity,
     authority: Certificate,
     server: Arc<ServerConfig>,
@@ -35,8 +41,8 @@ pub(in crate::control) enum SecurityError {
     #[error("cluster.tls_cert, cluster.tls_key, cluster.tls_ca: {0}")]
     Pem(String),
     /// The token cannot be written into a header.
-    #[error("cluster.token: only visible ASCII letters can be sent")]
-    Token,
+    #[error("{0}: only visible ASCII letters can be sent")]
+    Token(&'static str),
 }
 
 impl Security {
@@ -46,11 +52,13 @@ impl Security {
     /// When one cannot be read or used, or the token cannot be sent.
     pub(in crate::control) fn load(cluster: &Cluster) -> Result<Self, SecurityError> {
         let tls = cluster.has_tls().then(|| Pems::load(cluster)).transpose()?;
-        let security = Self { token: cluster.token.clone(), tls };
-        if !cluster.token.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(SecurityError::Token);
+        let Cluster { token, previous_token, .. } = cluster;
+        for (key, token) in [("cluster.token", token), ("cluster.previous_token", previous_token)] {
+            if !token.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(SecurityError::Token(key));
+            }
         }
-        Ok(security)
+        Ok(Self { token: token.clone(), previous: previous_token.clone(), tls })
     }
 
     /// What is wrong with the settings, if anything is: also a certificate that other nodes
@@ -63,16 +71,37 @@ impl Security {
         is_good.err().map(|error| error.to_string())
     }
 
-    /// What `authorization` says on every call; `None` without a token.
-    pub(in crate::control) fn authorization(&self) -> Option<String> {
-        (!self.token.is_empty()).then(|| format!("Bearer {}", self.token.reveal()))
+    /// Whether callers need a token.
+    pub(super) fn asks_for_token(&self) -> bool {
+        !self.token.is_empty()
     }
 
-    /// The same as metadata of a call, marked as not to be shown.
+    /// Whether this is the token of the cluster, or the previous one.
+    pub(super) fn is_token(&self, given: &[u8]) -> bool {
+        let [is_current, is_previous] = [&self.token, &self.previous]
+            .map(|token| !token.is_empty() && bool::from(given.ct_eq(token.reveal().as_bytes())));
+        is_current || is_previous
+    }
+
+    /// What `authorization` says on every call, marked as not to be shown; `None` without a token.
     pub(in crate::control) fn metadata(&self) -> Option<MetadataValue<Ascii>> {
-        let mut value = MetadataValue::try_from(self.authorization()?).ok()?;
+        if self.token.is_empty() {
+            return None;
+        }
+        let mut value = MetadataValue::try_from(format!("Bearer {}", self.token.reveal())).ok()?;
         value.set_sensitive(true);
         Some(value)
+    }
+
+    /// Whether any of the files says something else there.
+    pub(in crate::control) fn has_other_certificates(&self, than: &Self) -> bool {
+        let texts = |security: &Self| security.tls.as_ref().map(|tls| tls.texts.clone());
+        texts(self) != texts(than)
+    }
+
+    /// Whether nodes show certificates to each other.
+    pub(super) fn has_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// For the server: clients must show a certificate of the cluster's authority.
@@ -94,8 +123,11 @@ impl Pems {
         let key = PemFile::read("cluster.tls_key", &cluster.tls_key)?;
         let authority = PemFile::read("cluster.tls_ca", &cluster.tls_ca)?;
         let server = Arc::new(server(&cert, &key, &authority)?);
-        let identity = Identity::from_pem(cert.into_bytes(), key.into_bytes());
-        Ok(Self { identity, authority: Certificate::from_pem(authority.into_bytes()), server })
+        let texts = [cert.into_bytes(), key.into_bytes(), authority.into_bytes()];
+        let [cert, key, authority] = &texts;
+        let (identity, authority) =
+            (Identity::from_pem(cert, key), Certificate::from_pem(authority));
+        Ok(Self { texts, identity, authority, server })
     }
 }
 

@@ -54,7 +54,7 @@ impl Node {
             client_url: config.cluster.client_url.clone(),
             clock: Clock::start(),
             access: Arc::new(Current::new(Access::load(&config.auth).unwrap())),
-            security: Arc::new(Security::load(&config.cluster).unwrap()),
+            security: Arc::new(Current::new(Security::load(&config.cluster).unwrap())),
             anywhere: anywhere(),
             logins: Arc::new(AlwaysOlder(Arc::clone(&hub))),
             callers: Arc::default(),

@@ -8,13 +8,14 @@ use crate::control::proto::relay::relay_client::RelayClient;
 use crate::control::proto::relay::{Batch, Canary, Item};
 use crate::id::NodeAddr;
 use crate::limits::PEER_ANSWER_BYTES_MAX;
+use crate::link::Current;
 use hyper_util::rt::TokioIo;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -80,16 +81,19 @@ impl From<Status> for Broken {
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Connects, and finds out the kind of the peer.
-pub(super) async fn connect(to: &NodeAddr, security: &Security) -> Result<Connected, Broken> {
+pub(super) async fn connect(
+    to: &NodeAddr,
+    security: Arc<Current<Security>>,
+) -> Result<Connected, Broken> {
     match tokio::time::timeout(PATIENCE, reach(to, security)).await {
         Ok(result) => result,
         Err(_) => Err(Broken::silent("no answer in time")),
     }
 }
 
-async fn reach(to: &NodeAddr, security: &Security) -> Result<Connected, Broken> {
-    let guarded =
-        InterceptedService::new(channel(to, security).await?, Bearer(security.metadata()));
+async fn reach(to: &NodeAddr, security: Arc<Current<Security>>) -> Result<Connected, Broken> {
+    let channel = channel(to, &security.get()).await?;
+    let guarded = InterceptedService::new(channel, Bearer(security));
     let mut relay =
         RelayClient::new(guarded.clone()).max_decoding_message_size(PEER_ANSWER_BYTES_MAX);
     let (batches, outgoing) = mpsc::channel(BATCHES_WAITING);
@@ -143,14 +147,14 @@ async fn channel(to: &NodeAddr, security: &Security) -> Result<Channel, Broken> 
     endpoint.connect_with_connector(connector).await.map_err(unusable)
 }
 
-/// Puts the token on a call.
+/// Puts the token of the moment on a call: a connection may be older than the token.
 #[derive(Clone, Debug)]
-pub(super) struct Bearer(Option<MetadataValue<Ascii>>);
+pub(super) struct Bearer(Arc<Current<Security>>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(token) = &self.0 {
-            request.metadata_mut().insert("authorization", token.clone());
+        if let Some(token) = self.0.get().metadata() {
+            request.metadata_mut().insert("authorization", token);
         }
         Ok(request)
     }

@@ -28,6 +28,7 @@ use crate::control::proto::relay::{Canary, KickRequest};
 use crate::hub::Orders;
 use crate::id::{AppId, NodeAddr};
 use crate::limits::OTHER_NODES_MAX;
+use crate::link::Current;
 use crate::metrics::Metrics;
 use crate::session::User;
 use futures_util::future::join_all;
@@ -40,7 +41,7 @@ use tokio::sync::watch;
 /// What peers are made with.
 #[derive(Clone, Debug)]
 pub(in crate::control) struct Wiring {
-    pub(in crate::control) security: Arc<Security>,
+    pub(in crate::control) security: Arc<Current<Security>>,
     pub(in crate::control) clock: Clock,
     pub(in crate::control) metrics: Arc<Metrics>,
 }

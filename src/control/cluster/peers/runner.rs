@@ -6,6 +6,7 @@ use super::letter::{Common, Letter, PeerError};
 use super::unary;
 use crate::control::grpc::Security;
 use crate::id::NodeAddr;
+use crate::link::Current;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub(super) struct Link {
 /// One peer's task: tries to connect, carries letters, and tries again.
 pub(super) struct Runner {
     pub(super) to: NodeAddr,
-    pub(super) security: Arc<Security>,
+    pub(super) security: Arc<Current<Security>>,
     pub(super) common: Common,
     pub(super) queue: mpsc::Receiver<Letter>,
     pub(super) link: watch::Sender<Link>,
@@ -48,7 +49,7 @@ impl Runner {
     pub(super) async fn run(mut self) {
         loop {
             let (to, security) = (self.to.clone(), Arc::clone(&self.security));
-            match self.meanwhile(async move { connect(&to, &security).await }).await {
+            match self.meanwhile(async move { connect(&to, security).await }).await {
                 Ok(connected) => {
                     self.tell_up(&connected.way);
                     let broken = self.carry(connected).await;

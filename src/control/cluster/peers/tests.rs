@@ -19,7 +19,7 @@ use crate::control::proto::relay::KickRequest;
 use crate::control::push::Push;
 use crate::hub::Orders;
 use crate::id::{ConnId, NodeAddr};
-use crate::link::{Kick, Mail, Plan, Whom};
+use crate::link::{Current, Kick, Mail, Plan, Whom};
 use crate::metrics::Metrics;
 use crate::session::User;
 use futures_util::future::join_all;
@@ -46,7 +46,7 @@ impl Caller {
         let nodes = peers.iter().map(|peer| (*peer).clone()).chain([own.clone()]).collect();
         let (nodes, followed) = watch::channel(Arc::new(nodes));
         let metrics = Metrics::new(1);
-        let security = Arc::new(Security::load(&config.cluster).unwrap());
+        let security = Arc::new(Current::new(Security::load(&config.cluster).unwrap()));
         let wiring = Wiring { security, clock: Clock::start(), metrics: Arc::clone(&metrics) };
         Self { peers: Peers::start(own, followed, wiring), nodes, metrics }
     }

@@ -175,6 +175,29 @@ async fn tls_to_sentinels_and_to_the_master_that_they_name() {
     is_refused(&config::Redis { tls_ca: Authority::new().ca(), ..right }, "certificate").await;
 }
 
+/// Authorities are replaced as files: the next connection goes by the new ones.
+#[tokio::test]
+async fn authorities_are_read_again_for_each_connection() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let port = free_port();
+    let args = as_args(tls_options(&ours, port));
+    let _server = RedisServer::start(&args.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let file = other.ca();
+    let config = config::Redis {
+        addr: format!("127.0.0.1:{port}"),
+        tls: true,
+        tls_ca: file.clone(),
+        ..config::Redis::default()
+    };
+    let link = open(&config);
+    eventually("the other authority has not signed it", async || link.trouble().is_some()).await;
+    assert!(!link.is_up());
+    // A file that is of no use for a moment changes nothing.
+    std::fs::write(&file, "half a file").unwrap();
+    std::fs::copy(ours.ca(), &file).unwrap();
+    eventually("it is trusted", async || link.is_up()).await;
+}
+
 #[tokio::test]
 async fn tls_to_a_redis_cluster() {
     let authority = Authority::new();

@@ -99,7 +99,7 @@ impl Link {
             doubt: Notify::new(),
             metrics,
         });
-        let keeper = Keeper(tokio::spawn(keep(Arc::clone(&line), target)));
+        let keeper = Keeper(tokio::spawn(keep(Arc::clone(&line), target, config.clone())));
         let is_cluster = config.mode == RedisMode::Cluster;
         Ok(Self { line, is_cluster, _keeper: Arc::new(keeper) })
     }
@@ -268,7 +268,7 @@ const CHECKS_PER_MASTER: u32 = 5;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-async fn keep(line: Arc<Line>, mut target: Target) {
+async fn keep(line: Arc<Line>, mut target: Target, config: config::Redis) {
     let (mut pause, mut number) = (PAUSE_MIN, 0);
     loop {
         match target.connect(line.timeout).await {
@@ -294,6 +294,26 @@ async fn keep(line: Arc<Line>, mut target: Target) {
         }
         tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         pause = (pause * 2).min(PAUSE_MAX);
+        if let Some(renewed) = renewed(&config).await {
+            target = renewed;
+        }
+    }
+}
+
+/// A target with the authorities that `redis.tls_ca` holds now: it may have been replaced since the
+/// last connection. `None` if nothing is read from a file, or the file is of no use at the moment.
+async fn renewed(config: &config::Redis) -> Option<Target> {
+    if !config.tls || config.tls_ca.as_os_str().is_empty() {
+        return None;
+    }
+    let config = config.clone();
+    let read = tokio::task::spawn_blocking(move || Target::new(&config)).await.ok()?;
+    match read {
+        Ok(target) => Some(target),
+        Err(error) => {
+            tracing::debug!(%error, "cannot read it again, going by what was read before");
+            None
+        }
     }
 }
 
