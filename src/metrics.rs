@@ -5,8 +5,10 @@
 //! full mailboxes) is counted with an atomic addition, off the hot paths.
 
 mod door;
+mod intake;
 
 pub use door::{Denied, TokenFault};
+pub use intake::Intake;
 
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
@@ -208,6 +210,8 @@ pub struct ReactorStats {
     pub accept_errors: Tally,
     /// Pauses because the kernel was out of descriptors or memory.
     pub accept_pauses: Tally,
+    /// What keeps it from accepting now: the number of an [`Intake`].
+    pub intake: Tally,
     /// Handshakes answered 101.
     pub handshakes: Tally,
     /// Handshakes of TLS that have come to their end.

@@ -97,9 +97,9 @@ pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option
             None => Findings::default(),
         };
         complaints.append(&mut found.complaints);
-        if base.hub.admission.is_closed() {
-            complaints.push("no new clients are let in: memory is short".to_owned());
-        }
+        base.hub.admission.look(&base.metrics, base.hub.bounds.connections());
+        let shortages = base.hub.admission.shortages();
+        complaints.extend(shortages.map(|short| format!("no new clients are let in: {short}")));
         readiness.enter(Findings { complaints, ..found });
     }
 }

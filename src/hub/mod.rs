@@ -33,28 +33,34 @@ pub struct Hub {
     pub seats: Seats,
     /// Whether new clients are let in.
     pub admission: Admission,
-    /// How large what comes in for them may be.
+    /// How large what comes in for them may be, and how many they may be.
     pub bounds: Bounds,
     /// The language of texts for clients; settled at the start.
     pub language: Language,
 }
 
-/// Bounds of what is sent to users, wherever it comes from.
+/// Bounds of what is sent to users, wherever it comes from, and of how many there may be.
 #[derive(Debug)]
 pub struct Bounds {
     frame_bytes: AtomicUsize,
     user_id_bytes: AtomicUsize,
+    connections: AtomicUsize,
 }
 
 impl Bounds {
     fn new(config: &Config) -> Self {
         let Limits { outbox_bytes, user_id_bytes, .. } = config.limits;
-        Self { frame_bytes: outbox_bytes.into(), user_id_bytes: user_id_bytes.into() }
+        Self {
+            frame_bytes: outbox_bytes.into(),
+            user_id_bytes: user_id_bytes.into(),
+            connections: config.limits.connections.into(),
+        }
     }
 
     fn set(&self, config: &Config) {
         self.frame_bytes.store(config.limits.outbox_bytes, Ordering::Relaxed);
         self.user_id_bytes.store(config.limits.user_id_bytes, Ordering::Relaxed);
+        self.connections.store(config.limits.connections, Ordering::Relaxed);
     }
 
     /// Largest frame: a larger one fits into no backlog.
@@ -67,6 +73,15 @@ impl Bounds {
     #[must_use]
     pub fn user_id_bytes(&self) -> usize {
         self.user_id_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Connections of this node, at most (`limits.connections`); [`usize::MAX`] without a limit.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        match self.connections.load(Ordering::Relaxed) {
+            0 => usize::MAX,
+            limit => limit,
+        }
     }
 }
 

@@ -24,7 +24,7 @@ mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, Ordering};
 }
 
-pub use admission::Admission;
+pub use admission::{Admission, Shortage};
 pub use backlogs::{Backlog, Backlogs};
 pub use broadcast::{
     Asked, BroadcastRules, BroadcastSize, BroadcastState, Broadcasts, Place, Ticket,

@@ -4,6 +4,7 @@ use super::listener::{Entrance, Gate};
 use super::{OpenError, Reactor};
 use crate::config::{LISTENERS_MAX, Listener};
 use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN};
+use crate::metrics::Intake;
 use mio::{Registry, Token};
 use std::fmt;
 use std::io;
@@ -18,6 +19,8 @@ pub(super) struct Acceptor {
     first: usize,
     /// No accept before this time.
     pub(super) paused_until: Option<Duration>,
+    /// Why the last pause was made.
+    paused_for: Intake,
     closed_for_good: bool,
 }
 
@@ -62,6 +65,17 @@ fn verdict(error: &io::Error) -> Verdict {
     }
 }
 
+/// What keeps a reactor from accepting after this error.
+fn shortage(error: &io::Error) -> Intake {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => Intake::ProcessFiles,
+        Some(libc::ENFILE) => Intake::HostFiles,
+        Some(libc::ENOBUFS | libc::ENOMEM) => Intake::KernelMemory,
+        Some(libc::ENOSPC) => Intake::Watches,
+        _ => Intake::Listener,
+    }
+}
+
 impl Acceptor {
     /// Opens all listeners; other reactors may share their places.
     pub(super) fn open(entrances: Vec<Entrance>, registry: &Registry) -> Result<Self, OpenError> {
@@ -71,7 +85,13 @@ impl Acceptor {
             let gate = Gate::open(entrance, Token(RESERVED + index), registry);
             gates.push(gate.map_err(|error| OpenError::Listen { listener, error })?);
         }
-        Ok(Self { gates, first: 0, paused_until: None, closed_for_good: false })
+        Ok(Self {
+            gates,
+            first: 0,
+            paused_until: None,
+            paused_for: Intake::Open,
+            closed_for_good: false,
+        })
     }
 
     /// Where clients are listened for; no port is 0.
@@ -125,8 +145,19 @@ impl Acceptor {
         self.gates.iter_mut().try_for_each(|gate| gate.reopen(registry))
     }
 
-    fn pause(&mut self, now: Duration) {
+    fn pause(&mut self, now: Duration, why: Intake) {
         self.paused_until = Some(now + Duration::from_millis(ACCEPT_PAUSE_MS));
+        self.paused_for = why;
+    }
+
+    /// What keeps clients out now.
+    pub(super) fn intake(&self) -> Intake {
+        match self.paused_until {
+            Some(_) => self.paused_for,
+            // Between the end of a pause and the next turn a broken listener is closed, too.
+            None if self.is_closed() => Intake::Full,
+            None => Intake::Open,
+        }
     }
 
     /// The next client, and the gate it has come through.
@@ -191,7 +222,7 @@ impl Reactor {
             && let Err(error) = self.acceptor.reopen(self.poll.registry())
         {
             tracing::error!(reactor = self.index, %error, "cannot listen again");
-            self.acceptor.pause(self.now);
+            self.acceptor.pause(self.now, Intake::Listener);
             return false;
         }
         self.acceptor.has_more()
@@ -209,7 +240,7 @@ impl Reactor {
         if verdict == Verdict::GiveUp {
             self.acceptor.close(self.poll.registry());
         }
-        self.acceptor.pause(self.now);
+        self.acceptor.pause(self.now, shortage(error));
         false
     }
 }
@@ -241,6 +272,12 @@ mod tests {
         for broken in [libc::EBADF, libc::EINVAL, libc::ENOTSOCK] {
             assert_eq!(verdict_of(broken), Verdict::GiveUp);
         }
+        let shortage_of = |code| shortage(&io::Error::from_raw_os_error(code));
+        assert_eq!(shortage_of(libc::EMFILE), Intake::ProcessFiles);
+        assert_eq!(shortage_of(libc::ENFILE), Intake::HostFiles);
+        assert_eq!(shortage_of(libc::ENOMEM), Intake::KernelMemory);
+        assert_eq!(shortage_of(libc::ENOSPC), Intake::Watches);
+        assert_eq!(shortage_of(libc::EBADF), Intake::Listener);
     }
 
     #[test]

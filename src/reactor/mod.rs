@@ -421,6 +421,7 @@ impl Reactor {
         self.ended = self.shared.clock.now();
         let stats = self.stats();
         stats.connections.set(self.conns.len() as u64);
+        stats.intake.set(self.acceptor.intake() as u64);
         let turn = self.ended.saturating_sub(self.now);
         stats.pace.turn_us.record(whole(turn.as_micros()));
     }

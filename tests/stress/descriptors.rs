@@ -24,6 +24,12 @@ fn a_full_reactor_stops_listening_until_some_have_left() {
     assert_eq!(clients.len(), 120 - 64 - 1, "what the table allows, less the reserve");
     assert_eq!(process.metric("millgate_accept_pauses_total"), 0.0, "it never got so far");
     clients.iter_mut().for_each(Client::expect_silence);
+    eventually("it says that it is full", || {
+        let (status, said) = process.ready();
+        status == 503 && said.contains("all descriptors for connections are in use")
+    });
+    let refused = "millgate_new_clients_refused{reason=\"descriptors\"}";
+    assert_eq!(process.metric(refused), 1.0);
     clients.truncate(50);
     // Nobody wakes the reactor now: it has to open its listener by itself.
     let clock = Clock::start();
@@ -34,6 +40,7 @@ fn a_full_reactor_stops_listening_until_some_have_left() {
         }
     };
     clients.push(newcomer);
+    eventually("it is ready again", || process.ready().0 == 200);
     clients.iter_mut().for_each(Client::expect_silence);
 }
 
@@ -67,8 +74,11 @@ fn without_a_free_descriptor_accepting_pauses() {
     waiting.send_raw(&Client::request("/acc"));
     living.iter_mut().for_each(Client::expect_silence);
     waiting.expect_nothing_for(Duration::from_millis(700));
+    // No descriptor is left for a caller that asks /readyz.
+    process.await_line("not ready: no new clients are let in: accept(2) finds no free descriptor");
     drop(takers);
     assert!(waiting.read_head().starts_with("HTTP/1.1 101 "));
+    eventually("it is ready again", || process.ready().0 == 200);
     living.push(waiting);
     living.extend(logged_in(process.websocket(), 101, 5..10));
     assert!(process.metric("millgate_accept_pauses_total") >= 1.0);

@@ -112,6 +112,14 @@ impl Process {
         (self.child.wait().expect("it has ended"), lines)
     }
 
+    /// The status and the text of `/readyz`.
+    pub fn ready(&self) -> (u16, String) {
+        let url = format!("http://{}/readyz", self.http);
+        let asked = self.agent.get(url).config().http_status_as_error(false).build().call();
+        let mut answer = asked.expect("an answer");
+        (answer.status().as_u16(), answer.body_mut().read_to_string().expect("text"))
+    }
+
     /// The value of a metric, summed over its labels; `name` may carry some.
     pub fn metric(&self, name: &str) -> f64 {
         let answer = self.agent.get(format!("http://{}/metrics", self.http)).call();

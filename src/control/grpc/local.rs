@@ -124,7 +124,7 @@ impl Local {
     /// Whether clients of other nodes may come, and where.
     pub(super) fn standing(&self) -> Standing {
         let is_serving = self.drain.stage() == Stage::Serving;
-        let takes_clients = is_serving && !self.hub.admission.is_closed();
+        let takes_clients = is_serving && self.hub.admission.is_open();
         Standing { client_url: self.client_url.clone(), takes_clients }
     }
 

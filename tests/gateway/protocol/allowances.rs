@@ -2,6 +2,8 @@
 //! it logs in, and no place while memory is short.
 
 use crate::support::{Client, Message, Node, client_frame};
+
+use millgate::clock::Clock;
 use millgate::config::Excess;
 use serde_json::json;
 use std::time::Duration;
@@ -111,7 +113,45 @@ fn nobody_new_comes_while_memory_is_short() {
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
     assert!(head.contains("Retry-After: "), "{head}");
     assert_eq!(node.metric("millgate_closes_total{cause=\"memory\"}"), 1.0);
-    assert_eq!(node.get("/readyz").0, 200, "those who are here are served");
+    node.await_metric("millgate_new_clients_refused{reason=\"memory\"}", |shut| shut == 1.0);
+    await_readiness(&node, 503, "no new clients are let in: memory is short\n");
+}
+
+/// A balancer sends clients elsewhere while a node is full. Those that are connected stay.
+#[test]
+fn a_full_node_is_not_ready_until_some_have_left() {
+    let node = Node::with(|config| {
+        config.limits.connections = 20;
+        config.announce.exact_up_to = 0;
+        config.announce.digests_per_second = 0;
+    });
+    let mut clients: Vec<Client> =
+        (0..20).map(|n| Client::login(&node, 101, &format!("u{n}"))).collect();
+    let full = "no new clients are let in: limits.connections is reached\n";
+    await_readiness(&node, 503, full);
+    assert_eq!(node.metric("millgate_new_clients_refused{reason=\"connections\"}"), 1.0);
+    assert_eq!(node.metric("millgate_ready"), 0.0);
+    clients[0].request_reply("heartbeat", json!({}));
+    clients.truncate(15);
+    await_readiness(&node, 200, "ready\n");
+    assert_eq!(node.metric("millgate_new_clients_refused"), 0.0);
+    clients.extend((15..20).map(|n| Client::login(&node, 101, &format!("u{n}"))));
+    await_readiness(&node, 503, full);
+    node.reload(|config| config.limits.connections = 40);
+    await_readiness(&node, 200, "ready\n");
+}
+
+/// Asks until `/readyz` answers so.
+fn await_readiness(node: &Node, status: u16, text: &str) {
+    let clock = Clock::start();
+    loop {
+        let said = node.get("/readyz");
+        if said == (status, text.to_owned()) {
+            return;
+        }
+        assert!(clock.now() < Duration::from_secs(10), "{said:?}");
+        std::thread::yield_now();
+    }
 }
 
 /// A handshake from an address of loopback, with header lines of its own; the status.

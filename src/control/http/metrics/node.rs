@@ -3,7 +3,7 @@
 use super::{Page, as_f64, load};
 use crate::control::http::{Site, room};
 use crate::host::kernel::{KernelMemory, Process};
-use crate::link::Stage;
+use crate::link::{Shortage, Stage};
 
 impl Page {
     pub(super) fn of_node(self, site: &Site) -> Self {
@@ -13,6 +13,10 @@ impl Page {
             .map(|app| (vec![("app", app.to_string())], as_f64(directory.members(app) as u64)));
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
         let Process { threads, resident_bytes } = Process::now();
+        let refused = Shortage::ALL.map(|(shortage, name)| {
+            let is_short = site.hub.admission.is_short(shortage);
+            (vec![("reason", name.to_owned())], f64::from(u8::from(is_short)))
+        });
         self.gauges(
             "millgate_build_info",
             "Always 1; the label says which version runs.",
@@ -33,6 +37,11 @@ impl Page {
             "millgate_admission_closed",
             "1 while nobody new is let in because memory is short.",
             u64::from(site.hub.admission.is_closed()),
+        )
+        .gauges(
+            "millgate_new_clients_refused",
+            "1 while the node takes no new clients for this reason, as /readyz says.",
+            refused,
         )
         .gauge(
             "millgate_host_memory_free_bytes",
