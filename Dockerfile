@@ -9,7 +9,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && strip --strip-debug -o /millgate target/release/millgate
 
 FROM debian:bookworm-slim
-RUN useradd --system --no-create-home --shell /usr/sbin/nologin --uid 8089 millgate
+RUN useradd --system --no-create-home --shell /usr/sbin/nologin --uid 8089 millgate \
+    && install -d -o millgate -m 0700 /run/millgate
+# Without auth.keys: docker exec CONTAINER cat /run/millgate/admin-8080.key
+ENV RUNTIME_DIRECTORY=/run/millgate
 COPY --from=build /millgate /usr/local/bin/millgate
 COPY config/millgate.toml /etc/millgate/millgate.toml
 USER millgate

@@ -11,7 +11,7 @@ pub use preflight::faults;
 
 use crate::auth::Access;
 use crate::clock::Clock;
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, Secret};
 use crate::control::{Base, Control, Door, Entry, Holdings, Plane};
 use crate::host::cores::Claims;
 use crate::host::kernel::OpenFiles;
@@ -56,6 +56,8 @@ pub struct Gateway {
     /// Gives orders to itself and to all others who have a copy.
     order: Sender<Order>,
     orders: Receiver<Order>,
+    /// What an operator shows, where the configuration has no keys.
+    admin_key: Option<Secret>,
 }
 
 /// The threads that own the sockets.
@@ -75,7 +77,8 @@ impl Gateway {
     /// # Errors
     /// When a listener cannot be opened or the kernel refuses a thread or a descriptor.
     pub fn start(config: Config, dropped: DroppedLines) -> Result<Self, StartError> {
-        let access = Access::load(&config.auth)?;
+        let mut access = Access::load(&config.auth)?;
+        let admin_key = access.make_start_key()?;
         let count = threads(&config);
         let open_files_max = raise_open_files();
         let (private, capacity) = descriptor_tables(&config, count, open_files_max);
@@ -135,7 +138,7 @@ impl Gateway {
         warn_of_open_doors(&config, control.served_at(), grpc);
         let threads = std::mem::take(&mut started.threads);
         let (reactors, grpc_addr) = (Reactors { threads, alive, _claims: claims }, grpc);
-        Ok(Self { config, doors, grpc_addr, shared, reactors, control, order, orders })
+        Ok(Self { config, doors, grpc_addr, shared, reactors, control, order, orders, admin_key })
     }
 
     /// The first address that WebSocket clients are listened for at; the port is
@@ -165,6 +168,13 @@ impl Gateway {
     #[must_use]
     pub fn http_listeners(&self) -> &[Listener] {
         self.control.served_at()
+    }
+
+    /// The key that this node made for its operator, because the configuration has no keys. It is
+    /// good until the process ends or a reload brings others.
+    #[must_use]
+    pub fn admin_key(&self) -> Option<&Secret> {
+        self.admin_key.as_ref()
     }
 
     /// Where other nodes are listened for, in a cluster; the port is never 0.

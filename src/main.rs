@@ -1,5 +1,7 @@
 //! The door: arguments, configuration, run.
 
+#[path = "main/admin_key.rs"]
+mod admin_key;
 #[path = "main/door.rs"]
 mod door;
 
@@ -196,6 +198,9 @@ fn run_node(settings: &Settings, loaded: Loaded) -> Result<(), Failure> {
         Ok(gateway) => {
             // Nothing else sets it.
             let _first = node.set((gateway.orders(), gateway.drain()));
+            // Its file goes when the node ends.
+            let _file =
+                gateway.admin_key().map(|key| admin_key::tell(key, gateway.http_listeners()));
             systemd::ready();
             gateway.run(Source { read: || settings.load(), log: log.controls() });
             Ok(())

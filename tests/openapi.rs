@@ -3,6 +3,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+use millgate::auth::new_key;
+use millgate::config::Scopes;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -12,13 +14,16 @@ use std::process::{Child, Command, Stdio};
 const EXAMPLES: &str = "60";
 
 /// The real program on free ports.
-struct Gateway(Child, String);
+struct Gateway(Child, String, String);
 
 impl Gateway {
     fn start() -> Self {
+        let scopes = Scopes::parse("read+send+admin+metrics").unwrap();
+        let (key, line) = new_key("tester", scopes).unwrap();
         let mut program = Command::new(env!("CARGO_BIN_EXE_millgate"))
             .args(["serve", "--threads", "1", "--websocket", "127.0.0.1:0"])
             .args(["--http", "127.0.0.1:0", "--set", "log.format=json"])
+            .args(["--set", &format!("auth.keys=[\"{line}\"]")])
             .env_clear()
             .stderr(Stdio::piped())
             .spawn()
@@ -30,7 +35,7 @@ impl Gateway {
         });
         // Reads on, lest the program waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
-        Self(program, http.expect("it listens"))
+        Self(program, http.expect("it listens"), key)
     }
 }
 
@@ -49,6 +54,7 @@ fn every_route_answers_as_described() {
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(tester)
         .args(["run", &format!("http://{}/openapi.json", gateway.1)])
+        .args(["--header", &format!("X-API-Key: {}", gateway.2)])
         .args(["--checks", "all", "--max-examples", EXAMPLES, "--seed", "1"])
         // Orders that would end it, or keep the tester waiting.
         .args(["--exclude-path-regex", "^/admin/(drain|trace)$"])

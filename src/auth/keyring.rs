@@ -15,6 +15,11 @@ impl Keyring {
         Self(entries.iter().filter_map(|entry| ApiKey::parse(entry).ok()).collect())
     }
 
+    /// A single key.
+    pub(super) fn of(entry: ApiKey) -> Self {
+        Self(vec![entry])
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -69,5 +74,19 @@ mod tests {
         assert_eq!(access.admit(Some(b"x"), Scope::Metrics), Ok(()));
         assert_eq!(access.admit(None, Scope::Admin), Err(Denied::Missing));
         assert_eq!(access.admit(Some(b"x"), Scope::Admin), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn the_key_of_the_start_is_good_as_long_as_there_are_no_others() {
+        let mut access = Access::default();
+        let key = access.make_start_key().unwrap().expect("there is no key yet");
+        let key = key.reveal().as_bytes();
+        assert_eq!(access.admit(Some(key), Scope::Admin), Ok(()));
+        assert_eq!(access.admit(None, Scope::Admin), Err(Denied::Missing));
+        assert!(!format!("{access:?}").contains(std::str::from_utf8(&key[3..]).unwrap()));
+        let (_, line) = new_key("other", Scopes::parse("admin").unwrap()).unwrap();
+        access.keys = Keyring::new(&[line.to_string()]);
+        assert_eq!(access.admit(Some(key), Scope::Admin), Err(Denied::Unknown));
+        assert!(access.make_start_key().unwrap().is_none());
     }
 }

@@ -32,7 +32,7 @@ async fn an_operator_watches_and_kicks_whatever_the_names() {
     let (server, driver) = (Server::start(&settings), Driver::start());
     let mut visitor = server.visitor(101, hostile);
     let mut other = server.visitor(102, "other");
-    let page = driver.open(&server.admin_page()).await;
+    let page = driver.open(&server.admin_link()).await;
     watching(&page).await;
     page.until(".//div[.//h2='Connections']/strong[.='2']").await;
     page.until(".//table[@id='apps']//tr[td='101']/td[.='1']").await;
@@ -82,7 +82,7 @@ async fn an_operator_watches_and_kicks_whatever_the_names() {
 async fn an_operator_drains_with_a_throttle() {
     let (server, driver) = (Server::start(&["stop.grace=1h"]), Driver::start());
     let _visitors: Vec<_> = (0..5).map(|n| server.visitor(101, &format!("v{n}"))).collect();
-    let page = driver.open(&server.admin_page()).await;
+    let page = driver.open(&server.admin_link()).await;
     watching(&page).await;
     page.click("#drain-go").await;
     page.click("#sure-yes").await;
@@ -111,8 +111,11 @@ async fn an_operator_drains_with_a_throttle() {
 /// What was said of a drain does not outlive it, and a node that is gone is not shown as alive.
 #[tokio::test]
 async fn a_drain_leaves_nothing_behind() {
-    let (mut server, driver) = (Server::start(&["stop.grace=1h"]), Driver::start());
-    let page = driver.open(&server.admin_page()).await;
+    // One that stays the same when the node starts again.
+    let (key, line) = new_key("boss", Scopes::parse("admin").unwrap()).unwrap();
+    let keys = format!("auth.keys=[\"{line}\"]");
+    let (mut server, driver) = (Server::start(&["stop.grace=1h", &keys]), Driver::start());
+    let page = driver.open(&format!("{}#key={key}", server.admin_page())).await;
     watching(&page).await;
     page.see("#drain-deadline").await.send_keys("1h").await.expect("typed");
     page.click("#drain-go").await;
@@ -121,7 +124,7 @@ async fn a_drain_leaves_nothing_behind() {
     page.until(".//p[@id='drain-text'][contains(., 'Not ready any more')]").await;
     server.kill();
     page.until(".//p[@id='drain-text'][contains(., 'does not answer any more')]").await;
-    server.start_again();
+    server.start_again_with(&[&keys]);
     page.until(".//p[@id='drain-text'][.='This node serves.']").await;
     page.until(".//p[@id='drain-said'][.='']").await;
     let typed = page.run("return document.getElementById('drain-deadline').value").await;
@@ -134,7 +137,7 @@ async fn a_drain_leaves_nothing_behind() {
 async fn figures_have_scales_and_come_before_orders() {
     let (server, driver) = (Server::start(&[]), Driver::start());
     let _visitors: Vec<_> = (0..3).map(|n| server.visitor(101, &format!("v{n}"))).collect();
-    let page = driver.open(&server.admin_page()).await;
+    let page = driver.open(&server.admin_link()).await;
     watching(&page).await;
     page.until(".//div[contains(@class, 'tile')][.//h2='Connections']//div[@class='scale'][span[1]='4'][span[2]='2'][span[3]='0']").await;
     page.until(".//div[@class='times'][span='2 min ago'][span='now']").await;
@@ -171,13 +174,19 @@ async fn an_operator_shows_a_key_that_stays_in_the_tab() {
 }
 
 #[tokio::test]
-async fn by_a_name_without_keys_it_says_what_to_do() {
+async fn without_keys_it_says_what_to_do_and_a_link_opens_it() {
     let (server, driver) = (Server::start(&[]), Driver::start());
-    // A name that browsers lead to this machine.
-    let page = driver.open(&format!("{}/admin", server.origin("gateway.localhost"))).await;
+    let page = driver.open(&server.admin_page()).await;
     page.see("#key-form:not([hidden])").await;
-    page.until(".//p[@id='key-error'][contains(., 'called by its address')]").await;
+    page.until(".//p[@id='key-error'][contains(., 'a terminal shows a link with it')]").await;
     page.until(".//p[@id='key-error'][contains(., 'millgate gen-key ops --scopes admin')]").await;
+    // The page is there already: only the fragment changes.
+    page.goto(&server.admin_link()).await.expect("opened");
+    watching(&page).await;
+    let kept = page.run("return [document.cookie, localStorage.length, location.href]").await;
+    assert_eq!(kept, json!(["", 0, server.admin_page()]), "the key is in no history");
+    page.goto(&server.admin_page()).await.expect("opened again");
+    watching(&page).await;
     page.leave().await;
 }
 
@@ -185,7 +194,7 @@ async fn by_a_name_without_keys_it_says_what_to_do() {
 async fn the_page_fits_a_phone_and_a_desk() {
     let (server, driver) = (Server::start(&["limits.user_id_bytes=99"]), Driver::start());
     let _visitor = server.visitor(101, &"w".repeat(99));
-    let page = driver.open(&server.admin_page()).await;
+    let page = driver.open(&server.admin_link()).await;
     watching(&page).await;
     page.click("#reload").await;
     page.until(".//pre[@id='reload-said'][.='Nothing has changed.']").await;

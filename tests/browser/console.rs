@@ -9,7 +9,8 @@ use serde_json::json;
 async fn browsers_find_nothing_to_complain_about() {
     let (server, driver) = (Server::start(&[]), Driver::start());
     let here = server.origin("127.0.0.1");
-    for path in ["/", "/home/index?appID=101", "/admin", "/docs"] {
+    let admin = format!("/admin#key={}", server.admin_key());
+    for path in ["/", "/home/index?appID=101", &admin, "/docs"] {
         let page = driver.open(&format!("{here}{path}")).await;
         page.see("h1").await;
         if path.starts_with("/home") {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
 use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Message, WebSocket};
 
@@ -12,6 +13,8 @@ pub struct Server {
     program: Child,
     websocket: SocketAddr,
     http: SocketAddr,
+    /// Holds the file with its admin key.
+    folder: TempDir,
 }
 
 impl Server {
@@ -51,6 +54,8 @@ impl Server {
         command.args(["--websocket", &websocket.to_string(), "--http", &http.to_string()]);
         command.args(["--set", "log.format=json", "--set", "reactor.pin=false"]);
         command.args(settings.iter().flat_map(|setting| ["--set", setting]));
+        let folder = tempfile::tempdir().expect("a folder");
+        command.env("RUNTIME_DIRECTORY", folder.path());
         let mut program = command.stderr(Stdio::piped()).spawn().expect("the gateway starts");
         let mut lines = BufReader::new(program.stderr.take().expect("a pipe")).lines();
         let listening = loop {
@@ -60,11 +65,15 @@ impl Server {
                 break line;
             }
         };
+        if !settings.iter().any(|setting| setting.starts_with("auth.keys")) {
+            // Its key is written after that.
+            lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("admin key")));
+        }
         // Reads on, lest the program waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
         let address =
             |name: &str| listening[name].as_str().expect("text").parse().expect("address");
-        Self { program, websocket: address("websocket"), http: address("http") }
+        Self { program, websocket: address("websocket"), http: address("http"), folder }
     }
 
     /// Ends in good order.
@@ -98,6 +107,17 @@ impl Server {
     /// Where operators look.
     pub fn admin_page(&self) -> String {
         format!("http://{}/admin", self.http)
+    }
+
+    /// The same as a terminal shows it, where there are no keys.
+    pub fn admin_link(&self) -> String {
+        format!("{}#key={}", self.admin_page(), self.admin_key())
+    }
+
+    /// The key that it has made.
+    pub fn admin_key(&self) -> String {
+        let file = self.folder.path().join(format!("admin-{}.key", self.http.port()));
+        std::fs::read_to_string(file).expect("it is written").trim_end().to_owned()
     }
 
     /// Somebody who is no browser: connected and logged in.

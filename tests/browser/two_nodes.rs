@@ -62,7 +62,8 @@ async fn a_page_goes_to_the_node_that_takes_it() {
     });
     let state = format!("{}/admin/state", here.origin("127.0.0.1"));
     eventually("it knows where its clients could go", || {
-        let text = ureq::get(&state).call().unwrap().body_mut().read_to_string().unwrap();
+        let asked = ureq::get(&state).header("X-API-Key", &here.admin_key());
+        let text = asked.call().unwrap().body_mut().read_to_string().unwrap();
         text.contains(&format!("\"otherNodes\":[\"{}\"]", there.websocket_url()))
     });
     let page = driver.open(&here.page(101)).await;

@@ -120,19 +120,3 @@ fn without_keys_pages_of_other_origins_send_nothing() {
         }
     }
 }
-
-/// A proxy on this machine asks in the name of the whole world.
-#[test]
-fn without_keys_nothing_is_ordered_through_a_proxy() {
-    let node = Node::start();
-    let status = |version: &str, header: &str| {
-        let head =
-            format!("GET /admin/state HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n");
-        node.raw(format!("{head}{header}\r\n").as_bytes()).status
-    };
-    assert_eq!(status("1.1", ""), 200);
-    assert_eq!(status("1.0", ""), 401);
-    for name in ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via", "X-Forwarded-Host"] {
-        assert_eq!(status("1.1", &format!("{name}: 192.0.2.1\r\n")), 401, "{name}");
-    }
-}

@@ -1,6 +1,6 @@
 //! The gateway as a process of its own, with a limit of descriptors of its own.
 
-use crate::crowd::PATIENCE;
+use crate::crowd::{PATIENCE, eventually};
 use millgate::clock::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
+use tempfile::TempDir;
 
 pub struct Process {
     child: Child,
@@ -22,6 +23,8 @@ pub struct Process {
     websocket: SocketAddr,
     http: SocketAddr,
     agent: ureq::Agent,
+    /// Holds the file with its admin key.
+    folder: TempDir,
 }
 
 impl Process {
@@ -56,6 +59,8 @@ impl Process {
     }
 
     fn run(command: &mut Command) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        command.env("RUNTIME_DIRECTORY", folder.path());
         let mut child = command.spawn().expect("the program starts");
         let log = lines(&mut child);
         let (clock, mut early) = (Clock::start(), Vec::new());
@@ -64,7 +69,8 @@ impl Process {
             let line = log.recv_timeout(left).expect("it says that it listens");
             if let Some((websocket, http)) = listening(&line) {
                 let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE));
-                return Self { child, early, log, websocket, http, agent: config.build().into() };
+                let agent = config.build().into();
+                return Self { child, early, log, websocket, http, agent, folder };
             }
             early.push(line);
         }
@@ -76,6 +82,16 @@ impl Process {
 
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// The header line with the key of an operator.
+    pub fn admin_key(&self) -> String {
+        let file = self.folder.path().join(format!("admin-{}.key", self.http.port()));
+        eventually("its key is there", || {
+            fs::read_to_string(&file).is_ok_and(|key| key.ends_with('\n'))
+        });
+        let key = fs::read_to_string(&file).expect("it is there");
+        format!("X-API-Key: {}\r\n", key.trim_end())
     }
 
     pub fn pid(&self) -> u32 {

@@ -41,7 +41,10 @@ fn sighup_reads_the_file_again_and_a_bad_file_changes_nothing() {
     }
     assert_eq!((code_of_login(&process, 7), code_of_login(&process, 8)), (200, 200));
 
-    let post = "POST /admin/reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let key = process.admin_key();
+    let post = format!(
+        "POST /admin/reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n{key}\r\n"
+    );
     let answer = Answer::to(process.http(), post.as_bytes());
     assert_eq!(answer.status, 400);
     assert!(
@@ -75,7 +78,10 @@ fn a_signal_after_a_drain_that_was_taken_back_is_the_first_again() {
     let mut clients = logged_in(process.websocket(), 101, 0..1);
     process.terminate();
     eventually("it is not ready", || process.metric("millgate_ready") == 0.0);
-    let delete = "DELETE /admin/drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let key = process.admin_key();
+    let delete = format!(
+        "DELETE /admin/drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{key}\r\n"
+    );
     assert_eq!(Answer::to(process.http(), delete.as_bytes()).status, 200);
     eventually("it is ready again", || process.metric("millgate_ready") == 1.0);
     process.terminate();

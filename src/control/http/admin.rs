@@ -20,16 +20,13 @@ use super::Site;
 use super::answer::refused;
 use super::form::{Fields, Form, Query};
 use super::gate::{self, Gate, is_of_another_origin};
-use crate::config::{Listener, Scope};
-use crate::metrics::Denied;
+use crate::config::Scope;
 use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
-use axum::http::header::HOST;
-use axum::http::{HeaderMap, StatusCode, Version};
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,76 +45,14 @@ pub(super) fn routes(site: &Arc<Site>) -> Router<Arc<Site>> {
         .route("/admin/page/{asset}", get(page::asset))
 }
 
-/// Lets operators through, and nobody else: callers with a key for it. Where there are no keys,
-/// callers on this machine need none, provided that the API is on loopback and nothing tells of a
-/// proxy between.
+/// Lets operators through, and nobody else: callers with a key for it. Where the configuration has
+/// no keys, it is the one that the node made at its start. Where a caller comes from proves
+/// nothing: a proxy on this machine asks in the name of the whole world.
 async fn require_admin(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     if is_of_another_origin(request.headers()) {
         return refused(StatusCode::FORBIDDEN, "a page of another origin may not do this");
     }
-    if !site.access.get().keys.is_empty() {
-        return gate::pass(State(Gate::new(&site, Scope::Admin)), request, next).await;
-    }
-    let mut addresses = site.served_at.iter().filter_map(Listener::address);
-    let is_local = addresses.all(|address| address.ip().is_loopback());
-    match doubt(is_local, request.version(), request.headers()) {
-        None => next.run(request).await,
-        Some(doubt) => {
-            site.metrics.shared.count_denied(Denied::Missing);
-            refused(StatusCode::UNAUTHORIZED, &format!("{doubt}. {REMEDY}"))
-        }
-    }
-}
-
-/// Why a caller without a key, of a node without keys, may be somebody of another machine;
-/// `None` if the caller is on this one.
-fn doubt(is_local: bool, version: Version, headers: &HeaderMap) -> Option<&'static str> {
-    if !is_local {
-        Some("This node has no keys, and its API is open to other machines: so it takes no orders")
-    } else if is_forwarded(version, headers) {
-        Some(
-            "This node has no keys, and the request came through a proxy: anybody may have sent it",
-        )
-    } else if !is_called_by_address(headers) {
-        Some(
-            "This node has no keys, so it takes orders only when it is called by its address, \
-             such as http://127.0.0.1:8080/admin, and not by a name",
-        )
-    } else {
-        None
-    }
-}
-
-/// What lets an operator in for certain.
-const REMEDY: &str = "Make a key on its host (millgate gen-key ops --scopes admin), put the line \
-                      that is printed into auth.keys, reload the gateway, and show the key here.";
-
-/// Header fields by which proxies tell whom they ask for.
-const FORWARDING: [&str; 9] = [
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "fastly-client-ip",
-    "x-original-forwarded-for",
-];
-
-/// Whether a proxy passed this request on, so that it may come from anywhere. A proxy that adds
-/// no header is recognised by its version: nginx asks in HTTP/1.0 unless it is told otherwise.
-fn is_forwarded(version: Version, headers: &HeaderMap) -> bool {
-    let names = |name: &str| name.starts_with("x-forwarded") || FORWARDING.contains(&name);
-    version < Version::HTTP_11 || headers.keys().any(|name| names(name.as_str()))
-}
-
-/// Whether this node is called by its address, or `localhost`. A page of a stranger can
-/// have its own name lead to this machine, and is then of the same origin to a browser.
-fn is_called_by_address(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return true };
-    let is_address = host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok();
-    is_address || host == "localhost" || host.starts_with("localhost:") || host == "[::1]"
+    gate::pass(State(Gate::new(&site, Scope::Admin)), request, next).await
 }
 
 /// The parameters of an order: those of its form, or of its query.
@@ -165,49 +100,6 @@ impl FromRequest<Arc<Site>> for Given {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
-    }
-
-    #[test]
-    fn requests_that_a_proxy_passed_on_are_recognised() {
-        let asked = |version, name| is_forwarded(version, &headers(&[(name, "192.0.2.1")]));
-        assert!(!asked(Version::HTTP_11, "user-agent"));
-        assert!(asked(Version::HTTP_10, "user-agent"));
-        for name in ["x-forwarded-for", "x-forwarded-proto", "x-real-ip", "forwarded", "via"] {
-            assert!(asked(Version::HTTP_11, name), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_name_that_leads_here_is_not_this_node() {
-        for host in
-            ["127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "[::1]", "localhost", "localhost:1"]
-        {
-            assert!(is_called_by_address(&headers(&[("host", host)])), "{host}");
-        }
-        for host in ["evil.example.org:8080", "localhost.example.org", "127.0.0.1.example.org", ""]
-        {
-            assert!(!is_called_by_address(&headers(&[("host", host)])), "{host}");
-        }
-    }
-
-    #[test]
-    fn without_keys_only_people_of_this_machine_are_let_in() {
-        let own = ("host", "127.0.0.1:8080");
-        assert_eq!(doubt(true, Version::HTTP_11, &headers(&[own])), None);
-        for (is_local, pairs, word) in [
-            (false, vec![own], "other machines"),
-            (true, vec![own, ("x-forwarded-for", "203.0.113.7")], "proxy"),
-            (true, vec![own, ("forwarded", "for=203.0.113.7")], "proxy"),
-            (true, vec![own, ("via", "1.1 cache")], "proxy"),
-            (true, vec![("host", "gateway.example.org")], "by its address"),
-        ] {
-            let said = doubt(is_local, Version::HTTP_11, &headers(&pairs)).expect("it is in doubt");
-            assert!(said.contains(word), "{said}");
-        }
-    }
 
     #[test]
     fn times_are_seconds_or_as_in_the_configuration() {

@@ -75,6 +75,8 @@ pub(super) enum Refusal {
     Malformed,
     /// 401: no key of this node was shown.
     NoKey,
+    /// 401: an order without a key to a node whose configuration has none.
+    NoStartKey,
     /// 403: the key is not for this route.
     WrongKey,
     /// 404: no such route.
@@ -98,6 +100,13 @@ impl IntoResponse for Refusal {
             Self::NoKey => (
                 StatusCode::UNAUTHORIZED,
                 "the key is missing or unknown (X-API-Key, or Authorization: Bearer)",
+            ),
+            Self::NoStartKey => (
+                StatusCode::UNAUTHORIZED,
+                "Orders need a key, and auth.keys has none. The node made one for this start: a \
+                 terminal shows a link with it, and its file is named in the log. Or make a key \
+                 that stays (millgate gen-key ops --scopes admin), put the line that is printed \
+                 into auth.keys, reload the gateway, and show the key here.",
             ),
             Self::WrongKey => (StatusCode::FORBIDDEN, "the key is not for this route"),
             Self::NotFound => (StatusCode::NOT_FOUND, "there is no such route"),

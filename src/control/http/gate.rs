@@ -4,10 +4,11 @@ use super::Site;
 use super::answer::{Refusal, refused};
 use super::body::discard;
 use super::form::Fields;
+use super::named::foreign_name;
 use super::server::Peer;
 use crate::auth::{Access, bearer};
 use crate::clock::unix_seconds;
-use crate::config::Scope;
+use crate::config::{Listener, Scope};
 use crate::control::audit;
 use crate::metrics::Denied;
 use axum::extract::{Request, State};
@@ -42,7 +43,7 @@ impl Gate {
         let (key, _) = shown(headers);
         let key = key.filter(|_| self.scope == Scope::Admin)?;
         let access = self.site.access.get();
-        access.keys.find(key).map(|key| KeyName(key.name.clone()))
+        access.find(key).map(|key| KeyName(key.name.clone()))
     }
 
     /// Whether a page of a stranger sends by way of a browser that reaches this node. A key would
@@ -55,6 +56,24 @@ impl Gate {
             && access.keys.is_empty()
             && is_of_another_origin(headers)
             && !is_listed()
+    }
+
+    /// The name of somebody else that this node is called by, where no key has to be shown and a
+    /// browser on this machine could be made to call: see [`super::named`].
+    fn foreign_name(&self, request: &Request) -> Option<String> {
+        let access = self.site.access.get();
+        let mut addresses = self.site.served_at.iter().filter_map(Listener::address);
+        let is_near = addresses.all(|address| address.ip().is_loopback());
+        let is_tcp = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.is_some());
+        let needs_no_key = access.keys.is_empty() && self.scope != Scope::Admin;
+        if !(is_near && is_tcp && needs_no_key) {
+            return None;
+        }
+        let name = foreign_name(request, &access, &self.site.policy.get().config)?;
+        let (_, token) = shown(request.headers());
+        let is_user =
+            self.to_users && token.is_some_and(|token| admits_user(&access, token, request));
+        (!is_user).then_some(name)
     }
 
     fn judge(&self, request: &Request) -> Result<(), Denied> {
@@ -123,6 +142,16 @@ pub(super) async fn pass(State(gate): State<Gate>, mut request: Request, next: N
         let why = "a page of another origin may not do this: auth.allowed_origins does not list it";
         return refused(StatusCode::FORBIDDEN, why);
     }
+    if let Some(name) = gate.foreign_name(&request) {
+        gate.site.metrics.shared.count_denied(Denied::Origin);
+        let head: HeaderMap = request.headers().clone();
+        discard(&head, request.into_body()).await;
+        let why = format!(
+            "this node has no keys, so it answers only to addresses and to its own names: {name:?} \
+             is neither in auth.allowed_origins nor the host of page.http_url"
+        );
+        return refused(StatusCode::FORBIDDEN, &why);
+    }
     let denied = match gate.judge(&request) {
         Ok(()) => {
             if let Some(name) = gate.key_name(request.headers()) {
@@ -141,7 +170,11 @@ pub(super) async fn pass(State(gate): State<Gate>, mut request: Request, next: N
     }
     let head: HeaderMap = request.headers().clone();
     discard(&head, request.into_body()).await;
+    let has_keys = !gate.site.access.get().keys.is_empty();
     match denied {
+        Denied::Missing | Denied::Unknown if gate.scope == Scope::Admin && !has_keys => {
+            Refusal::NoStartKey.into_response()
+        }
         Denied::Missing | Denied::Unknown => Refusal::NoKey.into_response(),
         Denied::Scope | Denied::Origin => Refusal::WrongKey.into_response(),
     }

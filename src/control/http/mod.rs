@@ -24,6 +24,7 @@ mod headers;
 mod list;
 mod log;
 mod metrics;
+mod named;
 mod others;
 mod page;
 mod places;
@@ -116,7 +117,9 @@ impl Site {
     pub(super) fn reload(&self, config: &Config, access: Access, tls: Option<Arc<ServerConfig>>) {
         self.tls.replace(tls);
         self.delivery.reload(config);
-        self.access.replace(access);
+        // The key of the start opens what it did, if there still are no others.
+        let start = self.access.get().start.clone();
+        self.access.replace(Access { start, ..access });
         self.policy.replace(Policy::new(config));
     }
 }

@@ -6,8 +6,9 @@ use crate::support::{Client, Node};
 fn post(node: &Node, path: &str, headers: &[&str]) -> u16 {
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n",
-        node.http()
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: 0\r\nX-API-Key: {}\r\n{headers}\r\n",
+        node.http(),
+        node.admin_key()
     );
     node.raw(request.as_bytes()).status
 }
@@ -80,14 +81,60 @@ fn with_keys_only_one_for_admins_opens_it() {
 /// To a browser such a page is of the same origin as this node.
 #[test]
 fn a_name_of_a_stranger_that_leads_here_opens_nothing() {
+    let node = Node::with(|config| config.page.http_url = "https://chat.example.org".into());
+    let port = node.http().port();
+    let status = |route: &str, place: &str| {
+        let request = format!(
+            "{route} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\nContent-Length: 0\r\n\
+             Origin: http://{place}\r\nSec-Fetch-Site: same-origin\r\n\r\n"
+        );
+        node.raw(request.as_bytes()).status
+    };
+    let evil = format!("evil.example.org:{port}");
+    assert_eq!(status("GET /admin/state", &evil), 401);
+    for route in [
+        "GET /user/list?appID=101",
+        "GET /user/online?userID=ann",
+        "GET /system/state",
+        "GET /metrics",
+        "POST /user/sendMessage?appID=101",
+        "POST /user/sendMessageAll?appID=101",
+    ] {
+        assert_eq!(status(route, &evil), 403, "{route}");
+        for own in
+            [format!("127.0.0.1:{port}"), format!("localhost:{port}"), "chat.example.org".into()]
+        {
+            assert_eq!(status(route, &own), 200, "{route} as {own}");
+        }
+    }
+    assert_eq!(status("GET /healthz", &evil), 200);
+}
+
+/// Neither where a request comes from nor what it says of itself lets anybody in: a proxy on this
+/// machine asks in the name of the whole world, and may add no header.
+#[test]
+fn without_keys_only_the_key_of_the_start_opens_it() {
     let node = Node::start();
-    let place = format!("evil.example.org:{}", node.http().port());
-    let request = format!(
-        "GET /admin/state HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\
-         Origin: http://{place}\r\nSec-Fetch-Site: same-origin\r\n\r\n"
-    );
-    assert_eq!(node.raw(request.as_bytes()).status, 401);
-    assert_eq!(node.request("GET", "/admin/state").status, 200);
+    let mut client = Client::login(&node, 101, "ann");
+    for header in ["", "X-Forwarded-For: 192.0.2.1\r\n", "X-API-Key: \r\n", "X-API-Key: mg_x\r\n"] {
+        for request in
+            ["GET /admin/state", "POST /admin/kick", "POST /admin/drain", "POST /admin/reload"]
+        {
+            let answer = ask(&node, request, header, "userID=ann");
+            assert_eq!(answer.status, 401, "{request} {header}");
+            assert!(answer.body.contains("millgate gen-key ops --scopes admin"), "{answer:?}");
+        }
+    }
+    client.expect_silence();
+    let start = format!("X-API-Key: {}\r\n", node.admin_key());
+    assert_eq!(ask(&node, "GET /admin/state", &start, "").status, 200);
+    assert_eq!(ask(&node, "POST /admin/kick", &start, "userID=ann").status, 200);
+    client.expect_close(3503);
+    // Keys of the configuration take its place.
+    let (admin, line) = key("boss", "admin");
+    node.reload(|config| config.auth.keys = vec![line]);
+    assert_eq!(ask(&node, "GET /admin/state", &start, "").status, 401);
+    assert_eq!(ask(&node, "GET /admin/state", &format!("X-API-Key: {admin}\r\n"), "").status, 200);
 }
 
 #[test]

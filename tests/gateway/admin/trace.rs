@@ -14,7 +14,8 @@ impl Trace {
         let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(30)));
         let agent: ureq::Agent = config.build().into();
         let url = format!("http://{}/admin/trace", node.http());
-        let response = agent.post(url).send_form(fields.iter().copied()).expect("an answer");
+        let request = agent.post(url).header("X-API-Key", node.admin_key());
+        let response = request.send_form(fields.iter().copied()).expect("an answer");
         Self(BufReader::new(response.into_body().into_reader()))
     }
 

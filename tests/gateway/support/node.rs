@@ -2,7 +2,7 @@
 
 use super::Answer;
 use crossbeam_channel::Sender;
-use millgate::config::{Config, Listener, Loaded};
+use millgate::config::{Config, Listener, Loaded, Secret};
 use millgate::gateway::{Gateway, Source, StartError};
 use millgate::link::{Order, Wish};
 use millgate::logging::{Controls, DroppedLines};
@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use ureq::RequestBuilder;
 
 pub struct Node {
     websocket: SocketAddr,
@@ -18,6 +19,7 @@ pub struct Node {
     http: SocketAddr,
     http_listeners: Vec<Listener>,
     grpc: Option<SocketAddr>,
+    admin_key: Option<Secret>,
     orders: Sender<Order>,
     /// What a reload reads.
     written: Arc<Mutex<Config>>,
@@ -63,6 +65,7 @@ impl Node {
             http: gateway.http_addr(),
             http_listeners: gateway.http_listeners().to_vec(),
             grpc: gateway.grpc_addr(),
+            admin_key: gateway.admin_key().cloned(),
             orders: gateway.orders(),
             written,
             running: Some(std::thread::spawn(move || {
@@ -141,9 +144,26 @@ impl Node {
         running.join().expect("it ends in good order");
     }
 
+    /// The key that a node without any in its configuration has made; empty if there are some.
+    pub fn admin_key(&self) -> &str {
+        self.admin_key.as_ref().map_or("", Secret::reveal)
+    }
+
+    fn key_for(&self, path: &str) -> Option<&str> {
+        self.admin_key.as_ref().filter(|_| path.starts_with("/admin")).map(Secret::reveal)
+    }
+
+    fn with_key_for<B>(&self, path: &str, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match self.key_for(path) {
+            Some(key) => request.header("X-API-Key", key),
+            None => request,
+        }
+    }
+
     /// Status and body of a GET.
     pub fn get(&self, path: &str) -> (u16, String) {
-        answer(agent().get(format!("http://{}{path}", self.http())).call())
+        let request = agent().get(format!("http://{}{path}", self.http()));
+        answer(self.with_key_for(path, request).call())
     }
 
     /// The `data` of an API answer, which must be a success.
@@ -166,7 +186,8 @@ impl Node {
     /// Status and body of a POST of form fields.
     pub fn post(&self, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
         let url = format!("http://{}{path}", self.http());
-        answer(agent().post(url).send_form(fields.iter().copied()))
+        let request = self.with_key_for(path, agent().post(url));
+        answer(request.send_form(fields.iter().copied()))
     }
 
     pub fn post_data(&self, path: &str, fields: &[(&str, &str)]) -> Value {
@@ -175,8 +196,12 @@ impl Node {
 
     /// The whole answer to a request without a body.
     pub fn request(&self, verb: &str, path: &str) -> Answer {
+        let key = match self.key_for(path) {
+            Some(key) => format!("X-API-Key: {key}\r\n"),
+            None => String::new(),
+        };
         let request =
-            format!("{verb} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            format!("{verb} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{key}\r\n");
         self.raw(request.as_bytes())
     }
 

@@ -1,6 +1,6 @@
 // The admin page: asks the node how it is once a second, and passes orders on.
 
-import { Refused, ask, keep, key } from "./api.js";
+import { Refused, ask, keep, keepFromLink, key } from "./api.js";
 import { at, bytes, fill, make } from "./dom.js";
 import { Drain, attempt, kick, reloads } from "./orders.js";
 import { Trace } from "./trace.js";
@@ -104,6 +104,11 @@ at("key-form").addEventListener("submit", (event) => {
   look();
 });
 
+window.addEventListener("hashchange", () => {
+  keepFromLink();
+  look();
+});
+
 at("forget").addEventListener("click", () => {
   keep("");
   location.reload();
@@ -126,4 +131,5 @@ document.addEventListener("visibilitychange", () => {
 
 reloads();
 showKind();
+keepFromLink();
 look();

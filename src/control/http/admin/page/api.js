@@ -20,6 +20,14 @@ export function keep(text) {
   else sessionStorage.setItem(KEY, text);
 }
 
+// Takes the key out of a link of the node (#key=…). It stays in no history.
+export function keepFromLink() {
+  const found = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (found === null) return;
+  history.replaceState(null, "", location.pathname + location.search);
+  keep(found.trim());
+}
+
 // The data of an answer.
 export async function ask(path, options = {}) {
   const response = await send(path, { signal: AbortSignal.timeout(PATIENCE_MS), ...options });
