@@ -177,13 +177,16 @@ fn serve(settings: &Settings) -> Result<(), Fatal> {
 }
 
 fn run_node(settings: &Settings, loaded: Loaded) -> Result<(), Failure> {
-    let Loaded { config, notices } = loaded;
+    let Loaded { config, notices, warnings } = loaded;
     test_threads(&config)?;
     let log = logging::start(&config.log)?;
     let log_config = config.log.clone();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "millgate starts");
     for notice in notices {
         tracing::info!("{notice}");
+    }
+    for warning in warnings {
+        tracing::warn!("{warning}");
     }
     // Caught before anybody can know that the server is there.
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
@@ -375,7 +378,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 /// What an operator wants to see before a restart.
-fn summary(Loaded { config, notices }: &Loaded) -> String {
+fn summary(Loaded { config, notices, warnings }: &Loaded) -> String {
     let Config { listen, reactor, heartbeat, apps, log, redis, .. } = config;
     let threads = match reactor.threads {
         0 => "one per core".to_owned(),
@@ -407,7 +410,7 @@ fn summary(Loaded { config, notices }: &Loaded) -> String {
         some_of(&apps.ids),
         log.level,
     );
-    for warning in config.warnings() {
+    for warning in config.warnings().iter().chain(warnings) {
         text.push_str(&format!("warning    {warning}\n"));
     }
     for notice in notices {

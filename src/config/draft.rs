@@ -58,6 +58,8 @@ pub(super) struct Draft {
     pub(super) above: Vec<Setting>,
     pub(super) problems: Vec<String>,
     pub(super) notices: Vec<String>,
+    /// Of what is probably a mistake, and no obstacle.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Draft {
@@ -68,6 +70,7 @@ impl Draft {
             above: Vec::new(),
             problems: Vec::new(),
             notices: Vec::new(),
+            warnings: Vec::new(),
         })
     }
 
@@ -78,11 +81,22 @@ impl Draft {
         path.unwrap_or_else(|| Config::default().listen.path)
     }
 
+    /// The key that is meant by one: itself, or the one that it is called now.
+    pub(super) fn renamed(&mut self, origin: &str, said: &str, key: String) -> String {
+        let Some((_, now)) = RENAMED.iter().find(|(before, _)| *before == key) else { return key };
+        self.warnings
+            .push(format!("{origin}: \"{said}\" is called \"{now}\" now, and is read as that"));
+        (*now).to_owned()
+    }
+
     /// Whether the environment or the command line sets this key.
     pub(super) fn is_overridden(&self, key: &str) -> bool {
         self.above.iter().any(|setting| setting.key == key)
     }
 }
+
+/// Keys that had another name in an earlier version.
+const RENAMED: [(&str, &str); 1] = [("limits.body_bytes", "limits.http_body_bytes")];
 
 /// A line about a name that does not exist.
 pub(super) fn unknown(origin: &str, what: &str, name: &str, near: Option<&str>) -> String {

@@ -27,12 +27,14 @@ const COMMAND_LINE: &str = "command line";
 const ENVIRONMENT: &str = "environment";
 
 /// A configuration, and what its owner should know about how it was read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loaded {
     /// The configuration; within all bounds.
     pub config: Config,
     /// Remarks, one line each; nothing is wrong.
     pub notices: Vec<String>,
+    /// What is probably a mistake in what was read, one line each; the configuration can be used.
+    pub warnings: Vec<String>,
 }
 
 impl Config {
@@ -101,6 +103,7 @@ impl Draft {
                 continue;
             }
             let key = rest.replace(ENV_SEPARATOR, ".").to_lowercase();
+            let key = self.renamed(ENVIRONMENT, &name, key);
             if !self.known.contains(&key) {
                 let names: Vec<_> = self.known.keys().map(variable_name).collect();
                 let near = nearest(&name, names.iter().map(String::as_str));
@@ -147,9 +150,10 @@ impl Draft {
     }
 
     fn read_overrides(&mut self, overrides: &[(String, String)]) {
-        for (key, text) in overrides {
+        for (said, text) in overrides {
+            let key = &self.renamed(COMMAND_LINE, said, said.clone());
             if self.known.contains(key) {
-                self.push_text(key.clone(), key.clone(), COMMAND_LINE, text);
+                self.push_text(key.clone(), said.clone(), COMMAND_LINE, text);
             } else {
                 let problem = unknown(COMMAND_LINE, "key", key, self.known.nearest(key));
                 self.problems.push(problem);
@@ -211,11 +215,12 @@ impl Draft {
     fn read_section(&mut self, origin: &str, section: &str, keys: Dict) {
         if keys.is_empty() {
             // A section that need not be there is there all the same, with its defaults.
-            self.set(origin, section.to_owned(), Value::from(keys));
+            self.set(origin, section.to_owned(), section.to_owned(), Value::from(keys));
             return;
         }
         for (key, value) in keys {
-            let key = format!("{section}.{key}");
+            let said = format!("{section}.{key}");
+            let key = self.renamed(origin, &said, said.clone());
             match value {
                 Value::Dict(_, inner) if self.known.has_section(&key) => {
                     self.read_section(origin, &key, inner);
@@ -223,7 +228,7 @@ impl Draft {
                 Value::Dict(_, inner) if !self.known.contains(&key) => {
                     self.complain_of_section(origin, &key, &inner);
                 }
-                value if self.known.contains(&key) => self.set(origin, key, value),
+                value if self.known.contains(&key) => self.set(origin, key, said, value),
                 _ if self.known.has_section(&key) => {
                     self.problems.push(format!("{origin}: \"{key}\" is a section, write [{key}]"));
                 }
@@ -232,8 +237,7 @@ impl Draft {
         }
     }
 
-    fn set(&mut self, origin: &str, key: String, value: Value) {
-        let said = key.clone();
+    fn set(&mut self, origin: &str, key: String, said: String, value: Value) {
         self.file.push(Setting { key, value, said, origin: origin.to_owned() });
     }
 
@@ -297,7 +301,7 @@ impl Draft {
             format!("\"{key}\" begins or ends with white space, which is a part of it")
         }));
         if self.problems.is_empty() {
-            Ok(Loaded { config, notices: self.notices })
+            Ok(Loaded { config, notices: self.notices, warnings: self.warnings })
         } else {
             Err(ConfigError { problems: self.problems, log: Box::new(config.log) })
         }

@@ -1,9 +1,12 @@
 //! The reference's `config/app.yaml`, taken as it is.
 
-use super::draft::{Draft, Setting, unknown};
+use super::draft::{Draft, Setting};
 use super::known::nearest;
 use figment::value::Value;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// All keys of that file; the reference reads them whatever their case.
@@ -21,32 +24,142 @@ const KEYS: [&str; 11] = [
     "redis.minIdleConns",
 ];
 
-/// Every value as it is written: a port may be a number or a text, and a
-/// password of digits stays what it is.
-type Sections = BTreeMap<String, Option<BTreeMap<String, Option<String>>>>;
+/// Its sections.
+const SECTIONS: [&str; 2] = ["app", "redis"];
+
+/// What the file says, in the order of the alphabet.
+#[derive(Default)]
+struct Content {
+    /// The keys that the reference reads. Every value as it is written: a port may be a number or
+    /// a text, and a password of digits stays what it is.
+    settings: BTreeMap<String, String>,
+    /// All others, which may have values of any kind: the reference ignores them.
+    unknown: Vec<String>,
+}
+
+/// The names of unknown keys that are told at most.
+const UNKNOWN_TOLD_MAX: usize = 20;
 
 /// Reads such a file. Problems and notices go to the draft; `listen_path` is
 /// what the page's WebSocket address ends in.
 pub(super) fn read(draft: &mut Draft, origin: &str, text: &str, listen_path: &str) -> Vec<Setting> {
-    let sections: Sections = match serde_saphyr::from_str(text) {
-        Ok(sections) => sections,
+    let content: Content = match serde_saphyr::from_str(text) {
+        Ok(content) => content,
         Err(error) => {
             draft.problems.push(syntax_problem(origin, &error));
             return Vec::new();
         }
     };
     let mut file = AppYaml { draft, origin, listen_path, settings: Vec::new() };
-    for (section, keys) in sections {
-        if !KEYS.iter().any(|key| is_section(key, &section)) {
-            let near = nearest(&section, ["app", "redis"].into_iter());
-            file.draft.problems.push(unknown(origin, "section", &section, near));
-            continue;
-        }
-        for (key, value) in keys.into_iter().flatten() {
-            file.read_key(&format!("{section}.{key}"), value.as_deref().unwrap_or_default());
-        }
+    for (key, value) in &content.settings {
+        file.read_key(key, value);
+    }
+    if let Some(remark) = ignored(content.unknown) {
+        file.draft.warnings.push(format!("{origin}: {remark}"));
     }
     file.settings
+}
+
+/// One remark about all keys that are not known. A misspelt one is among them: so the nearest
+/// known key stands beside each.
+fn ignored(mut unknown: Vec<String>) -> Option<String> {
+    if unknown.is_empty() {
+        return None;
+    }
+    unknown.sort();
+    let left = unknown.len().saturating_sub(UNKNOWN_TOLD_MAX);
+    let mut told: Vec<String> = unknown
+        .iter()
+        .take(UNKNOWN_TOLD_MAX)
+        .map(|name| {
+            let near = if name.contains('.') {
+                nearest(name, KEYS.into_iter())
+            } else {
+                nearest(name, SECTIONS.into_iter())
+            };
+            match near {
+                Some(near) => format!("{name:?} (did you mean {near:?}?)"),
+                None => format!("{name:?}"),
+            }
+        })
+        .collect();
+    if left > 0 {
+        told.push(format!("and {left} more"));
+    }
+    Some(format!("unknown keys are ignored: {}", told.join(", ")))
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sections;
+        impl<'de> Visitor<'de> for Sections {
+            type Value = Content;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("sections")
+            }
+
+            fn visit_unit<E>(self) -> Result<Content, E> {
+                Ok(Content::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut sections: A) -> Result<Content, A::Error> {
+                let mut content = Content::default();
+                while let Some(name) = sections.next_key::<String>()? {
+                    if SECTIONS.iter().any(|section| section.eq_ignore_ascii_case(&name)) {
+                        sections.next_value_seed(Section { name, content: &mut content })?;
+                    } else {
+                        sections.next_value::<IgnoredAny>()?;
+                        content.unknown.push(name);
+                    }
+                }
+                Ok(content)
+            }
+        }
+        deserializer.deserialize_any(Sections)
+    }
+}
+
+/// One of the sections that the reference reads, on its way into the content.
+struct Section<'a> {
+    name: String,
+    content: &'a mut Content,
+}
+
+impl<'de> DeserializeSeed<'de> for Section<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Section<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "keys of the section {}", self.name)
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut keys: A) -> Result<(), A::Error> {
+        while let Some(name) = keys.next_key::<String>()? {
+            let name = format!("{}.{name}", self.name);
+            if KEYS.iter().any(|key| key.eq_ignore_ascii_case(&name)) {
+                let value = keys.next_value::<Option<String>>()?.unwrap_or_default();
+                if self.content.settings.insert(name.clone(), value).is_some() {
+                    return Err(A::Error::custom(format_args!("{name} stands there twice")));
+                }
+            } else {
+                keys.next_value::<IgnoredAny>()?;
+                self.content.unknown.push(name);
+            }
+        }
+        Ok(())
+    }
 }
 
 struct AppYaml<'a> {
@@ -59,8 +172,7 @@ struct AppYaml<'a> {
 impl AppYaml<'_> {
     fn read_key(&mut self, said: &str, text: &str) {
         let Some(key) = KEYS.into_iter().find(|key| key.eq_ignore_ascii_case(said)) else {
-            let near = nearest(said, KEYS.into_iter());
-            return self.draft.problems.push(unknown(self.origin, "key", said, near));
+            return;
         };
         match key {
             "app.logFile" => self.push("log.file", said, text),
@@ -146,10 +258,6 @@ impl AppYaml<'_> {
 
 const ANYWHERE: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
-
-fn is_section(key: &str, section: &str) -> bool {
-    key.split_once('.').is_some_and(|(name, _)| name.eq_ignore_ascii_case(section))
-}
 
 fn is_loopback(url: &str) -> bool {
     let host = match url.rsplit_once(':') {

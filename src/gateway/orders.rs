@@ -186,9 +186,6 @@ impl Gateway {
                     needs_restart = needs_restart.join(", "),
                     "the configuration was read again"
                 );
-                for warning in self.config.warnings() {
-                    tracing::warn!("{warning}");
-                }
             }
             Err(problems) => {
                 for problem in problems {
@@ -201,7 +198,7 @@ impl Gateway {
     }
 
     fn follow(&mut self, loaded: Loaded, log: &Controls) -> Result<Reloaded, Vec<String>> {
-        let Loaded { config: wanted, notices } = loaded;
+        let Loaded { config: wanted, mut notices, warnings } = loaded;
         let config = wanted.clone().for_running(&self.config);
         let changed = self.config.differing_keys(&config);
         let needs_restart = config.differing_keys(&wanted);
@@ -227,6 +224,10 @@ impl Gateway {
         self.shared.drain.configure_refuges(&config.stop.other_nodes);
         bid_reload(&self.shared.hub, self.reactors.threads.len(), || !self.orders.is_empty());
         self.config = config;
+        for warning in self.config.warnings().iter().chain(&warnings) {
+            tracing::warn!("{warning}");
+        }
+        notices.extend(warnings);
         Ok(Reloaded { changed, needs_restart, notices })
     }
 }

@@ -42,7 +42,11 @@ impl Case {
         let prefix = format!("{}/", directory.path().display());
         let cut = |lines: &[String]| lines.iter().map(|l| l.replace(&prefix, "")).collect();
         match result {
-            Ok(loaded) => Ok(Loaded { notices: cut(&loaded.notices), ..loaded }),
+            Ok(loaded) => Ok(Loaded {
+                notices: cut(&loaded.notices),
+                warnings: cut(&loaded.warnings),
+                ..loaded
+            }),
             Err(error) => Err(cut(error.problems())),
         }
     }

@@ -19,7 +19,7 @@ const SHIPPED: &str = include_str!("../../config/millgate.toml");
 #[test]
 fn nothing_said_means_the_defaults() {
     let loaded = Case::default().load().unwrap();
-    assert_eq!(loaded, Loaded { config: Config::default(), notices: vec![] });
+    assert_eq!(loaded, Loaded::default());
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn variables_of_kubernetes_are_not_ours() {
         .env("PATH", "/bin")
         .load()
         .unwrap();
-    assert_eq!(loaded, Loaded { config: Config::default(), notices: vec![] });
+    assert_eq!(loaded, Loaded::default());
 }
 
 #[test]
@@ -166,6 +166,32 @@ fn a_variable_with_one_underscore_too_few_is_noticed() {
     assert_eq!(
         loaded.notices,
         ["environment: \"MILLGATE_LOG_LEVEL\" is not read; it is \"MILLGATE_LOG__LEVEL\""]
+    );
+}
+
+#[test]
+fn a_key_that_was_renamed_is_read_by_its_old_name() {
+    let cases = [
+        (Case::toml("[limits]\nbody_bytes = 5000\n"), "x.toml: \"limits.body_bytes\""),
+        (Case::default().flag("limits.body_bytes", "5000"), "command line: \"limits.body_bytes\""),
+        (
+            Case::default().env("MILLGATE_LIMITS__BODY_BYTES", "5000"),
+            "environment: \"MILLGATE_LIMITS__BODY_BYTES\"",
+        ),
+    ];
+    for (case, place) in cases {
+        let loaded = case.load().unwrap();
+        assert_eq!(loaded.config.limits.http_body_bytes, 5_000, "{place}");
+        let warning =
+            format!("{place} is called \"limits.http_body_bytes\" now, and is read as that");
+        assert_eq!(loaded.warnings, [warning]);
+    }
+    // Beside each other the new name counts, and what is wrong is told by the name that was used.
+    let both = Case::toml("[limits]\nhttp_body_bytes = 6000\nbody_bytes = 5000\n");
+    assert_eq!(both.config().limits.http_body_bytes, 6_000);
+    assert_eq!(
+        Case::toml("[limits]\nbody_bytes = \"many\"\n").problems(),
+        ["x.toml: \"limits.body_bytes\" is \"many\", expected a whole number, 0 or more"]
     );
 }
 

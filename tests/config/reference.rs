@@ -80,20 +80,37 @@ fn every_key_of_the_reference_may_be_absent() {
     assert_eq!(config.redis, Some(Redis { addr: "r:1".into(), ..Redis::default() }));
 }
 
+/// The reference reads its own keys and looks at no others.
+#[test]
+fn keys_that_the_reference_does_not_know_are_ignored_with_one_remark() {
+    let text = "debug: true\napp:\n  httpPort: 81\n  htpPort: 1\n  cors: [a, {b: c}]\n  mysql:\n    dsn: x\n\
+                ap: {}\nlisten:\n  http: x\nservers:\n- a\nredis:\n  adr: r:2\n  addr: r:1\n  username: null\n";
+    let loaded = Case::file("app.yaml", text).flag("listen.http", "127.0.0.1:1").load().unwrap();
+    assert_eq!(loaded.config.redis.unwrap().addr, "r:1");
+    assert_eq!(loaded.notices, [""; 0]);
+    assert_eq!(
+        loaded.warnings,
+        ["app.yaml: unknown keys are ignored: \"ap\" (did you mean \"app\"?), \"app.cors\", \
+          \"app.htpPort\" (did you mean \"app.httpPort\"?), \"app.mysql\", \"debug\", \"listen\", \
+          \"redis.adr\" (did you mean \"redis.addr\"?), \"redis.username\", \"servers\""]
+    );
+    let many: String = (10..40).map(|n| format!("k{n}: {n}\n")).collect();
+    let notices = Case::file("app.yaml", &many).load().unwrap().warnings;
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].ends_with("\"k29\", and 10 more"), "{notices:?}");
+}
+
 #[test]
 fn mistakes_in_the_file_of_the_reference_are_named_as_they_stand_there() {
-    let text = "app:\n  htpPort: 1\n  rpcPort: many\n  webSocketUrl: ws://a/b\n  webSocketPort: 70000\n\
-                redis:\n  poolSize: big\n  addr: here\nlisten:\n  http: x\nap: {}\n";
+    let text = "app:\n  rpcPort: many\n  webSocketUrl: ws://a/b\n  webSocketPort: 70000\n\
+                redis:\n  poolSize: big\n  addr: here\n";
     let problems = Case::file("app.yaml", text).problems();
     assert_eq!(
         problems,
         [
-            "app.yaml: unknown section \"ap\", did you mean \"app\"?",
-            "app.yaml: unknown key \"app.htpPort\", did you mean \"app.httpPort\"?",
             "app.yaml: \"app.rpcPort\" is \"many\", expected a port from 0 to 65535",
             "app.yaml: \"app.webSocketPort\" is \"70000\", expected a port from 0 to 65535",
             "app.yaml: \"app.webSocketUrl\" is \"ws://a/b\", expected host:port",
-            "app.yaml: unknown section \"listen\"",
             "app.yaml: \"redis.poolSize\" is \"big\", expected a whole number, 0 or more",
             "app.yaml: \"redis.addr\" is \"here\", must be host:port",
         ]

@@ -57,7 +57,7 @@ impl Node {
         let reread = Arc::clone(&written);
         let read = move || {
             let config = reread.lock().expect("whole").clone();
-            Ok(Loaded { config, notices: Vec::new() })
+            Ok(Loaded { config, ..Loaded::default() })
         };
         Ok(Self {
             websocket: gateway.websocket_addr(),
