@@ -4,6 +4,7 @@
 
 mod auth;
 mod case;
+mod deploy;
 mod reference;
 mod secrets;
 mod wrong;
