@@ -2,7 +2,7 @@
 
 use super::answer::append_string;
 use super::cursor::Cursor;
-use crate::control::cluster::{Cluster, Listing};
+use crate::control::cluster::{Cluster, Listing, PeerError};
 use crate::id::{AppId, NodeAddr, UserId};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, VecDeque};
@@ -44,10 +44,10 @@ impl Others {
         let answers = join_all(nodes.iter().map(|node| members(cluster, node, self.app))).await;
         for (node, answer) in nodes.into_iter().zip(answers) {
             match answer {
-                Some(members) => {
+                Ok(members) => {
                     self.members.insert(node, members);
                 }
-                None => self.miss(node),
+                Err(error) => self.miss(node, error),
             }
         }
         usize::try_from(self.members.values().sum::<u64>()).unwrap_or(usize::MAX)
@@ -75,9 +75,9 @@ impl Others {
                     reading.next = page.next;
                     return Some(page.users.into_iter().map(UserId::from).collect());
                 }
-                Some(Err(_)) => {
+                Some(Err(error)) => {
                     let node = reading.node.clone();
-                    self.miss(node);
+                    self.miss(node, error);
                     self.reading = None;
                 }
                 None => self.reading = None,
@@ -96,7 +96,7 @@ impl Others {
                     self.reading = Some(Reading { node, listing, next: None });
                     return Some(());
                 }
-                Err(_) => self.miss(node),
+                Err(error) => self.miss(node, error),
             }
         }
         None
@@ -126,19 +126,17 @@ impl Others {
         }
     }
 
-    fn miss(&mut self, node: NodeAddr) {
-        if !self.missing.contains(&node) {
+    /// Notes a node whose users are missing. At an address that refuses connections there are none:
+    /// nodes of gowebsocket stay registered for minutes after their end.
+    fn miss(&mut self, node: NodeAddr, error: PeerError) {
+        if error != PeerError::Gone && !self.missing.contains(&node) {
             self.missing.push(node);
         }
     }
 }
 
-/// How many users of an app are on that node; `None` if it does not say.
-async fn members(cluster: &Cluster, node: &NodeAddr, app: AppId) -> Option<u64> {
-    let mut listing = cluster.peers().list(node, app, 0, 1).await.ok()?;
-    match listing.next().await {
-        Some(Ok(page)) => Some(page.members),
-        Some(Err(_)) => None,
-        None => Some(0),
-    }
+/// How many users of an app are on that node.
+async fn members(cluster: &Cluster, node: &NodeAddr, app: AppId) -> Result<u64, PeerError> {
+    let mut listing = cluster.peers().list(node, app, 0, 1).await?;
+    listing.next().await.map_or(Ok(0), |page| Ok(page?.members))
 }
