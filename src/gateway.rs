@@ -230,13 +230,15 @@ fn shared(
     let (count, limits) = (metrics.reactors.len(), &config.limits);
     let memory = Memory::read(Path::new("/"));
     warn_of_memory(config, &memory);
+    let outbox_total_bytes = budget(&memory, limits.outbox_total_bytes);
+    hub.bounds.set_backlogs(outbox_total_bytes);
     Shared {
         hub: Arc::clone(hub),
         metrics,
         clock: Clock::start(),
         events: told.events,
         outgoing: told.outgoing,
-        outboxes: Arc::new(Budget::new(budget(&memory, limits.outbox_total_bytes), count)),
+        outboxes: Arc::new(Budget::new(outbox_total_bytes, count)),
         assemblies: Arc::new(Budget::new(budget(&memory, limits.assembly_total_bytes), count)),
         fanouts: match pinned {
             0 => Permits::floating(count, cores()),

@@ -332,7 +332,7 @@ pub const GRPC_CONNECTIONS_MAX: usize = 512;
 pub const GRPC_STREAMS_MAX: u32 = 128;
 
 /// Largest message of a call to this node.
-pub const GRPC_MESSAGE_BYTES_MAX: usize = 4 << 20;
+pub const GRPC_MESSAGE_BYTES_MAX: usize = 6 << 20;
 
 /// Bytes of one call under way and not yet read: some batches.
 pub const GRPC_STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -364,7 +364,7 @@ pub const RELAY_BATCH_BYTES: usize = 512 << 10;
 
 /// Largest single message that is sent to another node; with a full batch it
 /// stays below [`GRPC_MESSAGE_BYTES_MAX`].
-pub const RELAY_PUSH_BYTES_MAX: usize = 3 << 20;
+pub const RELAY_PUSH_BYTES_MAX: usize = 5 << 20;
 
 /// Names in a page of a list that a node sends to another.
 pub const RELAY_LIST_PAGE_MAX: usize = 1_000;

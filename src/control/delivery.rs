@@ -111,7 +111,7 @@ impl Delivery {
         }
         let push = message.push();
         let frame = push.encode();
-        let sent = if frame.len() > self.hub.bounds.frame_bytes() {
+        let sent = if self.is_too_large(&push, &frame) {
             Sent::Failed(TOO_LARGE)
         } else {
             match self.here(&push, frame).await {
@@ -167,11 +167,14 @@ impl Delivery {
         }
         let push = message.push();
         let frame = push.encode();
-        if frame.len() > self.hub.bounds.frame_bytes() {
+        if self.is_too_large(&push, &frame) {
             return self.settle(message.msg_id, Sent::Failed(TOO_LARGE)).await;
         }
         let except = UserId::from(message.user);
         let size = self.hub.router.size_of_broadcast(message.app, &frame);
+        if self.hub.bounds.is_too_much(size) {
+            return self.settle(message.msg_id, Sent::Failed(TOO_LARGE_FOR_ALL)).await;
+        }
         let Ok(ticket) = self.admit(message.app, &except, size, waited).await else {
             return self.settle(message.msg_id, Sent::Overloaded(BUSY_FOR_ALL)).await;
         };
@@ -193,6 +196,11 @@ impl Delivery {
             Ok(()) if missed > 0 => Sent::Partly(NODES_MISSED),
             Ok(()) => Sent::Yes,
         }
+    }
+
+    fn is_too_large(&self, push: &Push, frame: &Frame) -> bool {
+        let bounds = &self.hub.bounds;
+        push.content_bytes() > bounds.content_bytes() || frame.len() > bounds.frame_bytes()
     }
 
     /// Admits a broadcast, before any reactor or node gets it; waits for its turn for a short time.
@@ -312,7 +320,9 @@ impl Message<'_> {
 
 const USER_ID_TOO_LONG: &str = "userID is longer than that of any user (limits.user_id_bytes)";
 const MSG_ID_TOO_LONG: &str = "msgID is longer than 255 bytes";
-const TOO_LARGE: &str = "the message is larger than limits.outbox_bytes";
+const TOO_LARGE: &str = "the message is larger than limits.http_body_bytes";
+const TOO_LARGE_FOR_ALL: &str =
+    "the message is too large for so many receivers (limits.outbox_total_bytes)";
 const BUSY: &str = "the node is overloaded, try again";
 const BUSY_THERE: &str = "the node of this user is overloaded, try again";
 const BUSY_FOR_ALL: &str = "the node is overloaded, nobody got the message: try again";

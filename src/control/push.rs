@@ -19,6 +19,12 @@ pub(super) struct Push {
 }
 
 impl Push {
+    /// Size of its texts.
+    pub(super) fn content_bytes(&self) -> usize {
+        let Self { user, from, seq, cmd, msg, .. } = self;
+        user.len() + from.len() + seq.len() + cmd.len() + msg.len()
+    }
+
     /// What a client gets.
     pub(super) fn encode(&self) -> Frame {
         let Self { user, from, seq, cmd, msg, .. } = self;

@@ -218,6 +218,7 @@ impl Gateway {
         // The level was validated, so that it does not fail here, half-way.
         log.set_level(&config.log.level).map_err(|error| problem(&error))?;
         self.shared.outboxes.set_limit(outboxes);
+        self.shared.hub.bounds.set_backlogs(outboxes);
         self.shared.assemblies.set_limit(assemblies);
         self.control.reload(&config, access, tls, trust);
         self.shared.settings.replace(settings);

@@ -14,7 +14,7 @@ pub use seats::Seats;
 pub use seen::Seen;
 
 use crate::config::{Broadcast, Config, Language, Limits};
-use crate::link::{Admission, BroadcastRules, Post};
+use crate::link::{Admission, BroadcastRules, BroadcastSize, Post};
 use crate::metrics::Metrics;
 use crate::session::User;
 use std::sync::Arc;
@@ -42,7 +42,11 @@ pub struct Hub {
 /// Bounds of what is sent to users, wherever it comes from, and of how many there may be.
 #[derive(Debug)]
 pub struct Bounds {
-    frame_bytes: AtomicUsize,
+    content_bytes: AtomicUsize,
+    /// A frame up to this size costs no connection more than its usual backlog.
+    usual_bytes: AtomicUsize,
+    /// What the backlogs of all connections together may hold.
+    backlogs_bytes: AtomicUsize,
     user_id_bytes: AtomicUsize,
     connections: AtomicUsize,
 }
@@ -51,22 +55,47 @@ impl Bounds {
     fn new(config: &Config) -> Self {
         let Limits { outbox_bytes, user_id_bytes, .. } = config.limits;
         Self {
-            frame_bytes: outbox_bytes.into(),
+            content_bytes: content_bytes_max(&config.limits).into(),
+            usual_bytes: outbox_bytes.into(),
+            backlogs_bytes: usize::MAX.into(),
             user_id_bytes: user_id_bytes.into(),
             connections: config.limits.connections.into(),
         }
     }
 
     fn set(&self, config: &Config) {
-        self.frame_bytes.store(config.limits.outbox_bytes, Ordering::Relaxed);
+        self.content_bytes.store(content_bytes_max(&config.limits), Ordering::Relaxed);
+        self.usual_bytes.store(config.limits.outbox_bytes, Ordering::Relaxed);
         self.user_id_bytes.store(config.limits.user_id_bytes, Ordering::Relaxed);
         self.connections.store(config.limits.connections, Ordering::Relaxed);
     }
 
-    /// Largest frame: a larger one fits into no backlog.
+    /// Says how much the backlogs of all connections together may hold, in bytes.
+    pub fn set_backlogs(&self, bytes: usize) {
+        self.backlogs_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Largest sum of the texts of a message, in bytes.
+    #[must_use]
+    pub fn content_bytes(&self) -> usize {
+        self.content_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Largest frame that is made of them. JSON escapes make a text larger; twice its size is enough
+    /// for quotes, backslashes and line ends alone.
     #[must_use]
     pub fn frame_bytes(&self) -> usize {
-        self.frame_bytes.load(Ordering::Relaxed)
+        frame_bytes_max(self.content_bytes())
+    }
+
+    /// Whether a broadcast would fill the backlogs of the node: a large frame is charged to every
+    /// receiver, and the node would close most of them to get the memory back.
+    #[must_use]
+    pub fn is_too_much(&self, size: BroadcastSize) -> bool {
+        let deliveries = usize::try_from(size.deliveries).unwrap_or(usize::MAX);
+        size.bytes > self.usual_bytes.load(Ordering::Relaxed)
+            && size.bytes.saturating_mul(deliveries)
+                > self.backlogs_bytes.load(Ordering::Relaxed) / 2
     }
 
     /// Longest name of a user.
@@ -121,6 +150,25 @@ impl Hub {
         Ok(())
     }
 }
+
+/// Largest sum of the texts of a message, in bytes: whatever fits into a body of the API.
+fn content_bytes_max(limits: &Limits) -> usize {
+    limits.outbox_bytes.max(limits.http_body_bytes)
+}
+
+/// Largest frame that is made of texts of so many bytes.
+const fn frame_bytes_max(content_bytes: usize) -> usize {
+    content_bytes.saturating_mul(2).saturating_add(ENVELOPE_BYTES)
+}
+
+/// Largest frame of a node with these limits, in bytes.
+#[must_use]
+pub fn largest_frame_bytes(limits: &Limits) -> usize {
+    frame_bytes_max(content_bytes_max(limits))
+}
+
+/// Bytes of a push around its texts, at most.
+const ENVELOPE_BYTES: usize = 256;
 
 fn broadcast_rules(config: &Config) -> BroadcastRules {
     let Broadcast { wait, messages, bytes } = config.broadcast;

@@ -14,6 +14,8 @@ pub(super) struct Outbox {
     /// The first entry has been written in part: it must be finished, or the
     /// peer would lose the frame boundaries.
     started: bool,
+    /// A frame that is larger than a backlog may usually be has come since it was last empty.
+    has_large: bool,
     /// Encrypted already, and not yet taken by the kernel; on plain connections there is none.
     sealed: Vec<u8>,
 }
@@ -34,6 +36,18 @@ impl Outbox {
     pub(super) fn push(&mut self, frames: Bytes) {
         self.bytes += frames.len();
         self.queue.push_back(frames);
+    }
+
+    /// Notes that a large frame is among what waits: the backlog may be larger until it is empty.
+    pub(super) fn note_large(&mut self) {
+        self.has_large = true;
+    }
+
+    /// Whether the backlog is above its bound. That is `usual_bytes`, and so much more where a
+    /// large frame, of `frame_bytes` at most, has to be taken.
+    pub(super) fn is_above(&self, usual_bytes: usize, frame_bytes: usize) -> bool {
+        let extra = if self.has_large { frame_bytes } else { 0 };
+        self.charge_bytes() > usual_bytes.saturating_add(extra)
     }
 
     /// What the backlog is charged with.
@@ -197,6 +211,20 @@ mod tests {
         let mut wide = Narrow { calls: vec![9], taken: Vec::new() };
         outbox.flush(&mut wide).unwrap();
         assert_eq!(wide.taken, b"fg!");
+    }
+
+    #[test]
+    fn only_a_large_frame_makes_room_for_itself() {
+        let small = || Bytes::from(vec![0; 100 - OUTBOX_ENTRY_BYTES]);
+        let mut outbox = Outbox::with_rest(small(), false);
+        assert!(!outbox.is_above(100, 1_000));
+        outbox.push(small());
+        assert!(outbox.is_above(100, 1_000), "two small ones");
+        outbox.note_large();
+        outbox.push(Bytes::from(vec![0; 900 - OUTBOX_ENTRY_BYTES]));
+        assert!(!outbox.is_above(100, 1_000));
+        outbox.push(Bytes::from_static(b"!"));
+        assert!(outbox.is_above(100, 1_000), "and no more than one");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::auth::Access;
 use crate::clock::Clock;
 use crate::command;
 use crate::config::{Config, Displaced, Origins, Trusted};
-use crate::hub::Hub;
+use crate::hub::{Hub, largest_frame_bytes};
 use crate::id::AppId;
 use crate::link::{
     Backlogs, Budget, Current, Drain, Mailbox, News, Outgoing, Permits, Post, Rate, SharedRate,
@@ -79,6 +79,8 @@ pub struct Settings {
     /// What a connection gets whose user has logged in elsewhere.
     pub(super) displaced: Displaced,
     pub(super) outbox_bytes_max: usize,
+    /// Largest frame from others; a frame above `outbox_bytes_max` is kept besides.
+    pub(super) frame_bytes_max: usize,
     pub(super) connections_max: usize,
     /// In ticks of the wheel, rounded up so that nobody is reaped too early.
     pub(super) idle_ticks: u32,
@@ -124,6 +126,7 @@ impl Settings {
                 .then_some(limits.connections_per_user),
             flow: FlowRules::new(limits),
             outbox_bytes_max: limits.outbox_bytes,
+            frame_bytes_max: largest_frame_bytes(limits),
             connections_max: match limits.connections {
                 0 => usize::MAX,
                 limit => limit,

@@ -69,8 +69,9 @@ impl Reactor {
         if conn.outbox.is_none() && conn.is_sealed() {
             let frames: Vec<Bytes> = frames.iter().map(|frame| frame.to_bytes()).collect();
             self.send_sealing(slot, &frames);
-            let is_slow = self.conns[slot].backlog_bytes() > self.settings.outbox_bytes_max;
-            if is_slow {
+            let bounds = self.backlog_bounds();
+            let is_large = frames.iter().any(|frame| frame.len() > bounds.0);
+            if self.conns[slot].is_slow(is_large, bounds) {
                 self.close_slow(slot, Cause::Slow);
             }
             return;
@@ -87,13 +88,18 @@ impl Reactor {
             self.stats().bytes_out.add(written as u64);
         }
         let conn = &mut self.conns[slot];
-        let outbox_bytes_max = self.settings.outbox_bytes_max;
-        if conn.keep_rest(frames, written, outbox_bytes_max) {
-            self.recharge(slot, before);
-        } else {
-            self.recharge(slot, before);
+        conn.keep_rest(frames, written);
+        self.recharge(slot, before);
+        let bounds = self.backlog_bounds();
+        let is_large = frames.iter().any(|frame| frame.len() > bounds.0);
+        if self.conns[slot].is_slow(is_large, bounds) {
             self.close_slow(slot, Cause::Slow);
         }
+    }
+
+    /// What a backlog may usually hold, and how much more for a large frame.
+    fn backlog_bounds(&self) -> (usize, usize) {
+        (self.settings.outbox_bytes_max, self.settings.frame_bytes_max)
     }
 
     /// Writes a backlog, as far as the kernel takes it.
@@ -208,9 +214,17 @@ impl Reactor {
 }
 
 impl Conn {
-    /// Keeps what the kernel did not take of `frames`, from byte `written`
-    /// on. False if the backlog is then above `bytes_max`.
-    fn keep_rest(&mut self, frames: &[&Frame], mut written: usize, bytes_max: usize) -> bool {
+    /// Whether the backlog is above its bounds after frames of which one may be large.
+    fn is_slow(&mut self, is_large: bool, (usual_bytes, frame_bytes): (usize, usize)) -> bool {
+        let Some(outbox) = &mut self.outbox else { return false };
+        if is_large {
+            outbox.note_large();
+        }
+        outbox.is_above(usual_bytes, frame_bytes)
+    }
+
+    /// Keeps what the kernel did not take of `frames`, from byte `written` on.
+    fn keep_rest(&mut self, frames: &[&Frame], mut written: usize) {
         for frame in frames {
             if written >= frame.len() {
                 written -= frame.len();
@@ -224,7 +238,6 @@ impl Conn {
             }
             written = 0;
         }
-        self.backlog_bytes() <= bytes_max
     }
 }
 

@@ -291,20 +291,28 @@ fn a_msg_id_counts_once_for_both_routes_and_an_empty_one_never() {
 
 #[test]
 fn what_failed_says_why_and_may_be_tried_again_under_its_msg_id() {
-    let node = Node::with(|config| config.limits.outbox_bytes = 4_096);
+    let node = Node::with(|config| {
+        config.limits.outbox_bytes = 4_096;
+        config.limits.http_body_bytes = 8_192;
+    });
     let mut ua = Client::login(&node, 101, "ua");
     let failed = json!({
         "sendResults": false,
-        "sendResultsErr": "the message is larger than limits.outbox_bytes",
+        "sendResultsErr": "the message is larger than limits.http_body_bytes",
     });
     for (route, user, id) in
         [("/user/sendMessage", "ua", "m-1"), ("/user/sendMessageAll", "ub", "m-2")]
     {
         let send = |text: &str| {
             let fields = [("appID", "101"), ("userID", user), ("msgID", id), ("message", text)];
-            node.post_data(route, &fields)
+            let part = |(name, value)| {
+                format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+            };
+            let body = fields.map(part).concat() + "--x--\r\n";
+            node.send(route, "multipart/form-data; boundary=x", &body).json()["data"].clone()
         };
-        let long = "m".repeat(4_096);
+        // JSON writes six bytes for each.
+        let long = "\u{1}".repeat(4_096);
         assert_eq!((send(&long), send(&long)), (failed.clone(), failed.clone()), "{route}");
         assert_eq!(send("short"), json!({"sendResults": true}), "{route}");
         assert_eq!(ua.recv_push("msg")["msg"], "short");

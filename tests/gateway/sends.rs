@@ -77,10 +77,11 @@ fn what_is_too_large_is_said() {
     let node = node(|config| {
         quiet(config);
         config.limits.outbox_bytes = 4_096;
+        config.limits.http_body_bytes = 4_096;
     });
     let (mut ann, mut bob) = (enter(&node, "ann"), enter(&node, "bob"));
     let sent = send(&mut ann, json!({"userID": "bob", "message": "x".repeat(5_000)}));
-    assert_eq!(sent["data"]["sendResultsErr"], "the message is larger than limits.outbox_bytes");
+    assert_eq!(sent["data"]["sendResultsErr"], "the message is larger than limits.http_body_bytes");
     bob.expect_silence();
 }
 

@@ -24,7 +24,7 @@ use super::push::Push;
 use super::ready::Findings;
 use crate::config::{self, Config};
 use crate::id::{AppId, NodeAddr};
-use crate::limits::EVENTS_PER_STRETCH;
+use crate::limits::{EVENTS_PER_STRETCH, RELAY_PUSH_BYTES_MAX};
 use crate::link::{Current, Mailbox, News};
 use crate::metrics::Metrics;
 use canary::Canaries;
@@ -147,8 +147,13 @@ impl Cluster {
             clock,
             metrics: Arc::clone(&metrics),
         });
-        let wiring =
-            Wiring { security: Arc::clone(&security), clock, metrics: Arc::clone(&metrics) };
+        let push_bytes_max = RELAY_PUSH_BYTES_MAX.max(hub.bounds.content_bytes());
+        let wiring = Wiring {
+            security: Arc::clone(&security),
+            clock,
+            metrics: Arc::clone(&metrics),
+            push_bytes_max,
+        };
         let peers = Peers::start(own.clone(), registry.nodes(), wiring);
         peers.heed(registry.stamps());
         Ok(Self { own, registry, presence, peers, canaries, security, metrics })

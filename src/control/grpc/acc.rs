@@ -131,13 +131,12 @@ const OFFLINE: Reason = (1005, "the user is not online on this node");
 const BUSY: Reason = (Code::Failed as u32, "the node is overloaded, try again");
 
 fn reason(invalid: Invalid) -> Reason {
-    match invalid {
-        Invalid::App => (Code::NotAuthorized as u32, "this node has no such app"),
-        Invalid::User => (Code::BadUserId as u32, "userID is empty or too long"),
-        Invalid::TooLarge => {
-            (Code::BadParameter as u32, "the message is larger than limits.outbox_bytes")
-        }
-    }
+    let code = match invalid {
+        Invalid::App => Code::NotAuthorized,
+        Invalid::User => Code::BadUserId,
+        Invalid::TooLarge | Invalid::TooLargeForAll => Code::BadParameter,
+    };
+    (code as u32, invalid.text())
 }
 
 /// `retCode` and `errMsg` as they go out.

@@ -14,11 +14,18 @@ pub(super) struct Doorman {
     metrics: Arc<Metrics>,
     tokens: Pace,
     handshakes: Pace,
+    sizes: Pace,
 }
 
 impl Doorman {
     pub(super) fn new(clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { clock, metrics, tokens: Pace::default(), handshakes: Pace::default() }
+        Self {
+            clock,
+            metrics,
+            tokens: Pace::default(),
+            handshakes: Pace::default(),
+            sizes: Pace::default(),
+        }
     }
 
     /// A call without the token of this cluster.
@@ -27,6 +34,13 @@ impl Doorman {
         if self.tokens.is_due(self.clock.now()) {
             let from = host(from);
             tracing::warn!(from, "a call was refused: its cluster.token is missing or wrong");
+        }
+    }
+
+    /// A message of another node that is too large. The caller was told the same words.
+    pub(super) fn refuse_size(&self, why: &str) {
+        if self.sizes.is_due(self.clock.now()) {
+            tracing::warn!("a message of another node was refused: {why}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a peer's message comes to on this node.
 
 use super::Logins;
+use super::doorman::Doorman;
 use crate::command::push;
 use crate::control::audit;
 use crate::control::proto::relay::{Displaced, Standing};
@@ -21,6 +22,7 @@ pub(super) struct Local {
     /// Where clients reach this node; empty if others are not to send theirs here.
     client_url: String,
     logins: Arc<dyn Logins>,
+    doorman: Arc<Doorman>,
 }
 
 /// What cannot be done, now or ever.
@@ -30,8 +32,24 @@ pub(super) enum Invalid {
     App,
     /// The name is empty or longer than `limits.user_id_bytes`.
     User,
-    /// The message is larger than `limits.outbox_bytes`.
+    /// The message is larger than `limits.http_body_bytes`.
     TooLarge,
+    /// Its copies for all receivers would fill `limits.outbox_total_bytes`.
+    TooLargeForAll,
+}
+
+impl Invalid {
+    /// Why, as the caller is told.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::App => "this node has no such app",
+            Self::User => "userID is empty or too long",
+            Self::TooLarge => "the message is larger than limits.http_body_bytes",
+            Self::TooLargeForAll => {
+                "the message is too large for so many receivers (limits.outbox_total_bytes)"
+            }
+        }
+    }
 }
 
 impl Local {
@@ -41,8 +59,9 @@ impl Local {
         drain: Arc<Drain>,
         client_url: String,
         logins: Arc<dyn Logins>,
+        doorman: Arc<Doorman>,
     ) -> Self {
-        Self { hub, metrics, drain, client_url, logins }
+        Self { hub, metrics, drain, client_url, logins, doorman }
     }
 
     /// Who is here.
@@ -82,6 +101,9 @@ impl Local {
             let (except, frame) = (UserId::from(push.from), self.encode(push)?);
             let router = &self.hub.router;
             let size = router.size_of_broadcast(app, &frame);
+            if self.hub.bounds.is_too_much(size) {
+                return Err(Invalid::TooLargeForAll);
+            }
             let ticket = match router.broadcasts().ask_for_peer(app, &except, size) {
                 Ok(ticket) => ticket,
                 Err(refused) => return Ok(Err(refused)),
@@ -133,6 +155,9 @@ impl Local {
         let stats = &self.metrics.peers;
         let number = if result.is_ok() { &stats.received } else { &stats.invalid };
         number.fetch_add(1, Ordering::Relaxed);
+        if let Err(invalid @ (Invalid::TooLarge | Invalid::TooLargeForAll)) = result {
+            self.doorman.refuse_size(invalid.text());
+        }
         result
     }
 
@@ -150,7 +175,7 @@ impl Local {
     fn encode(&self, push: &Envelope<'_>) -> Result<Frame, Invalid> {
         let bytes: usize =
             [push.seq, push.cmd, push.target, push.msg, push.from].map(str::len).iter().sum();
-        if bytes > self.hub.bounds.frame_bytes() {
+        if bytes > self.hub.bounds.content_bytes() {
             return Err(Invalid::TooLarge);
         }
         let frame = push::envelope(push);

@@ -31,6 +31,7 @@ use crate::limits::{
 use crate::link::{Current, Drain};
 use crate::metrics::Metrics;
 use crate::session::User;
+use axum::http::Response;
 use doorman::Doorman;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -40,8 +41,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tonic::body::Body;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
+use tower::util::MapResponseLayer;
 
 /// Whether a user is online anywhere in the cluster; `None` if nobody knows at
 /// the moment. Users of this node are answered without it.
@@ -88,14 +91,24 @@ pub(super) async fn serve(
 ) -> Result<(), tonic::transport::Error> {
     let Parts { hub, metrics, drain, client_url, clock, security, access, .. } = parts;
     let (anywhere, logins, callers) = (parts.anywhere, parts.logins, parts.callers);
-    let local = Arc::new(Local::new(hub, Arc::clone(&metrics), drain, client_url, logins));
-    let doorman = Arc::new(Doorman::new(clock, metrics));
+    let doorman = Arc::new(Doorman::new(clock, Arc::clone(&metrics)));
+    let call_bytes = GRPC_MESSAGE_BYTES_MAX.max(hub.bounds.content_bytes() + CALL_SPARE_BYTES);
+    let local = Arc::new(Local::new(hub, metrics, drain, client_url, logins, Arc::clone(&doorman)));
     let guard = Guard::of_nodes(Arc::clone(&security), Arc::clone(&doorman));
     let acc = AccServerServer::new(acc::Calls::new(Arc::clone(&local), anywhere))
-        .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
+        .max_decoding_message_size(call_bytes);
     let relay = RelayServer::new(relay::Calls::new(local, ended.clone(), callers))
-        .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
+        .max_decoding_message_size(call_bytes);
+    let sizes = Arc::clone(&doorman);
     let router = bounded()
+        // What the library refuses by its size never gets to `Local`.
+        .layer(MapResponseLayer::new(move |response: Response<Body>| {
+            let status = response.headers().get("grpc-status");
+            if status.is_some_and(|status| status.as_bytes() == OUT_OF_RANGE) {
+                sizes.refuse_size("it is larger than any call may be (limits.http_body_bytes)");
+            }
+            response
+        }))
         .add_service(InterceptedService::new(acc, guard.clone().and_of_keys(access)))
         .add_service(InterceptedService::new(relay, guard));
     let connections = incoming::connections(listener, GRPC_CONNECTIONS_MAX);
@@ -133,6 +146,12 @@ fn bounded() -> Server {
 async fn end(ended: &mut watch::Receiver<bool>) {
     let _told = ended.wait_for(|ended| *ended).await;
 }
+
+/// Room for what comes with the largest message, such as other messages of the same batch.
+const CALL_SPARE_BYTES: usize = 1 << 20;
+
+/// `OUT_OF_RANGE` as it stands in `grpc-status`.
+const OUT_OF_RANGE: &[u8] = b"11";
 
 /// A peer that has been cut off is noticed, and its place is free, after both.
 const PING_INTERVAL: Duration = Duration::from_secs(10);

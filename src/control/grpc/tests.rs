@@ -33,7 +33,7 @@ fn message(user: &str, msg: &str) -> SendMsgReq {
 
 #[tokio::test]
 async fn a_message_is_answered_with_a_code_that_says_what_became_of_it() {
-    let node = Node::start(&Config::default());
+    let node = Node::start(&small_bodies());
     let mut acc = AccServerClient::new(channel(&node).await);
     node.log_in("ua", 7);
     let reply = acc.send_msg(message("ua", "你好")).await.unwrap().into_inner();
@@ -52,7 +52,7 @@ async fn a_message_is_answered_with_a_code_that_says_what_became_of_it() {
         (message("a-name-of-20-bytes-xx", "x"), 1002),
         (message("ua", &"x".repeat(300_000)), 1001),
         // It becomes larger when it is encoded.
-        (message("ua", &"\"".repeat(200_000)), 1001),
+        (message("ua", &"\u{1}".repeat(200_000)), 1001),
     ];
     for (request, code) in cases {
         let reply = acc.send_msg(request).await.unwrap().into_inner();
@@ -60,6 +60,58 @@ async fn a_message_is_answered_with_a_code_that_says_what_became_of_it() {
         assert!(!reply.err_msg.is_empty() && reply.send_msg_id.is_empty());
     }
     assert!(node.mail.take().is_none());
+}
+
+/// Bodies, and so messages, may have the size of a usual backlog.
+fn small_bodies() -> Config {
+    let mut config = Config::default();
+    config.limits.http_body_bytes = config.limits.outbox_bytes;
+    config
+}
+
+/// As large as a body of the API may be, whatever the backlog of a slow reader may be.
+#[tokio::test]
+async fn a_call_may_be_as_large_as_a_body_of_the_api() {
+    let config = Config::default();
+    let node = Node::start(&config);
+    node.log_in("ua", 1);
+    let mut acc = AccServerClient::new(channel(&node).await);
+    let names = "m1".len() + "ua".len() + "msg".len() + "ua".len();
+    let largest = config.limits.http_body_bytes - names;
+    let cases = [("\"", largest, 200), ("字", largest / 3, 200), ("x", largest + names, 1001)];
+    for (text, count, code) in cases {
+        let text = text.repeat(count);
+        let reply = acc.send_msg(message("ua", &text)).await.unwrap().into_inner();
+        assert_eq!(reply.ret_code, code, "{}", reply.err_msg);
+        let (seq, cms) = ("e1".into(), "msg".into());
+        let to_all = SendMsgAllReq { seq, app_id: APP.0, cms, msg: text, ..Default::default() };
+        let reply = acc.send_msg_all(to_all).await.unwrap().into_inner();
+        assert_eq!(reply.ret_code, code, "{}", reply.err_msg);
+        let told = usize::from(code == 200);
+        assert_eq!(std::iter::from_fn(|| node.mail.take()).count(), 2 * told);
+    }
+}
+
+/// Nobody gets it, and the caller is told why: the copies would cost others their connections.
+#[tokio::test]
+async fn a_large_message_to_too_many_is_refused_in_words() {
+    let node = Node::start(&Config::default());
+    node.hub.bounds.set_backlogs(4 << 20);
+    (0..10).for_each(|n| node.log_in(&format!("u{n}"), n));
+    let mut acc = AccServerClient::new(channel(&node).await);
+    let to_all = |bytes: usize| SendMsgAllReq {
+        app_id: APP.0,
+        cms: "msg".into(),
+        msg: "x".repeat(bytes),
+        ..Default::default()
+    };
+    let reply = acc.send_msg_all(to_all(300_000)).await.unwrap().into_inner();
+    assert_eq!(reply.ret_code, 1001);
+    assert!(reply.err_msg.contains("limits.outbox_total_bytes"), "{}", reply.err_msg);
+    assert!(node.mail.take().is_none());
+    // What fits into a usual backlog is not held up.
+    let reply = acc.send_msg_all(to_all(250_000)).await.unwrap().into_inner();
+    assert_eq!(reply.ret_code, 200);
 }
 
 #[tokio::test]
@@ -119,7 +171,7 @@ fn deliver(app: u32, user: &str, msg: &str) -> Item {
 
 #[tokio::test]
 async fn bad_items_in_a_batch_harm_no_others() {
-    let node = Node::start(&Config::default());
+    let node = Node::start(&small_bodies());
     node.log_in("ua", 1);
     node.log_in("moved", 2);
     let (batches, mut receipts) = carry(&node).await;
@@ -169,12 +221,12 @@ async fn what_is_too_large_ends_its_stream_alone() {
     assert_eq!(receipts.message().await.unwrap_err().code(), Code::InvalidArgument);
 
     let (batches, mut receipts) = carry(&node).await;
-    let items = vec![deliver(101, "ua", &"x".repeat(5 << 20))];
+    let items = vec![deliver(101, "ua", &"x".repeat(7 << 20))];
     batches.send(Batch { number: 1, items }).await.unwrap();
     assert_eq!(receipts.message().await.unwrap_err().code(), Code::OutOfRange);
 
     let mut acc = AccServerClient::new(channel(&node).await);
-    let refused = acc.send_msg(message("ua", &"x".repeat(5 << 20))).await;
+    let refused = acc.send_msg(message("ua", &"x".repeat(7 << 20))).await;
     assert_eq!(refused.unwrap_err().code(), Code::OutOfRange);
     assert_eq!(acc.send_msg(message("ua", "x")).await.unwrap().into_inner().ret_code, 1005);
 }

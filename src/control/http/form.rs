@@ -5,7 +5,7 @@ use super::answer::Refusal;
 use super::body::{content_type, whole};
 use crate::id::AppId;
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, Multipart, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Multipart, Request};
 use axum::http::request::Parts;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -99,6 +99,9 @@ fn has_whole_escapes(body: &[u8]) -> bool {
 /// The text fields of a multipart form; files and nameless parts are passed over.
 async fn parts_of(request: Request) -> Result<Form, Refusal> {
     let malformed = |_| Refusal::Malformed;
+    // The body is whole already, and within its bound: the library's own would be another one.
+    let mut request = request;
+    DefaultBodyLimit::disable().apply(&mut request);
     let mut parts = Multipart::from_request(request, &()).await.map_err(|_| Refusal::Malformed)?;
     let mut fields = Vec::new();
     while let Some(part) = parts.next_field().await.map_err(malformed)? {

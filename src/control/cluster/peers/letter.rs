@@ -6,7 +6,7 @@ use crate::control::proto::relay::item::Kind;
 use crate::control::proto::relay::{Deliver, Displaced, FanOut, Standing};
 use crate::control::push::Push;
 use crate::id::NodeAddr;
-use crate::limits::{PEER_BYTES_MAX, PEER_ITEMS_MAX, RELAY_PUSH_BYTES_MAX};
+use crate::limits::{PEER_BYTES_MAX, PEER_ITEMS_MAX};
 use crate::metrics::Metrics;
 use crate::session::User;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -208,12 +208,8 @@ pub(super) fn displaced(user: &User, since_ms: u64, own: &NodeAddr) -> Kind {
     Kind::Displaced(Displaced { app, user, since_ms, node })
 }
 
-/// Whether a letter fits into a call at all.
-pub(super) fn fits(kind: &Kind) -> bool {
-    bytes_of(kind) <= RELAY_PUSH_BYTES_MAX
-}
-
-fn bytes_of(kind: &Kind) -> usize {
+/// Size of the texts of a letter.
+pub(super) fn bytes_of(kind: &Kind) -> usize {
     match kind {
         Kind::Deliver(item) => {
             let names = item.user.len() + item.from.len();

@@ -44,6 +44,8 @@ pub(in crate::control) struct Wiring {
     pub(in crate::control) security: Arc<Current<Security>>,
     pub(in crate::control) clock: Clock,
     pub(in crate::control) metrics: Arc<Metrics>,
+    /// Largest single message that is sent to a peer, in bytes of its texts.
+    pub(in crate::control) push_bytes_max: usize,
 }
 
 /// How long a message to one user may take.

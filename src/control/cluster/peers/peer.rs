@@ -3,7 +3,7 @@
 use super::Wiring;
 use super::circuit::Circuit;
 use super::connect::Way;
-use super::letter::{Answer, Common, Gauges, Letter, Outcome, PeerError, fits};
+use super::letter::{Answer, Common, Gauges, Letter, Outcome, PeerError, bytes_of};
 use super::runner::{Link, Runner};
 use super::unary::{CALL_PATIENCE, error_of, timed};
 use crate::control::proto::acc::QueryUsersOnlineReq;
@@ -25,6 +25,7 @@ pub(super) struct Peer {
     link: watch::Receiver<Link>,
     common: Common,
     wake: Arc<Notify>,
+    push_bytes_max: usize,
     task: AbortHandle,
 }
 
@@ -87,7 +88,7 @@ impl Peer {
             circuit: Circuit::default(),
         };
         let task = tokio::spawn(runner.run()).abort_handle();
-        Self { queue, link, common, wake, task }
+        Self { queue, link, common, wake, push_bytes_max: wiring.push_bytes_max, task }
     }
 
     /// Puts a message into the queue now; the answer comes within `patience`.
@@ -96,7 +97,11 @@ impl Peer {
         kind: Kind,
         patience: Duration,
     ) -> impl Future<Output = Answer> + Send + use<> {
-        let queued = if fits(&kind) { self.enqueue(kind).map(Some) } else { Ok(None) };
+        let queued = if bytes_of(&kind) <= self.push_bytes_max {
+            self.enqueue(kind).map(Some)
+        } else {
+            Ok(None)
+        };
         let metrics = Arc::clone(&self.common.metrics);
         async move {
             // No peer takes it: nodes of one cluster have about the same limits.

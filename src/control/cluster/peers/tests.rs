@@ -19,6 +19,7 @@ use crate::control::proto::relay::KickRequest;
 use crate::control::push::Push;
 use crate::hub::Orders;
 use crate::id::{ConnId, NodeAddr};
+use crate::limits::RELAY_PUSH_BYTES_MAX;
 use crate::link::{Current, Kick, Mail, Plan, Whom};
 use crate::metrics::Metrics;
 use crate::session::User;
@@ -47,7 +48,12 @@ impl Caller {
         let (nodes, followed) = watch::channel(Arc::new(nodes));
         let metrics = Metrics::new(1);
         let security = Arc::new(Current::new(Security::load(&config.cluster).unwrap()));
-        let wiring = Wiring { security, clock: Clock::start(), metrics: Arc::clone(&metrics) };
+        let wiring = Wiring {
+            security,
+            clock: Clock::start(),
+            metrics: Arc::clone(&metrics),
+            push_bytes_max: RELAY_PUSH_BYTES_MAX,
+        };
         Self { peers: Peers::start(own, followed, wiring), nodes, metrics }
     }
 
@@ -116,7 +122,9 @@ async fn ten_thousand_messages_arrive_in_order_and_once() {
 
 #[tokio::test]
 async fn each_outcome_comes_back() {
-    let node = Node::start_at(&Config::default(), SocketAddr::from(([127, 0, 0, 1], 0)), 1);
+    let mut config = Config::default();
+    config.limits.http_body_bytes = config.limits.outbox_bytes;
+    let node = Node::start_at(&config, SocketAddr::from(([127, 0, 0, 1], 0)), 1);
     node.log_in("ua", 1);
     node.log_in("moved", 2);
     let caller = Caller::connected_to(&node.addr).await;

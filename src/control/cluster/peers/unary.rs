@@ -158,6 +158,8 @@ async fn call(
 ) -> (End, Option<Subject>) {
     let Letter { kind, slip, .. } = letter;
     let result = within(ask(&mut client, kind)).await;
+    let result = result
+        .or_else(|status| if is_too_large(&status) { Ok(Outcome::Invalid) } else { Err(status) });
     let end = match &result {
         Ok(_) => End::Answered,
         Err(status) => match error_of(status) {
@@ -171,6 +173,12 @@ async fn call(
     }
     slip.answer(result.map_err(|status| error_of(&status)), &common.metrics);
     (end, subject)
+}
+
+/// Whether the peer says that the message is larger than it takes: gRPC servers in Go take 4 MiB
+/// and say that a resource is exhausted.
+fn is_too_large(status: &Status) -> bool {
+    matches!(status.code(), Code::ResourceExhausted | Code::OutOfRange) && status.source().is_none()
 }
 
 /// Gives a call its second.
