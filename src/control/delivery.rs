@@ -114,25 +114,31 @@ impl Delivery {
         let sent = if self.is_too_large(&push, &frame) {
             Sent::Failed(TOO_LARGE)
         } else {
-            match self.here(&push, frame).await {
-                Delivered::Sent => Sent::Yes,
-                Delivered::Offline => self.elsewhere(push).await,
-                Delivered::Refused => Sent::Overloaded(BUSY),
-            }
+            self.somewhere(push, frame).await
         };
         self.settle(message.msg_id, sent).await
     }
 
-    /// Delivers to a user of this node, unless Redis says that the user has moved to another.
-    async fn here(&self, push: &Push, frame: Frame) -> Delivered {
+    /// Delivers to a user of this node, unless Redis says that the user has moved to another;
+    /// or to the node that a user of others is on.
+    async fn somewhere(&self, push: Push, frame: Frame) -> Sent {
         if let Some(cluster) = &self.cluster
             && self.hub.directory.find(push.app, &push.user).is_some()
             && let Some(node) = cluster.moved_to(push.app, &push.user).await
-            && let Ok(Outcome::Sent) = cluster.send(&node, push.clone()).await
         {
-            return Delivered::Sent;
+            match cluster.send(&node, push.clone()).await {
+                Ok(Outcome::Sent) => return Sent::Yes,
+                // It may have the message: a second one here could double it.
+                Err(PeerError::Late | PeerError::Lost) => return Sent::Partly(UNCERTAIN),
+                // It has not, and the user is still connected to this node as well.
+                Ok(_) | Err(_) => {}
+            }
         }
-        self.hub.router.deliver(push.app, &push.user, frame)
+        match self.hub.router.deliver(push.app, &push.user, frame) {
+            Delivered::Sent => Sent::Yes,
+            Delivered::Offline => self.elsewhere(push).await,
+            Delivered::Refused => Sent::Overloaded(BUSY),
+        }
     }
 
     /// Sends each to its user; what became of each, in their order. Messages to

@@ -30,7 +30,7 @@ use backlog::{Backlog, Full};
 use located::Places;
 use rounds::Rounds;
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
@@ -82,6 +82,9 @@ pub(super) enum ConflictKind {
     Kept,
 }
 
+/// A login that is younger, and later than all that were noted, may not have been noted yet.
+const NEWS_MAX: Duration = Duration::from_millis(200);
+
 /// How long a node that ends waits for a Redis that cannot be reached.
 const AWAY_MAX: Duration = Duration::from_secs(2);
 
@@ -102,6 +105,8 @@ pub(in crate::control) struct Presence {
     state: Mutex<State>,
     /// Rung when there is something to write.
     work: Notify,
+    /// Time of the latest login or logout that was noted, in milliseconds of the node's clock.
+    noted_ms: AtomicU64,
     /// True once everybody has been written off.
     is_written_off: watch::Sender<bool>,
 }
@@ -151,6 +156,7 @@ impl Presence {
             places,
             state: Mutex::new(state),
             work: Notify::new(),
+            noted_ms: AtomicU64::new(0),
             is_written_off: watch::Sender::new(false),
         })
     }
@@ -164,6 +170,8 @@ impl Presence {
             Event::Departed(user) => (user, Verb::Depart),
         };
         self.note_verb(UserKey { app: user.app, user: user.id.clone() }, verb, news.since);
+        let since_ms = u64::try_from(news.since.as_millis()).unwrap_or(u64::MAX);
+        self.noted_ms.fetch_max(since_ms, Ordering::Relaxed);
     }
 
     /// Writes this node into the record of a user who is here, whatever it says now.
@@ -176,9 +184,15 @@ impl Presence {
         *self.is_mixed.borrow()
     }
 
-    /// Whether what has happened to a user here may not be in Redis yet.
+    /// Whether what has happened to a user here may not be in Redis yet. A login gets here
+    /// some milliseconds after the directory has it.
     pub(super) fn is_pending(&self, app: AppId, user: &str) -> bool {
-        self.state().backlog.is_pending(&UserKey { app, user: user.into() })
+        let now = self.clock.now();
+        let held = self.directory.registration(app, user);
+        let noted = Duration::from_millis(self.noted_ms.load(Ordering::Relaxed));
+        let is_on_its_way = |since: Duration| since > noted && now.saturating_sub(since) < NEWS_MAX;
+        held.is_some_and(|held| is_on_its_way(held.since(now)))
+            || self.state().backlog.is_pending(&UserKey { app, user: user.into() })
     }
 
     /// Renews the record of a user who is here before its time, unless another node's is live.
