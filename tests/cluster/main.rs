@@ -38,5 +38,6 @@ mod support;
 #[path = "../../src/control/cluster/testing.rs"]
 mod testing;
 
+use millgate::clock::unix_seconds;
 use millgate::config;
 use testing::authority;

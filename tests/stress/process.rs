@@ -119,6 +119,11 @@ impl Process {
         }
     }
 
+    /// What it said before it listened.
+    pub fn early_lines(&self) -> &[String] {
+        &self.early
+    }
+
     /// Waits for its end, which is when nobody holds its log any more; returns what it has
     /// said, but for lines that were waited for.
     pub fn ended_within(mut self, limit: Duration) -> (ExitStatus, Vec<String>) {

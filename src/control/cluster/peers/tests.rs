@@ -9,7 +9,7 @@ mod go_node;
 
 use super::peer::PeerKind;
 use super::{Holding, Nodes, Outcome, PeerError, Peers, Wiring};
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_seconds};
 use crate::config::Config;
 use crate::control::grpc::Security;
 use crate::control::grpc::stage::{APP, Node, until};
