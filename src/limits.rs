@@ -159,6 +159,10 @@ pub const TOKEN_BYTES_MAX: usize = 8_192;
 /// Keys of a key set: providers publish two or three.
 pub const TOKEN_KEYS_MAX: usize = 32;
 
+/// Keys that one token is tried with: a token that names none may be signed with any key of its
+/// algorithm that has no name. Each of them costs a signature of [`VERIFICATIONS_PER_TURN`].
+pub const TOKEN_TRIES_MAX: usize = 4;
+
 /// Messages of clients to others that wait for the control plane: at 50,000 a second it
 /// may lag by 80 ms; beyond that a sender is told.
 pub const SENDS_MAX: usize = 4_096;

@@ -4,11 +4,12 @@ use super::AuthError;
 use crate::config::{Jwt, SHARED_SECRET_BYTES_MIN};
 use crate::host::der::KeyKind;
 use crate::host::pem::PemFile;
-use crate::limits::TOKEN_KEYS_MAX;
+use crate::limits::{TOKEN_KEYS_MAX, TOKEN_TRIES_MAX};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -35,15 +36,31 @@ impl Key {
         self.algorithms.contains(&algorithm)
     }
 
-    /// Whether a token that names this key, or none, may be signed with it. A key of a set
-    /// is taken only by its name.
+    /// Whether a token that names this key, or none, may be signed with it. A key that has a name
+    /// is taken only by that.
     pub(super) fn is_meant(&self, named: Option<&str>) -> bool {
         self.id.as_deref().is_none_or(|id| named == Some(id))
     }
+}
 
-    pub(super) fn is_public(&self) -> bool {
-        self.algorithms.iter().any(|algorithm| !SHARED.contains(algorithm))
+/// Keys that one token of an algorithm is tried with, at most: all that have no name, and those of
+/// the name that it says.
+fn tries(keys: &[Key], algorithm: Algorithm) -> usize {
+    let mut nameless = 0;
+    let mut named = HashMap::<&str, usize>::new();
+    for key in keys.iter().filter(|key| key.is_for(algorithm)) {
+        match &key.id {
+            Some(id) => *named.entry(id).or_default() += 1,
+            None => nameless += 1,
+        }
     }
+    nameless + named.into_values().max().unwrap_or(0)
+}
+
+/// Public-key signatures that one token may cost.
+pub(super) fn costly_tries(keys: &[Key]) -> usize {
+    let costly = [RSA, P256, ED25519].into_iter().flatten();
+    costly.map(|algorithm| tries(keys, *algorithm)).max().unwrap_or(0)
 }
 
 /// All keys that the configuration names.
@@ -57,6 +74,19 @@ pub(super) fn load(jwt: &Jwt) -> Result<Vec<Key>, AuthError> {
     }
     if let Some(path) = jwt.key_set() {
         keys.extend(key_set(path)?);
+        // Only a set can have so many.
+        let all = [SHARED, RSA, P256, ED25519].into_iter().flatten();
+        for algorithm in all.filter(|algorithm| tries(&keys, **algorithm) > TOKEN_TRIES_MAX) {
+            return Err(AuthError::Content {
+                key: "auth.jwt.jwks",
+                path: path.to_owned(),
+                complaint: format!(
+                    "one token may be signed with any of {} keys for {algorithm:?}, at most \
+                     {TOKEN_TRIES_MAX} are tried: give each a kid of its own",
+                    tries(&keys, *algorithm)
+                ),
+            });
+        }
     }
     Ok(keys)
 }
@@ -137,9 +167,6 @@ fn key_set(path: &Path) -> Result<Vec<Key>, AuthError> {
                 tracing::info!(number, kid, why, "a key of auth.jwt.jwks is passed over");
             }
         }
-    }
-    if keys.len() > 1 && keys.iter().any(|key| key.id.is_none()) {
-        return Err(wrong("one of several keys has no kid to be known by".to_owned()));
     }
     match keys.len() {
         0 => Err(wrong("there is no key for signatures in it that is known here".to_owned())),

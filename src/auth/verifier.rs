@@ -1,6 +1,6 @@
 //! Which tokens are good.
 
-use super::material::{Key, load};
+use super::material::{Key, costly_tries, load};
 use super::{AuthError, Grant};
 use crate::config::Jwt;
 use crate::id::{AppId, UserId};
@@ -21,6 +21,7 @@ use std::fmt;
 /// know, can never be taken for a shared secret, and `none` is the algorithm of no key.
 pub struct Verifier {
     keys: Vec<Key>,
+    signatures_per_token: u32,
     /// `None` accepts all that the keys are for.
     algorithms: Option<Vec<Algorithm>>,
     issuer: String,
@@ -105,8 +106,10 @@ impl Verifier {
                 complaint: format!("{name} is in the list, but there is no key for it"),
             })?);
         }
+        let signatures_per_token = u32::try_from(costly_tries(&keys)).unwrap_or(u32::MAX);
         Ok(Self {
             keys,
+            signatures_per_token,
             algorithms: (!algorithms.is_empty()).then_some(algorithms),
             issuer: jwt.issuer.clone(),
             audience: jwt.audience.clone(),
@@ -114,11 +117,12 @@ impl Verifier {
         })
     }
 
-    /// Whether looking at a token costs tens of microseconds: public-key signatures do, while
-    /// a shared secret costs no more than reading the message that the token came in.
+    /// Public-key signatures that one token may cost, of tens of microseconds each: as many as
+    /// there are keys that it may be signed with. 0 if all keys are shared secrets, which cost no
+    /// more than reading the message that the token came in.
     #[must_use]
-    pub fn is_costly(&self) -> bool {
-        self.keys.iter().any(Key::is_public)
+    pub fn signatures_per_token(&self) -> u32 {
+        self.signatures_per_token
     }
 
     /// Judges a token at the time `now`, in unix seconds.

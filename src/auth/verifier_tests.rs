@@ -79,7 +79,7 @@ fn a_token_of_every_kind_is_good_for_its_own_key_alone() {
         for (expected, _, jwt) in &pairs {
             let verifier = Verifier::load(jwt).unwrap();
             let is_shared = jwt.secrets().next().is_some();
-            assert_eq!(verifier.is_costly(), !is_shared);
+            assert_eq!(verifier.signatures_per_token(), u32::from(!is_shared));
             let fits = signed == expected || (is_shared && format!("{signed:?}").starts_with("HS"));
             match verifier.verify(&token, NOW) {
                 Ok(grant) => {
@@ -301,6 +301,46 @@ fn a_key_set_is_asked_by_name() {
     }
 }
 
+/// RFC 7517 §4.5: kid is optional. A token that names no key may be signed with any of those.
+#[test]
+fn keys_of_a_set_without_names_are_tried() {
+    let files = Files::new();
+    let secret = |secret: &str| json!({"kty": "oct", "k": base64url(secret.as_bytes())});
+    let mut named = secret(SECRET);
+    named["kid"] = json!("b");
+    let point = |x: &str| json!({"kty": "OKP", "crv": "Ed25519", "x": x});
+    let points = ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"; 3].map(point);
+    let set = |name: &str, keys: &[Value]| Jwt {
+        jwks: files.write(name, &json!({"keys": keys}).to_string()),
+        ..Jwt::default()
+    };
+    let by = |secret: &str, header: Value| {
+        let key = EncodingKey::from_secret(secret.as_bytes());
+        let mut made = jsonwebtoken::Header::new(Algorithm::HS256);
+        made.kid = header["kid"].as_str().map(str::to_owned);
+        encode(&made, &claims(), &key).unwrap()
+    };
+    let keys = [&[secret(OTHER), secret(SECRET)][..], &points].concat();
+    let verifier = Verifier::load(&set("nameless", &keys)).unwrap();
+    for secret in [SECRET, OTHER] {
+        for header in [json!({}), json!({"kid": "unknown"})] {
+            assert!(verifier.verify(&by(secret, header), NOW).is_ok());
+        }
+    }
+    let third = "yet another secret of 32 bytes or more";
+    assert_eq!(verifier.verify(&by(third, json!({})), NOW), Err(TokenFault::Signature));
+    assert_eq!(verifier.signatures_per_token(), 3, "keys of other kinds are not tried");
+    // One that has a name is asked by that alone; keys of the same name are all tried.
+    let verifier = Verifier::load(&set("both", &[secret(OTHER), named.clone()])).unwrap();
+    assert_eq!(verifier.verify(&by(SECRET, json!({})), NOW), Err(TokenFault::Signature));
+    assert!(verifier.verify(&by(SECRET, json!({"kid": "b"})), NOW).is_ok());
+    let mut twin = secret(OTHER);
+    twin["kid"] = json!("b");
+    let verifier = Verifier::load(&set("twins", &[twin, named])).unwrap();
+    assert!(verifier.verify(&by(SECRET, json!({"kid": "b"})), NOW).is_ok());
+    assert_eq!(verifier.signatures_per_token(), 0, "secrets cost next to nothing");
+}
+
 /// A header as it was written, signed.
 fn sign_raw(header: &Value, claims: &Value) -> String {
     let part = |json: &Value| base64url(json.to_string().as_bytes());
@@ -406,7 +446,10 @@ fn what_cannot_be_used_is_named_and_not_shown() {
         (public(files.write("c", &odd.public_key_pem())), "there is a key of P-384 in it"),
         (set("d", "{\"keys\": hunter2}"), "is no JSON Web Key Set"),
         (set("e", "{\"keys\": []}"), "there is no key for signatures"),
-        (set("f", &json!({"keys": [nameless, nameless]}).to_string()), "has no kid"),
+        (
+            set("f", &json!({"keys": vec![nameless; 5]}).to_string()),
+            "any of 5 keys for HS256, at most 4 are tried: give each a kid",
+        ),
         (
             Jwt { algorithms: vec!["RS256".into()], ..shared() },
             "RS256 is in the list, but there is no key",

@@ -47,11 +47,12 @@ impl Proofs {
         self.left > 0 || self.reserved > 0
     }
 
-    /// Counts a signature. What is reserved is spent first by those for whom it is reserved, and
+    /// Counts signatures. What is reserved is spent first by those for whom it is reserved, and
     /// never by others.
-    fn spend(&mut self, is_member: bool) {
-        let from = if is_member && self.reserved > 0 { &mut self.reserved } else { &mut self.left };
-        *from = from.saturating_sub(1);
+    fn spend(&mut self, signatures: u32, is_member: bool) {
+        let reserved = if is_member { signatures.min(self.reserved) } else { 0 };
+        self.reserved -= reserved;
+        self.left = self.left.saturating_sub(signatures - reserved);
     }
 }
 
@@ -220,9 +221,8 @@ impl Reactor {
 
     /// Counts a token that was verified, for somebody who is logged in or not.
     fn count_verification(&mut self, is_member: bool) {
-        let tokens = self.settings.command.tokens.as_ref();
-        if tokens.is_some_and(|tokens| tokens.is_costly()) {
-            self.proofs.spend(is_member);
+        if let Some(tokens) = &self.settings.command.tokens {
+            self.proofs.spend(tokens.signatures_per_token(), is_member);
         }
     }
 
@@ -269,20 +269,24 @@ mod tests {
         let mut proofs = Proofs::default();
         proofs.begin_turn();
         for _ in 0..1_000 {
-            proofs.spend(false);
+            proofs.spend(1, false);
         }
         assert_eq!(proofs.left, 0, "strangers wait");
         for _ in 0..VERIFICATIONS_RESERVED {
             assert!(proofs.has_for_member());
-            proofs.spend(true);
+            proofs.spend(1, true);
         }
         assert!(!proofs.has_for_member());
         proofs.begin_turn();
         let mut renewed = 0;
         while proofs.has_for_member() {
-            proofs.spend(true);
+            proofs.spend(1, true);
             renewed += 1;
         }
         assert_eq!(renewed, VERIFICATIONS_PER_TURN, "a quiet turn is all for them");
+        proofs.begin_turn();
+        proofs.spend(VERIFICATIONS_RESERVED + 3, true);
+        assert_eq!(proofs.reserved, 0);
+        assert_eq!(proofs.left, VERIFICATIONS_PER_TURN - VERIFICATIONS_RESERVED - 3);
     }
 }
