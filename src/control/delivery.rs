@@ -67,6 +67,11 @@ pub(super) enum Sent {
 }
 
 impl Sent {
+    /// Of a message without a text. An empty text is one.
+    pub(super) fn without_message() -> Self {
+        Self::Invalid(Code::BadParameter, Cow::Borrowed(NO_MESSAGE))
+    }
+
     /// What became of it, as callers of the reference know it.
     pub(super) fn told(&self) -> Value {
         match self {
@@ -103,18 +108,29 @@ impl Delivery {
 
     /// Sends to one user of one app.
     pub(super) async fn to_user(&self, message: Message<'_>) -> Sent {
+        if message.user.is_empty() {
+            return Sent::Invalid(Code::BadUserId, Cow::Borrowed(NO_USER_ID));
+        }
         if let Some(invalid) = self.judge(&message, self.hub.bounds.user_id_bytes()) {
             return invalid;
         }
         if !self.is_new(message.msg_id).await {
             return Sent::Duplicate;
         }
+        let is_known = self.hub.directory.room_of(message.app).is_some();
         let push = message.push();
         let frame = push.encode();
         let sent = if self.is_too_large(&push, &frame) {
             Sent::Failed(TOO_LARGE)
         } else {
             self.somewhere(push, frame).await
+        };
+        // Another node may know an app that this one does not.
+        let sent = match sent {
+            Sent::Offline if !is_known => {
+                Sent::Invalid(Code::NotAuthorized, Cow::Borrowed(NO_SUCH_APP))
+            }
+            sent => sent,
         };
         self.settle(message.msg_id, sent).await
     }
@@ -297,7 +313,7 @@ impl Delivery {
     /// reached nobody because its user was offline.
     async fn settle(&self, msg_id: &str, sent: Sent) -> Sent {
         let may_try_again = match sent {
-            Sent::Failed(_) | Sent::Overloaded(_) => true,
+            Sent::Failed(_) | Sent::Overloaded(_) | Sent::Invalid(..) => true,
             Sent::Offline => self.only_delivered.load(Ordering::Relaxed),
             _ => false,
         };
@@ -324,6 +340,9 @@ impl Message<'_> {
     }
 }
 
+const NO_MESSAGE: &str = "message is missing";
+const NO_USER_ID: &str = "userID is missing";
+const NO_SUCH_APP: &str = "appID is missing, or there is no such app (apps.ids)";
 const USER_ID_TOO_LONG: &str = "userID is longer than that of any user (limits.user_id_bytes)";
 const MSG_ID_TOO_LONG: &str = "msgID is longer than 255 bytes";
 const TOO_LARGE: &str = "the message is larger than limits.http_body_bytes";

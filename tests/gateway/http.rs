@@ -109,7 +109,8 @@ fn a_message_reaches_one_user() {
             {"target": "", "type": "text", "msg": "hi <你> \"&\" 100%", "from": "ua"}})
     );
     ub.expect_silence();
-    for nowhere in [[("appID", "102"), ("userID", "ua")], [("appID", "101"), ("userID", "uz")]] {
+    for (app, user) in [("102", "ua"), ("101", "uz")] {
+        let nowhere = [("appID", app), ("userID", user), ("message", "x")];
         assert_eq!(node.post_data("/user/sendMessage", &nowhere), json!({"sendResults": false}));
     }
     ua.expect_silence();
@@ -374,7 +375,56 @@ fn forms_come_in_two_shapes_and_nothing_else_is_one() {
         ("application/x-www-form-urlencoded", String::new()),
     ] {
         let answer = node.send(&format!("/user/sendMessage?{form}"), kind, &body);
-        assert_eq!(answer.json()["data"], json!({"sendResults": false}), "{kind}");
+        assert_eq!(answer.json()["code"], 1001, "{kind}");
+        assert_eq!(answer.json()["data"]["sendResultsErr"], "message is missing", "{kind}");
     }
+    ua.expect_silence();
+}
+
+/// The reference does not say what these come to. Whatever it says stays as it is: a user who is
+/// nowhere is `false`, a message to all of an app that does not exist is `true`.
+#[test]
+fn what_is_missing_has_a_code() {
+    let node = Node::start();
+    let mut ua = Client::login(&node, 101, "ua");
+    let form = "application/x-www-form-urlencoded";
+    let to_one = [
+        ("appID=101&userID=ua", 1001, "message is missing"),
+        ("", 1001, "message is missing"),
+        ("appID=101&message=x", 1002, "userID is missing"),
+        ("appID=101&userID=&message=x", 1002, "userID is missing"),
+        ("appID=999&userID=ua&message=x", 1003, "there is no such app"),
+        ("userID=ua&message=x", 1003, "appID is missing"),
+        ("appID=x&userID=ua&message=x", 1003, "appID is missing"),
+    ];
+    let to_all = [("appID=101", 1001, "message is missing")];
+    for (route, cases) in
+        [("/user/sendMessage", to_one.as_slice()), ("/user/sendMessageAll", &to_all)]
+    {
+        for (body, code, why) in cases {
+            // A msgID is not used up by what cannot be sent.
+            let answer = node.send(route, form, &format!("{body}&msgID=m-1"));
+            assert_eq!((answer.status, &answer.json()["code"]), (200, &json!(code)), "{body}");
+            let data = answer.json()["data"].clone();
+            assert_eq!((&data["sendResults"], &data["code"]), (&json!(false), &json!(code)));
+            assert!(data["sendResultsErr"].as_str().expect("words").contains(why), "{data}");
+        }
+    }
+    let items = json!([
+        {"appID": 101, "userID": "ua"},
+        {"appID": 101, "userID": "", "message": "x"},
+        {"userID": "ua", "message": "x"},
+        {"appID": 999, "userID": "ua", "message": "x"},
+        {"appID": 101, "userID": "ua", "message": "batch"},
+    ]);
+    let (_, answer) = send_batch(&node, &items);
+    let codes: Vec<_> = answer["data"]["results"].as_array().expect("a list").iter().collect();
+    let codes: Vec<_> = codes.iter().map(|result| result["code"].as_u64()).collect();
+    assert_eq!(codes, [Some(1001), Some(1002), Some(1001), Some(1003), None]);
+    assert_eq!(ua.recv_push("msg")["msg"], "batch");
+    // An empty text is a text.
+    let answer = node.send("/user/sendMessage", form, "appID=101&userID=ua&message=&msgID=m-1");
+    assert_eq!(answer.json()["data"], json!({"sendResults": true}));
+    assert_eq!(ua.recv_push("msg")["msg"], "");
     ua.expect_silence();
 }

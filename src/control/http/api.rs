@@ -51,7 +51,11 @@ async fn is_elsewhere(cluster: &Cluster, apps: &[AppId], user: &str) -> Option<b
 
 /// `POST /user/sendMessage`: to one user.
 pub(super) async fn send_message(State(site): State<Arc<Site>>, Form(fields): Form) -> Response {
-    told(&site, &site.delivery.to_user(message(&fields)).await)
+    let sent = match message(&fields) {
+        Some(message) => site.delivery.to_user(message).await,
+        None => Sent::without_message(),
+    };
+    told(&site, &sent)
 }
 
 /// `POST /user/sendMessageAll`: to all users of an app but the sender.
@@ -59,7 +63,11 @@ pub(super) async fn send_message_all(
     State(site): State<Arc<Site>>,
     Form(fields): Form,
 ) -> Response {
-    told(&site, &site.delivery.to_all(message(&fields), Duration::ZERO).await)
+    let sent = match message(&fields) {
+        Some(message) => site.delivery.to_all(message, Duration::ZERO).await,
+        None => Sent::without_message(),
+    };
+    told(&site, &sent)
 }
 
 /// What became of a message; where it could not be sent to anybody, the code of the answer says so.
@@ -73,13 +81,14 @@ fn told(site: &Site, sent: &Sent) -> Response {
 /// The app id that asks every app.
 const ANY_APP: AppId = AppId(0);
 
-fn message(fields: &Fields) -> Message<'_> {
-    Message {
+/// `None` without a text: the form has no such field, or the body is no form.
+fn message(fields: &Fields) -> Option<Message<'_>> {
+    Some(Message {
         app: fields.app(),
         user: fields.get("userID"),
         msg_id: fields.get("msgID"),
         seq: fields.get("msgID"),
-        text: fields.get("message"),
+        text: fields.find("message")?,
         from: "",
-    }
+    })
 }

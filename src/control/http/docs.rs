@@ -37,6 +37,30 @@ pub(super) async fn asset(name: Result<Path<String>, PathRejection>) -> Response
 mod tests {
     use serde_json::Value;
 
+    /// Which refusals a route has follows from what it reads and what it asks for.
+    #[test]
+    fn refusals_are_described() {
+        let described: Value = serde_json::from_str(include_str!("docs/openapi.json")).unwrap();
+        for (path, verbs) in described["paths"].as_object().unwrap() {
+            for (verb, operation) in verbs.as_object().unwrap() {
+                let answers = operation["responses"].as_object().unwrap();
+                let is_open = operation["security"] == serde_json::json!([{}]);
+                let reads_body = verb == "post" && path != "/admin/reload";
+                for (status, is_due) in
+                    [("401", !is_open), ("403", !is_open), ("408", reads_body), ("413", reads_body)]
+                {
+                    assert_eq!(answers.contains_key(status), is_due, "{verb} {path}: {status}");
+                }
+                if path.contains("/send") {
+                    let refusal = answers["403"]["description"].as_str().unwrap();
+                    assert!(refusal.contains("auth.allowed_origins"), "{path}: {refusal}");
+                    let done = answers["200"]["description"].as_str().unwrap();
+                    assert!(done.contains("1001") && done.contains("1002"), "{path}: {done}");
+                }
+            }
+        }
+    }
+
     /// What stands in the router and what is described are the same.
     #[test]
     fn every_route_is_described() {
