@@ -75,8 +75,9 @@ pub(super) fn load(jwt: &Jwt) -> Result<Vec<Key>, AuthError> {
     if let Some(path) = jwt.key_set() {
         keys.extend(key_set(path)?);
         // Only a set can have so many.
-        let all = [SHARED, RSA, P256, ED25519].into_iter().flatten();
-        for algorithm in all.filter(|algorithm| tries(&keys, **algorithm) > TOKEN_TRIES_MAX) {
+        let mut all = [SHARED, RSA, P256, ED25519].into_iter().flatten();
+        let has_too_many = |algorithm: &&Algorithm| tries(&keys, **algorithm) > TOKEN_TRIES_MAX;
+        if let Some(algorithm) = all.find(has_too_many) {
             return Err(AuthError::Content {
                 key: "auth.jwt.jwks",
                 path: path.to_owned(),
