@@ -149,8 +149,10 @@ fn key_set(path: &Path) -> Result<Vec<Key>, AuthError> {
         complaint,
     };
     let json = read("auth.jwt.jwks", path)?;
+    // RFC 8259 §8.1: a reader may ignore a byte order mark.
+    let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&json);
     // Not the whole error: it may quote what it stumbled over, and the set may hold a secret.
-    let set: KeySet = serde_json::from_slice(&json)
+    let set: KeySet = serde_json::from_slice(json)
         .map_err(|error| wrong(format!("line {}: is no JSON Web Key Set", error.line())))?;
     let mut keys = Vec::new();
     for (at, jwk) in set.keys.iter().enumerate() {

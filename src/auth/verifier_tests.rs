@@ -423,6 +423,9 @@ fn keys_of_a_set_that_are_not_understood_are_passed_over() {
         let alone = Verifier::load(&set("alone", json!([other]))).map(|_| ()).unwrap_err();
         assert!(alone.to_string().contains("no key for signatures"), "{other}: {alone}");
     }
+    let marked = format!("\u{feff}{}\r\n", json!({"keys": [good]}));
+    let jwt = Jwt { jwks: files.write("marked", &marked), ..Jwt::default() };
+    assert!(Verifier::load(&jwt).unwrap().verify(&token, NOW).is_ok());
     // A key that names its algorithm is for that one alone.
     let verifier = Verifier::load(&set("one", json!([good]))).unwrap();
     let key = EncodingKey::from_secret(SECRET.as_bytes());

@@ -6,7 +6,7 @@
 
 use super::draft::{ConfigError, Draft, Setting, unknown};
 use super::known::{Known, SECRET_KEYS, TEXT_OR_LIST, nearest, shown};
-use super::secret_files::{FILE_SUFFIX, setting_of, without_newline};
+use super::secret_files::{FILE_SUFFIX, setting_of, without_mark, without_newline};
 use super::{Config, redis_url, reference, validate};
 use figment::error::{Actual, Kind};
 use figment::providers::{Format, Toml};
@@ -175,12 +175,13 @@ impl Draft {
                 return self.problems.push(format!("{origin}: cannot be read: {error}"));
             }
         };
+        let text = without_mark(&text);
         let extension = path.extension().and_then(|extension| extension.to_str());
         if matches!(extension, Some("yaml" | "yml")) {
             let path = self.listen_path();
-            self.file = reference::read(self, &origin, &text, &path);
+            self.file = reference::read(self, &origin, text, &path);
         } else {
-            self.read_toml(&origin, &text);
+            self.read_toml(&origin, text);
         }
     }
 

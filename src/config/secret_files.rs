@@ -59,6 +59,10 @@ impl Config {
         let Auth { keys, keys_file, .. } = &mut self.auth;
         if !keys_file.as_os_str().is_empty() {
             match read(keys_file) {
+                // A secret that is not filled in yet must not leave the API open.
+                Ok(text) if lines(&text).next().is_none() => {
+                    wrong.push((format!("auth.keys{FILE_SUFFIX}"), "has no key in it".to_owned()));
+                }
                 Ok(text) => keys.extend(lines(&text)),
                 Err(error) => wrong.push((format!("auth.keys{FILE_SUFFIX}"), error.to_string())),
             }
@@ -87,13 +91,19 @@ pub(super) fn without_newline(text: &str) -> &str {
     text.strip_suffix('\r').unwrap_or(text)
 }
 
+/// A text without the mark that editors of Windows put in front of it.
+pub(super) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(io::Error::other(format!("has more than {FILE_BYTES_MAX} bytes")));
     }
-    Ok(without_newline(&text).to_owned())
+    let text = String::from_utf8(bytes).map_err(|_| io::Error::other("is not UTF-8 text"))?;
+    Ok(without_newline(without_mark(&text)).to_owned())
 }
 
 /// The lines that are neither empty nor remarks.

@@ -31,11 +31,37 @@ impl Paths<'_> {
     fn endpoint(&self, path: &str) -> Option<Endpoint> {
         match path {
             "" => None,
-            path if path == self.commands => Some(Endpoint::Commands),
-            path if path == self.echo => Some(Endpoint::Echo),
+            path if is_same_path(path, self.commands) => Some(Endpoint::Commands),
+            path if is_same_path(path, self.echo) => Some(Endpoint::Echo),
             _ => None,
         }
     }
+}
+
+/// Whether two paths mean the same: a letter that need not be escaped is the same escaped or not,
+/// and the digits of an escape have no case (RFC 3986 §6.2.2).
+fn is_same_path(one: &str, other: &str) -> bool {
+    one == other || (one.contains('%') && letters(one).eq(letters(other)))
+}
+
+/// The letters of a path, and whether each has to be escaped.
+fn letters(path: &str) -> impl Iterator<Item = (u8, bool)> {
+    let mut rest = path.as_bytes();
+    std::iter::from_fn(move || {
+        let hex = |digit: &u8| char::from(*digit).to_digit(16).and_then(|n| u8::try_from(n).ok());
+        if let [b'%', high, low, behind @ ..] = rest
+            && let (Some(high), Some(low)) = (hex(high), hex(low))
+        {
+            rest = behind;
+            let letter = high << 4 | low;
+            let is_unreserved =
+                letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'.' | b'_' | b'~');
+            return Some((letter, !is_unreserved));
+        }
+        let (letter, behind) = rest.split_first()?;
+        rest = behind;
+        Some((*letter, false))
+    })
 }
 
 /// What serves a WebSocket.

@@ -97,6 +97,30 @@ fn a_short_secret_in_a_file_is_told_with_the_file() {
     assert!(problems[0].contains("has a byte that is no visible ASCII letter"), "{problems:?}");
 }
 
+/// What editors of Windows make of files is no part of what stands in them.
+#[test]
+fn marks_and_line_ends_of_other_systems_do_not_count() {
+    let folder = Folder::new();
+    let marked = |text: &str| format!("\u{feff}{text}").replace('\n', "\r\n");
+    let secret = folder.write("secret", &marked(&format!("{}\n", long())));
+    let config = named(Case::default(), "auth.jwt.secret_file", &secret).config();
+    assert_eq!(config.auth.jwt.unwrap().secret.reveal(), long());
+    let keys = folder.write("keys", &marked(&format!("a:read:{HASH}\n\n# b\nb:send:{HASH}\n")));
+    let config = named(Case::default(), "auth.keys_file", &keys).config();
+    assert_eq!(config.auth.keys, [format!("a:read:{HASH}"), format!("b:send:{HASH}")]);
+    let toml = marked("[apps]\nids = [7]\n\n[log]\nnode = \"n\"\n");
+    let config = Case::toml(&toml).config();
+    assert_eq!((config.apps.ids, config.log.node.as_str()), (vec![7], "n"));
+    let yaml = marked("app:\n  webSocketPort: 81\n\nredis:\n  password: 0123\n");
+    let config = Case::file("app.yaml", &yaml).config();
+    assert_eq!(config.listen.websocket.to_string(), "0.0.0.0:81");
+    assert_eq!(config.redis.unwrap().password.reveal(), "0123");
+    let path = folder.0.path().join("utf-16");
+    std::fs::write(&path, b"\xff\xfeh\0").unwrap();
+    let problems = named(Case::default(), "auth.jwt.secret_file", &path).problems();
+    assert!(problems[0].ends_with("utf-16: is not UTF-8 text"), "{problems:?}");
+}
+
 #[test]
 fn a_secret_in_the_environment_loses_one_newline() {
     for ending in ["", "\n", "\r\n"] {
@@ -117,6 +141,11 @@ fn keys_of_the_api_may_stand_in_a_file() {
     assert_eq!(case().config().auth.keys, [format!("a:read:{HASH}"), format!("b:send:{HASH}")]);
     let open = case().flag("listen.http", "0.0.0.0:8080");
     assert_eq!(open.config().auth.keys.len(), 2, "they guard the API");
+    for nothing in ["", "\u{feff}", "\r\n", "# none yet\r\n \n"] {
+        let path = folder.write("none", nothing);
+        let problems = named(Case::default(), "auth.keys_file", &path).problems();
+        assert!(problems[0].ends_with("none: has no key in it"), "{problems:?}");
+    }
     let path = folder.write("wrong", "a:read:mg_hunter2\n");
     let problems = named(Case::default(), "auth.keys_file", &path).problems();
     assert!(

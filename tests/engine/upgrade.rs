@@ -86,6 +86,8 @@ fn what_is_granted() {
         with("/acc", "http://server.example.com/acc"),
         with("/acc", "WS://server.example.com:8089/acc?q"),
         with("/acc", "https://server.example.com/acc"),
+        with("/acc", "/%61c%63?q"),
+        with("/acc", "http://server.example.com/%61%63%63"),
         with("/acc", "wss://server.example.com/acc?q"),
         format!("\r\n{GOOD}"),
         format!("\r\n\n\r\n\n{GOOD}"),
@@ -117,6 +119,17 @@ fn endpoints_are_exact_paths_and_empty_ones_are_off() {
     assert_eq!(endpoint(&with("/acc", "/echo"), &PATHS), Ok(Endpoint::Echo));
     let off = Paths { echo: "", ..PATHS };
     assert_eq!(endpoint(&with("/acc", "/echo"), &off), Err(Refusal::NotFound));
+    let escaped = Paths { commands: "/ch%C3%A4t", ..PATHS };
+    for (path, expected) in [
+        ("/ch%c3%a4t", Ok(Endpoint::Commands)),
+        ("/%63h%C3%A4t", Ok(Endpoint::Commands)),
+        ("/ch%C3%A4", Err(Refusal::NotFound)),
+    ] {
+        assert_eq!(endpoint(&with("/acc", path), &escaped), expected, "{path}");
+    }
+    for path in ["%2Facc", "/%2Facc", "/acc%2F", "/acc%", "/acc%6", "/%zzacc", "/acc%00"] {
+        assert_eq!(endpoint(&with("/acc", path), &off), Err(Refusal::NotFound), "{path}");
+    }
     for path in
         ["/", "/ac", "/accc", "/acc/", "/ACC", "/acc#x", "acc", "*", "?", "http://h", "ftp://h/acc"]
     {

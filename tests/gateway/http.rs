@@ -177,6 +177,14 @@ fn a_message_that_cannot_be_understood_costs_no_other_of_its_batch() {
         assert!(why.contains("column"), "{answer}");
         assert_eq!(ua.recv_json()["response"]["data"]["msg"], "hi");
     }
+    // A mark in front, and members that nobody knows.
+    let marked = format!(
+        "\u{feff}{}",
+        json!({"messages": [{"appID": 101, "userID": "ua", "message": "hi", "more": {}}], "v": 2})
+    );
+    let answer = node.send("/user/sendMessages", "Application/JSON; charset=\"utf-8\"", &marked);
+    assert_eq!(answer.json()["data"]["results"], json!([{"sendResults": true}]));
+    assert_eq!(ua.recv_json()["response"]["data"]["msg"], "hi");
     // Half an emoji, which JSON.stringify writes when a text was cut.
     let body = r#"{"messages":[{"appID":101,"userID":"ua","message":"cut \ud83d"}]}"#;
     let answer = node.send("/user/sendMessages", "application/json", body);

@@ -47,7 +47,9 @@ pub(super) async fn send_messages(
     // As JSON of clients is read: half an emoji and letters that are none become U+FFFD.
     let text = String::from_utf8_lossy(&body);
     let text = repair_surrogates(&text);
-    let batch: Batch<'_> = match serde_json::from_str(&text) {
+    // RFC 8259 §8.1: a reader may ignore a byte order mark, and some libraries write one.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let batch: Batch<'_> = match serde_json::from_str(text) {
         Ok(batch) => batch,
         Err(error) => return Ok(not_taken(&format!("the body is no list of messages: {error}"))),
     };

@@ -28,10 +28,13 @@ fn is_own(place: &str, access: &Access, config: &Config) -> bool {
         return true;
     }
     let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let host = match place.rsplit_once(':') {
-        Some((host, port)) if is_port(port) => host,
-        _ => place,
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if is_port(port) => (host, Some(port)),
+        _ => (place, None),
     };
+    // The dot of the root names the same host.
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let place = &port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     // Only a resolver of this machine's own network knows a name of one label: no stranger owns it.
     let is_near = !host.is_empty() && !host.contains('.') && !host.contains('[');
@@ -44,7 +47,7 @@ fn is_own(place: &str, access: &Access, config: &Config) -> bool {
 
 /// RFC 6761: such names are never looked up elsewhere.
 fn is_below_localhost(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let host = host.to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
 }
 
@@ -106,6 +109,10 @@ mod tests {
             "LOCALHOST:1",
             "gateway.localhost:80",
             "localhost.",
+            "localhost.:8080",
+            "api.example.org.",
+            "API.example.org.:443",
+            "a.example.net.:81",
             "gateway:8080",
             "api.example.org",
             "chat.example.org",
@@ -125,6 +132,9 @@ mod tests {
             "",
             "[evil.example]",
             "127.1.example:1",
+            "evil.example.",
+            "api.example.org..",
+            ".",
         ] {
             assert!(foreign(&asked("/user/list", &[host])).is_some(), "{host}");
         }

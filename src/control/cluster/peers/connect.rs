@@ -9,8 +9,11 @@ use crate::control::proto::relay::{Batch, Canary, Item};
 use crate::id::NodeAddr;
 use crate::limits::PEER_ANSWER_BYTES_MAX;
 use crate::link::Current;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use hyper_util::rt::TokioIo;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -123,14 +126,45 @@ async fn reach(to: &NodeAddr, security: Arc<Current<Security>>) -> Result<Connec
 /// Batches that are packed and not yet taken by HTTP/2: one leaves, one waits.
 const BATCHES_WAITING: usize = 2;
 
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 8;
+
+/// What each address of a name is ahead of the next one. Tried one after the other, an address
+/// that says nothing would take the time of all that stand behind it.
+const HEAD_START: Duration = Duration::from_millis(100);
+
+/// Connects to the first of these addresses that answers.
+async fn first_of(addresses: impl Iterator<Item = SocketAddr>) -> Result<TcpStream, Broken> {
+    let tries = addresses.zip(0_u32..).map(|(address, before)| async move {
+        tokio::time::sleep(HEAD_START * before).await;
+        TcpStream::connect(address).await
+    });
+    let mut tries: FuturesUnordered<_> = tries.collect();
+    let mut failed: Option<Broken> = None;
+    while let Some(tried) = tries.next().await {
+        match tried {
+            Ok(socket) => return Ok(socket),
+            Err(error) => {
+                let before = failed.take();
+                let now = Broken::unconnected(&error);
+                // Somebody may be at an address that is out of reach.
+                let is_refused = now.is_refused && before.is_none_or(|before| before.is_refused);
+                failed = Some(Broken { is_refused, ..now });
+            }
+        }
+    }
+    Err(failed.unwrap_or_else(|| Broken::new("the name has no address")))
+}
+
 /// An HTTP/2 channel over one TCP connection. It never connects anew by itself:
 /// what answers at the same address afterwards may be a node of another kind.
 ///
 /// It sends no HTTP/2 pings, since gRPC servers in Go end a connection on
 /// which they come more often than every five minutes.
 async fn channel(to: &NodeAddr, security: &Security) -> Result<Channel, Broken> {
-    let socket = TcpStream::connect(to.as_str()).await;
-    let socket = socket.map_err(|error| Broken::unconnected(&error))?;
+    let addresses = tokio::net::lookup_host(to.as_str()).await;
+    let addresses = addresses.map_err(|error| Broken::unconnected(&error))?;
+    let socket = first_of(addresses.take(ADDRESSES_MAX)).await?;
     prepare(&socket).map_err(|error| Broken::new(error.to_string()))?;
     let mut socket = Some(TokioIo::new(socket));
     let connector = tower::service_fn(move |_: Uri| {
@@ -157,5 +191,41 @@ impl Interceptor for Bearer {
             request.metadata_mut().insert("authorization", token);
         }
         Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener};
+    use tokio::net::TcpSocket;
+
+    /// An address at which the kernel drops all attempts to connect: its queue is full.
+    async fn silent() -> (tokio::net::TcpListener, Vec<TcpStream>, SocketAddr) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(connected) =
+            tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await
+        {
+            queued.push(connected.unwrap());
+        }
+        (listener, queued, address)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_says_nothing_does_not_keep_from_the_others() {
+        let (_listener, _queued, silent) = silent().await;
+        let live = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let live = live.local_addr().map(|address| (address, live)).unwrap();
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        for addresses in [vec![live.0], vec![silent, live.0], vec![free, silent, free, live.0]] {
+            let connected = tokio::time::timeout(PATIENCE, first_of(addresses.into_iter())).await;
+            assert_eq!(connected.unwrap().unwrap().peer_addr().unwrap(), live.0);
+        }
+        assert!(first_of([free, free].into_iter()).await.unwrap_err().is_refused);
+        assert!(!first_of([].into_iter()).await.unwrap_err().is_refused);
     }
 }
