@@ -98,7 +98,7 @@ pub(super) fn list(servers: Fields, nodes: Fields, here: &NodeAddr, now: u64) ->
         nodes.into_iter().filter_map(|(field, id)| Some((text(field)?, text(id)?))).collect();
     ids.remove(here.as_str());
     let mut candidates = BTreeMap::new();
-    for (field, stamp) in servers.into_iter().take(NODES_MAX) {
+    for (field, stamp) in servers {
         let address = text(field).and_then(|field| NodeAddr::parse(&field));
         let stamp = text(stamp).and_then(|stamp| stamp.parse::<u64>().ok());
         let (Some(address), Some(stamp)) = (address, stamp) else { continue };
@@ -106,7 +106,8 @@ pub(super) fn list(servers: Fields, nodes: Fields, here: &NodeAddr, now: u64) ->
             continue;
         }
         let id = ids.remove(address.as_str());
-        if stamp.saturating_add(FRESH_SECONDS) > now {
+        // The bound is of live nodes: nobody removes the fields of nodes that are gone.
+        if stamp.saturating_add(FRESH_SECONDS) > now && candidates.len() < NODES_MAX {
             candidates.insert(address, (stamp, id));
         }
     }
@@ -187,5 +188,19 @@ mod tests {
         let fresh = [(address("a:1"), (9990, None)), (address("b:2"), (9991, Some("id".into())))];
         assert_eq!(found.candidates, BTreeMap::from(fresh));
         assert_eq!(found.forgotten, ["ancient:1", "z:9"].map(|at| (at.into(), "id".into())));
+    }
+
+    #[test]
+    fn fields_of_nodes_that_are_gone_take_no_places_of_live_ones() {
+        let here = address("here:1");
+        let gone = (0..NODES_MAX + 10).map(|n| (format!("gone-{n}:1").into(), "5000".into()));
+        let live = ("live:1".into(), "9999".into());
+        let ids = vec![("live:1".into(), "id".into())];
+        let found = list(gone.chain([live]).collect(), ids, &here, NOW);
+        let expected = (address("live:1"), (9_999, Some("id".to_owned())));
+        assert_eq!(found.candidates, BTreeMap::from([expected]));
+        assert_eq!(found.forgotten, []);
+        let many = (0..NODES_MAX + 10).map(|n| (format!("live-{n}:1").into(), "9999".into()));
+        assert_eq!(list(many.collect(), Vec::new(), &here, NOW).candidates.len(), NODES_MAX);
     }
 }
