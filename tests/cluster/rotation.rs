@@ -150,8 +150,16 @@ fn certificates_and_their_authority_are_replaced_by_reloads() {
     reload_all(&mut clients);
     cannot_enter(&redis, &member_of(&old, &[&old, &new]).cluster(), &nodes);
 
+    // Without a reload the next connection goes by what the files say.
+    files.iter().for_each(|files| files.trust(&[&old, &new]));
+    can_enter(&redis, &member_of(&old, &[&old, &new]).cluster(), &nodes);
+    files.iter().for_each(|files| files.sign(&old));
+    can_enter(&redis, &member_of(&old, &[&old]).cluster(), &nodes);
+    all_goes_on(&nodes, &mut clients);
+
     // A bad file leaves all as it was.
     fs::write(files[0].path("ca.pem"), "nothing").unwrap();
+    can_enter(&redis, &member_of(&old, &[&old]).cluster(), &nodes);
     let (status, problems) = nodes[0].try_reload(|_| {});
     assert_eq!(status, 400, "{problems}");
     assert!(problems.contains("cluster.tls_ca: ") && problems.contains("ca.pem"), "{problems}");

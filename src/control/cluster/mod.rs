@@ -18,14 +18,14 @@ pub(super) use peers::{Listing, Outcome, PeerError, PeerState, Peers};
 pub(super) use presence::Located;
 
 use super::Base;
-use super::grpc::{self, Security};
+use super::grpc::{self, Credentials, Security};
 use super::listen::listen;
 use super::push::Push;
 use super::ready::Findings;
 use crate::config::{self, Config};
 use crate::id::{AppId, NodeAddr};
 use crate::limits::{EVENTS_PER_STRETCH, RELAY_PUSH_BYTES_MAX};
-use crate::link::{Current, Mailbox, News};
+use crate::link::{Mailbox, News};
 use crate::metrics::Metrics;
 use canary::Canaries;
 use futures_util::FutureExt;
@@ -75,7 +75,7 @@ pub(super) struct Cluster {
     presence: Arc<Presence>,
     peers: Arc<Peers>,
     canaries: Canaries,
-    security: Arc<Current<Security>>,
+    security: Arc<Credentials>,
     metrics: Arc<Metrics>,
 }
 
@@ -99,7 +99,7 @@ impl Cluster {
     ) -> io::Result<(Arc<Self>, JoinHandle<()>)> {
         let Joining { config, own, base, news } = joining;
         let security = Security::load(&config.cluster).map_err(io::Error::other)?;
-        let security = Arc::new(Current::new(security));
+        let security = Arc::new(Credentials::new(security, base.clock));
         let (tell, conflicts) = mpsc::channel(CONFLICTS_MAX);
         let cluster = Arc::new(Self::open(config, own, &base, Arc::clone(&security), tell)?);
         let client_url = config.cluster.client_url.clone();
@@ -122,7 +122,7 @@ impl Cluster {
         config: &Config,
         own: NodeAddr,
         base: &Base,
-        security: Arc<Current<Security>>,
+        security: Arc<Credentials>,
         conflicts: mpsc::Sender<presence::Conflict>,
     ) -> io::Result<Self> {
         let Base { hub, metrics, clock, .. } = base.clone();
@@ -161,9 +161,6 @@ impl Cluster {
 
     /// Goes by other tokens and certificates: in calls and connections that begin from now on.
     pub(super) fn trust(&self, security: Security) {
-        if security.has_other_certificates(&self.security.get()) {
-            tracing::info!("new certificates of the cluster are in use for new connections");
-        }
         self.security.replace(security);
     }
 
@@ -172,7 +169,7 @@ impl Cluster {
         self: &Arc<Self>,
         listener: TcpListener,
         base: &Base,
-        security: Arc<Current<Security>>,
+        security: Arc<Credentials>,
         client_url: String,
         ended: watch::Receiver<bool>,
     ) -> JoinHandle<()> {

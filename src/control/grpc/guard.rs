@@ -1,6 +1,6 @@
 //! Who calls: a node of the cluster by the token that all nodes share, somebody else by a key of the API.
 
-use super::Security;
+use super::credentials::Credentials;
 use super::doorman::Doorman;
 use crate::auth::{Access, bearer};
 use crate::config::{Scope, Scopes};
@@ -14,7 +14,7 @@ use tonic::{Request, Status};
 #[derive(Clone)]
 pub(super) struct Guard {
     /// What `authorization` has to say now; without a token everybody comes in.
-    security: Arc<Current<Security>>,
+    security: Arc<Credentials>,
     /// The keys that do as well; `None` for what nodes alone may call.
     access: Option<Arc<Current<Access>>>,
     doorman: Arc<Doorman>,
@@ -31,7 +31,7 @@ pub(super) enum Caller {
 
 impl Guard {
     /// For what nodes alone may call.
-    pub(super) fn of_nodes(security: Arc<Current<Security>>, doorman: Arc<Doorman>) -> Self {
+    pub(super) fn of_nodes(security: Arc<Credentials>, doorman: Arc<Doorman>) -> Self {
         Self { security, access: None, doorman }
     }
 

@@ -2,11 +2,10 @@
 //!
 //! The server of the gRPC library would do it too, but tells nobody who failed, and why.
 
-use super::Security;
+use super::credentials::Credentials;
 use super::doorman::Doorman;
 use super::incoming::Connection;
 use crate::limits::GRPC_CONNECTIONS_MAX;
-use crate::link::Current;
 use futures_util::{Stream, StreamExt};
 use std::io;
 use std::sync::Arc;
@@ -19,15 +18,18 @@ use tonic::transport::server::Connected;
 /// Each handshake goes by the certificates of the moment at which it begins.
 pub(super) fn trusted(
     connections: impl Stream<Item = io::Result<Connection>>,
-    security: Arc<Current<Security>>,
+    security: Arc<Credentials>,
     doorman: Arc<Doorman>,
 ) -> impl Stream<Item = io::Result<TlsStream<Connection>>> {
     let handshakes = connections.map(move |connection| {
         // Whether nodes use TLS at all is settled at the start.
-        let (acceptor, doorman) = (security.get().acceptor(), Arc::clone(&doorman));
+        let (security, doorman) = (Arc::clone(&security), Arc::clone(&doorman));
         async move {
             match connection {
-                Ok(connection) => shake(connection, &acceptor?, &doorman).await.map(Ok),
+                Ok(connection) => {
+                    let acceptor = security.fresh().await.acceptor()?;
+                    shake(connection, &acceptor, &doorman).await.map(Ok)
+                }
                 Err(error) => Some(Err(error)),
             }
         }

@@ -4,6 +4,7 @@
 //! peer has sent never travels on, so loops between nodes cannot be built.
 
 mod acc;
+mod credentials;
 mod doorman;
 mod guard;
 mod handshake;
@@ -15,6 +16,7 @@ mod security;
 pub(super) mod stage;
 #[cfg(test)]
 mod tests;
+pub(super) use credentials::Credentials;
 pub(super) use incoming::prepare;
 pub(super) use security::{Security, causes};
 
@@ -70,7 +72,7 @@ pub(super) struct Parts {
     /// Where clients reach this node; empty if it does not say.
     pub(super) client_url: String,
     pub(super) clock: Clock,
-    pub(super) security: Arc<Current<Security>>,
+    pub(super) security: Arc<Credentials>,
     /// The keys of the API.
     pub(super) access: Arc<Current<Access>>,
     pub(super) anywhere: Anywhere,

@@ -24,6 +24,8 @@ pub(in crate::control) struct Security {
 }
 
 struct Pems {
+    /// Where they were read, and what by.
+    cluster: Cluster,
     /// The contents of the three files.
     texts: [Vec<u8>; 3],
     identity: Identity,
@@ -93,6 +95,13 @@ impl Security {
         Some(value)
     }
 
+    /// Reads the files of the certificates again, if any of them has changed.
+    pub(super) fn renewed(&self) -> Option<Result<Self, SecurityError>> {
+        let Pems { cluster, texts, .. } = self.tls.as_ref()?;
+        let now = Pems::read(cluster).map(|files| files.map(PemFile::into_bytes));
+        (now.ok().as_ref() != Some(texts)).then(|| Self::load(cluster))
+    }
+
     /// Whether any of the files says something else there.
     pub(in crate::control) fn has_other_certificates(&self, than: &Self) -> bool {
         let texts = |security: &Self| security.tls.as_ref().map(|tls| tls.texts.clone());
@@ -118,16 +127,23 @@ impl Security {
 }
 
 impl Pems {
+    /// Certificate, key and authority.
+    fn read(cluster: &Cluster) -> Result<[PemFile<'_>; 3], PemError> {
+        Ok([
+            PemFile::read("cluster.tls_cert", &cluster.tls_cert)?,
+            PemFile::read("cluster.tls_key", &cluster.tls_key)?,
+            PemFile::read("cluster.tls_ca", &cluster.tls_ca)?,
+        ])
+    }
+
     fn load(cluster: &Cluster) -> Result<Self, SecurityError> {
-        let cert = PemFile::read("cluster.tls_cert", &cluster.tls_cert)?;
-        let key = PemFile::read("cluster.tls_key", &cluster.tls_key)?;
-        let authority = PemFile::read("cluster.tls_ca", &cluster.tls_ca)?;
+        let [cert, key, authority] = Self::read(cluster)?;
         let server = Arc::new(server(&cert, &key, &authority)?);
         let texts = [cert.into_bytes(), key.into_bytes(), authority.into_bytes()];
         let [cert, key, authority] = &texts;
         let (identity, authority) =
             (Identity::from_pem(cert, key), Certificate::from_pem(authority));
-        Ok(Self { texts, identity, authority, server })
+        Ok(Self { cluster: cluster.clone(), texts, identity, authority, server })
     }
 }
 

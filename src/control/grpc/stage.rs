@@ -1,6 +1,6 @@
 //! For tests: a node without reactors, whose mail is read by hand.
 
-use super::{Anywhere, Logins, Parts, Security, serve};
+use super::{Anywhere, Credentials, Logins, Parts, Security, serve};
 use crate::auth::Access;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -54,7 +54,10 @@ impl Node {
             client_url: config.cluster.client_url.clone(),
             clock: Clock::start(),
             access: Arc::new(Current::new(Access::load(&config.auth).unwrap())),
-            security: Arc::new(Current::new(Security::load(&config.cluster).unwrap())),
+            security: Arc::new(Credentials::new(
+                Security::load(&config.cluster).unwrap(),
+                Clock::start(),
+            )),
             anywhere: anywhere(),
             logins: Arc::new(AlwaysOlder(Arc::clone(&hub))),
             callers: Arc::default(),

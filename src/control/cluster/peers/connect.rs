@@ -1,14 +1,13 @@
 //! One try to reach a peer, and to find out what it is.
 
 use super::carry::Stream;
-use crate::control::grpc::{Security, causes, prepare};
+use crate::control::grpc::{Credentials, Security, causes, prepare};
 use crate::control::proto::acc::acc_server_client::AccServerClient;
 use crate::control::proto::relay::item::Kind as ItemKind;
 use crate::control::proto::relay::relay_client::RelayClient;
 use crate::control::proto::relay::{Batch, Canary, Item};
 use crate::id::NodeAddr;
 use crate::limits::PEER_ANSWER_BYTES_MAX;
-use crate::link::Current;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hyper_util::rt::TokioIo;
@@ -86,7 +85,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Connects, and finds out the kind of the peer.
 pub(super) async fn connect(
     to: &NodeAddr,
-    security: Arc<Current<Security>>,
+    security: Arc<Credentials>,
 ) -> Result<Connected, Broken> {
     match tokio::time::timeout(PATIENCE, reach(to, security)).await {
         Ok(result) => result,
@@ -94,8 +93,9 @@ pub(super) async fn connect(
     }
 }
 
-async fn reach(to: &NodeAddr, security: Arc<Current<Security>>) -> Result<Connected, Broken> {
-    let channel = channel(to, &security.get()).await?;
+async fn reach(to: &NodeAddr, security: Arc<Credentials>) -> Result<Connected, Broken> {
+    let now = security.fresh().await;
+    let channel = channel(to, &now).await?;
     let guarded = InterceptedService::new(channel, Bearer(security));
     let mut relay =
         RelayClient::new(guarded.clone()).max_decoding_message_size(PEER_ANSWER_BYTES_MAX);
@@ -183,7 +183,7 @@ async fn channel(to: &NodeAddr, security: &Security) -> Result<Channel, Broken> 
 
 /// Puts the token of the moment on a call: a connection may be older than the token.
 #[derive(Clone, Debug)]
-pub(super) struct Bearer(Arc<Current<Security>>);
+pub(super) struct Bearer(Arc<Credentials>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {

@@ -19,7 +19,7 @@ pub(in crate::control) use letter::{Outcome, PeerError};
 pub(in crate::control) use list::Listing;
 pub(in crate::control) use peer::{Holding, PeerState};
 
-use super::super::grpc::Security;
+use super::super::grpc::Credentials;
 use super::super::push::Push;
 use super::{Nodes, Stamps};
 use crate::clock::Clock;
@@ -28,7 +28,6 @@ use crate::control::proto::relay::{Canary, KickRequest};
 use crate::hub::Orders;
 use crate::id::{AppId, NodeAddr};
 use crate::limits::OTHER_NODES_MAX;
-use crate::link::Current;
 use crate::metrics::Metrics;
 use crate::session::User;
 use futures_util::future::join_all;
@@ -41,7 +40,7 @@ use tokio::sync::watch;
 /// What peers are made with.
 #[derive(Clone, Debug)]
 pub(in crate::control) struct Wiring {
-    pub(in crate::control) security: Arc<Current<Security>>,
+    pub(in crate::control) security: Arc<Credentials>,
     pub(in crate::control) clock: Clock,
     pub(in crate::control) metrics: Arc<Metrics>,
     /// Largest single message that is sent to a peer, in bytes of its texts.

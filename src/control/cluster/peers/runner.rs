@@ -4,9 +4,8 @@ use super::circuit::Circuit;
 use super::connect::{Broken, Connected, Way, connect};
 use super::letter::{Common, Letter, PeerError};
 use super::unary;
-use crate::control::grpc::Security;
+use crate::control::grpc::Credentials;
 use crate::id::NodeAddr;
-use crate::link::Current;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -30,7 +29,7 @@ pub(super) struct Link {
 /// One peer's task: tries to connect, carries letters, and tries again.
 pub(super) struct Runner {
     pub(super) to: NodeAddr,
-    pub(super) security: Arc<Current<Security>>,
+    pub(super) security: Arc<Credentials>,
     pub(super) common: Common,
     pub(super) queue: mpsc::Receiver<Letter>,
     pub(super) link: watch::Sender<Link>,

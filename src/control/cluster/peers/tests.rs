@@ -11,8 +11,8 @@ use super::peer::PeerKind;
 use super::{Holding, Nodes, Outcome, PeerError, Peers, Wiring};
 use crate::clock::{Clock, unix_seconds};
 use crate::config::Config;
-use crate::control::grpc::Security;
 use crate::control::grpc::stage::{APP, Node, until};
+use crate::control::grpc::{Credentials, Security};
 use crate::control::orders::kick_request;
 use crate::control::proto;
 use crate::control::proto::relay::KickRequest;
@@ -20,7 +20,7 @@ use crate::control::push::Push;
 use crate::hub::Orders;
 use crate::id::{ConnId, NodeAddr};
 use crate::limits::RELAY_PUSH_BYTES_MAX;
-use crate::link::{Current, Kick, Mail, Plan, Whom};
+use crate::link::{Kick, Mail, Plan, Whom};
 use crate::metrics::Metrics;
 use crate::session::User;
 use futures_util::future::join_all;
@@ -47,7 +47,8 @@ impl Caller {
         let nodes = peers.iter().map(|peer| (*peer).clone()).chain([own.clone()]).collect();
         let (nodes, followed) = watch::channel(Arc::new(nodes));
         let metrics = Metrics::new(1);
-        let security = Arc::new(Current::new(Security::load(&config.cluster).unwrap()));
+        let security =
+            Arc::new(Credentials::new(Security::load(&config.cluster).unwrap(), Clock::start()));
         let wiring = Wiring {
             security,
             clock: Clock::start(),
