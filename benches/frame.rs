@@ -41,9 +41,8 @@ fn messages(c: &mut Criterion) {
         let mut input = frame.repeat(frames);
         group.throughput(Throughput::Bytes(input.len() as u64));
         group.bench_function(BenchmarkId::from_parameter(payload_bytes), |b| {
-            let mut assembly = None;
             b.iter(|| {
-                let mut messages = Messages::new(&mut assembly, &mut input, &rules);
+                let mut messages = Messages::new(None, &mut input, &rules);
                 while let Some(Incoming::Text(text)) = messages.next().unwrap() {
                     black_box(text);
                 }

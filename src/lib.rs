@@ -22,6 +22,8 @@ pub mod hub; //        routes: who is where; the narrow waist of every message
 
 pub mod command; //    decisions: what a client may ask, what it is answered, what is pushed
 
+pub mod connection; // machine: one connection without input and output; bytes in, effects out
+
 pub mod link; //       crossing: orders between threads, their bounded boxes
 
 pub mod websocket; //  protocol: RFC 6455 over byte slices, no sockets, no clock

@@ -17,11 +17,12 @@ use source::Source;
 /// `hub` stands above `command` because it sends pushes, whose encoding is
 /// `command::push`. Logging is a word that everybody may say through
 /// `tracing`; only the door sets it up.
-const ROWS: [&[&str]; 11] = [
+const ROWS: [&[&str]; 12] = [
     &["gateway"],
     &["control", "reactor"],
     &["hub"],
     &["command"],
+    &["connection"],
     &["link"],
     &["websocket"],
     &["auth"],

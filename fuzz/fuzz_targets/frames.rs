@@ -16,7 +16,7 @@ fn receive<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> (Vec<String>, Option<V
     let mut events = Vec::new();
     for piece in pieces {
         let mut piece = piece.to_vec();
-        let mut messages = Messages::new(&mut assembly, &mut piece, &RULES);
+        let mut messages = Messages::new(assembly.take(), &mut piece, &RULES);
         loop {
             match messages.next() {
                 Ok(Some(incoming)) => {
@@ -24,9 +24,13 @@ fn receive<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> (Vec<String>, Option<V
                     events.push(format!("{incoming:?}"));
                 }
                 Ok(None) => break,
-                Err(violation) => return (events, Some(violation), assembly.is_none()),
+                Err(violation) => {
+                    let is_idle = messages.into_assembly().is_none();
+                    return (events, Some(violation), is_idle);
+                }
             }
         }
+        assembly = messages.into_assembly();
         let held = assembly
             .as_ref()
             .map_or(0, |assembly| assembly.held_bytes());

@@ -2,9 +2,9 @@
 
 use super::Reactor;
 use super::conn::Conn;
-use super::extra::Extra;
 use super::socket::Socket;
 use crate::address::ClientAddr;
+use crate::connection::{Connection, Extra};
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::link::{Crowded, Subnet};
 use crate::metrics::Cause;
@@ -67,14 +67,13 @@ impl Reactor {
             return Ok(());
         }
         self.next_serial = self.next_serial.wrapping_add(1);
-        let mut conn = Conn::new(socket, self.next_serial, self.tick);
-        conn.extra = extra;
+        let conn = Conn::new(socket, self.next_serial, Connection::new(extra, self.tick));
         let token = super::accept::token(self.conns.vacant_slot(), conn.serial);
         let both = Interest::READABLE | Interest::WRITABLE;
         let mut source = SourceFd(&conn.socket.as_raw_fd());
         if let Err(error) = self.poll.registry().register(&mut source, token, both) {
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-            if let Some(subnet) = conn.extra.and_then(|extra| extra.subnet) {
+            if let Some(subnet) = conn.connection.extra.and_then(|extra| extra.subnet) {
                 self.shared.subnets.release(subnet);
             }
             return Err(error);

@@ -2,7 +2,7 @@
 //! only among those that have one.
 
 use super::Reactor;
-use super::conn::{Conns, Open, State};
+use super::conn::Conns;
 use crate::limits::BACKLOGS_SHOWN;
 use crate::link::Backlog;
 
@@ -38,10 +38,11 @@ impl Backlogged {
 impl Reactor {
     /// A connection has a backlog from here on.
     pub(super) fn note_backlog(&mut self, slot: u32) {
-        let conn = &mut self.conns[slot];
-        if !conn.is_backlogged {
-            conn.is_backlogged = true;
-            self.backlogged.conns.push((slot, conn.serial));
+        let serial = self.conns.serial(slot);
+        let connection = &mut self.conns[slot];
+        if !connection.is_backlogged {
+            connection.is_backlogged = true;
+            self.backlogged.conns.push((slot, serial));
         }
     }
 
@@ -68,10 +69,7 @@ impl Reactor {
     }
 
     fn backlog(&self, slot: u32, bytes: usize) -> Backlog {
-        let user = match &self.conns[slot].state {
-            State::Open(Open { user, .. }) => user.clone(),
-            _ => None,
-        };
+        let user = self.conns[slot].user().cloned();
         Backlog { conn: self.id(slot), user, client: self.client(slot), bytes }
     }
 }

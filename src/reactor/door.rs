@@ -1,13 +1,11 @@
 //! Commands of clients, and what they may do: tokens, origins, messages to others.
 
 use super::Reactor;
-use super::close::Ending;
-use super::conn::{State, Unread};
-use super::extra::BadTokens;
 use super::ticks::calendar_tick;
 use crate::auth::Grant;
 use crate::clock;
 use crate::command::{self, Code, Effect, Outcome, SendOrder, Session};
+use crate::connection::{BadTokens, Ending, State, Unread};
 use crate::limits::{BAD_TOKENS_MAX, VERIFICATIONS_PER_TURN, VERIFICATIONS_RESERVED};
 use crate::link::Sending;
 use crate::metrics::{Cause, TokenFault};
@@ -98,9 +96,9 @@ impl Reactor {
     }
 
     fn apply(&self, slot: u32, message: &str, now: u64, replies: &mut Vec<u8>) -> Option<Outcome> {
-        let conn = &self.conns[slot];
-        let State::Open(open) = &conn.state else { return None };
-        let extra = conn.extra.as_deref();
+        let connection = &self.conns[slot];
+        let State::Open(open) = &connection.state else { return None };
+        let extra = connection.extra.as_deref();
         let session = Session {
             user: open.user.as_deref().map(|user| (user.app, user.id.as_str())),
             grant: extra.and_then(|extra| extra.grant.as_deref()),
@@ -116,10 +114,9 @@ impl Reactor {
     }
 
     /// Passes a message of a client on, or says that there is no room.
-    fn send_on(&mut self, slot: u32, order: SendOrder, replies: &mut Vec<u8>) {
+    fn send_on(&self, slot: u32, order: SendOrder, replies: &mut Vec<u8>) {
         let conn = self.id(slot);
-        let user = self.conns[slot].open().and_then(|open| open.user.as_ref());
-        let Some(from) = user.map(Arc::clone) else { return };
+        let Some(from) = self.conns[slot].user().map(Arc::clone) else { return };
         let SendOrder { seq, to, text } = order;
         let kept = seq.clone();
         if self.shared.outgoing.send(Sending { conn, seq, from, to, text }).is_ok() {
@@ -165,7 +162,7 @@ impl Reactor {
     /// Remembers, up to the login, what the token of the handshake grants.
     pub(super) fn keep_grant(&mut self, slot: u32, grant: Grant) {
         let expires = self.tick_of_end(grant.expires, clock::unix_seconds());
-        let extra = self.conns[slot].extra.get_or_insert_default();
+        let extra = self.conns[slot].extra();
         extra.expires = Some(expires);
         extra.grant = Some(Box::new(grant));
         self.file(slot);
@@ -175,7 +172,7 @@ impl Reactor {
     fn prove(&mut self, slot: u32, expires: u64, now: u64, is_member: bool) {
         self.count_verification(is_member);
         let expires = self.tick_of_end(expires, now);
-        let extra = self.conns[slot].extra.get_or_insert_default();
+        let extra = self.conns[slot].extra();
         extra.expires = Some(expires);
         extra.grant = None;
         extra.bad_tokens = BadTokens::default();
@@ -185,7 +182,7 @@ impl Reactor {
     /// The next new token of this connection is looked at in another second.
     fn note_look(&mut self, slot: u32) {
         let tick = self.tick;
-        self.conns[slot].extra.get_or_insert_default().renewed = look_at(tick);
+        self.conns[slot].extra().renewed = look_at(tick);
     }
 
     /// Counts a token that is not good; whoever brings too many of them in a short time has to go.
@@ -195,11 +192,11 @@ impl Reactor {
         fault: TokenFault,
         replies: &mut Vec<u8>,
     ) -> Option<Ending> {
-        let is_member = self.conns[slot].open().is_some_and(|open| open.user.is_some());
+        let is_member = self.conns[slot].user().is_some();
         self.count_verification(is_member);
         self.stats().count_fault(fault);
         let tick = self.tick;
-        let extra = self.conns[slot].extra.get_or_insert_default();
+        let extra = self.conns[slot].extra();
         if extra.bad_tokens.count(tick) < BAD_TOKENS_MAX {
             return None;
         }
@@ -232,15 +229,12 @@ impl Reactor {
         if self.proofs.left > 0 {
             return false;
         }
-        let conn = &mut self.conns[slot];
-        let is_unproven = match &conn.state {
-            State::Handshake { .. } => true,
-            State::Open(open) => open.user.is_none(),
-            State::Closing(_) | State::Dead => false,
-        };
+        let serial = self.conns.serial(slot);
+        let connection = &mut self.conns[slot];
+        let is_unproven = connection.is_unproven();
         if is_unproven {
-            conn.unread = Unread::Queued;
-            self.proofs.waiting.push_back((slot, conn.serial));
+            connection.unread = Unread::Queued;
+            self.proofs.waiting.push_back((slot, serial));
         }
         is_unproven
     }

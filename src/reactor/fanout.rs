@@ -9,7 +9,6 @@
 //! a time than there are cores ([`super::permit`]).
 
 use super::Reactor;
-use super::conn::{Open, State};
 use super::members::Members;
 use super::permit::Permit;
 use crate::envelope::Frame;
@@ -182,10 +181,7 @@ impl Reactor {
         slot: u32,
         wave: &'w [Arc<Fanout>],
     ) -> impl Iterator<Item = &'w Frame> + use<'w, '_> {
-        let user = match &self.conns[slot].state {
-            State::Open(Open { user: Some(user), .. }) if !user.is_displaced() => Some(user),
-            _ => None,
-        };
+        let user = self.conns[slot].user().filter(|user| !user.is_displaced());
         let wave = wave.iter().map(move |fanout| (fanout, user));
         wave.filter(|(fanout, user)| user.is_some_and(|user| fanout.except != user.id))
             .map(|(fanout, _)| &fanout.frame)

@@ -2,12 +2,10 @@
 //! which of them end when all together keep too much.
 
 use super::Reactor;
-use super::close::Ending;
-use super::conn::{Conn, Conns, Open, State};
-use crate::limits::RETRY_AFTER_SECONDS;
+use super::conn::Conns;
+use crate::connection::{Ending, append_no_room};
 use crate::metrics::Cause;
 use crate::websocket::close;
-use crate::websocket::handshake::append_unavailable;
 
 /// The connections of a reactor that keep such bytes.
 #[derive(Debug, Default)]
@@ -42,32 +40,6 @@ impl Held {
     }
 }
 
-impl Conn {
-    /// Bytes that are kept of what has not wholly arrived.
-    fn held_bytes(&self) -> usize {
-        let raw = self.extra.as_ref().map_or(0, |extra| extra.raw.capacity());
-        let rest = match &self.state {
-            State::Handshake { head } => head.as_ref().map_or(0, |head| head.capacity()),
-            State::Open(Open { assembly, .. }) => {
-                assembly.as_ref().map_or(0, |assembly| assembly.held_bytes())
-            }
-            State::Closing(_) | State::Dead => 0,
-        };
-        raw + rest
-    }
-
-    /// How soon a connection ends when too much is kept: the more it keeps, and the longer it
-    /// has done so, the sooner.
-    fn held_weight(&self, tick: u32) -> u64 {
-        let since = match &self.state {
-            State::Open(Open { assembly: Some(assembly), .. }) => assembly.since,
-            _ => None,
-        };
-        let age = tick.saturating_sub(since.unwrap_or(self.since));
-        self.held_bytes() as u64 * (u64::from(age) + 1)
-    }
-}
-
 impl Reactor {
     /// Books that a connection keeps `after` bytes where it kept `before`.
     pub(super) fn hold(&mut self, slot: u32, before: usize, after: usize) {
@@ -82,10 +54,11 @@ impl Reactor {
             return;
         }
         self.held.is_pressed |= assemblies.is_pressed();
-        let conn = &mut self.conns[slot];
-        if !conn.is_holding {
-            conn.is_holding = true;
-            self.held.conns.push((slot, conn.serial));
+        let serial = self.conns.serial(slot);
+        let connection = &mut self.conns[slot];
+        if !connection.is_holding {
+            connection.is_holding = true;
+            self.held.conns.push((slot, serial));
             if self.held.is_stale(self.conns.len()) {
                 let _heaviest = self.held.weights(&mut self.conns, self.tick);
             }
@@ -144,20 +117,19 @@ impl Reactor {
             self.shared.assemblies.is_pressed() && self.held.bytes < others_largest;
     }
 
-    fn shed_one(&mut self, slot: u32) {
-        match self.conns[slot].state {
-            State::Open(_) => {
-                let reason = "out of memory for messages";
-                self.close(slot, Cause::AssemblyBudget, close::TRY_AGAIN, reason);
-            }
-            State::Handshake { head: Some(_) } => {
-                let mut answer = Vec::new();
-                append_unavailable(&mut answer, RETRY_AFTER_SECONDS);
-                self.send_bytes(slot, &answer);
-                self.end(slot, Ending::linger(Cause::AssemblyBudget));
-            }
-            State::Handshake { head: None } => self.lose(slot, Cause::AssemblyBudget),
-            State::Closing(_) | State::Dead => {}
+    /// Ends a connection for what it keeps.
+    pub(super) fn shed_one(&mut self, slot: u32) {
+        let connection = &self.conns[slot];
+        if connection.is_open() {
+            let reason = "out of memory for messages";
+            self.close(slot, Cause::AssemblyBudget, close::TRY_AGAIN, reason);
+        } else if connection.keeps_head() {
+            let mut answer = Vec::new();
+            append_no_room(&mut answer);
+            self.send_bytes(slot, &answer);
+            self.end(slot, Ending::linger(Cause::AssemblyBudget));
+        } else if connection.is_alive() {
+            self.lose(slot, Cause::AssemblyBudget);
         }
     }
 }

@@ -14,34 +14,30 @@ mod client;
 mod close;
 mod conn;
 mod door;
-mod extra;
 mod fanout;
-mod flow;
 mod held;
-mod kept;
 mod listener;
 mod mail;
 mod members;
-mod outbox;
 mod permit;
 mod read;
 mod reading;
 mod reload;
 mod setup;
+mod shaking;
 mod socket;
 mod stop;
 mod sweep;
 mod ticks;
-mod tls;
 mod trace;
 pub mod wheel;
-mod wrapped;
 mod write;
 
 pub use listener::{Entrance, probe};
 pub use setup::{Settings, Setup, Shared};
 
 use crate::config::Listener;
+use crate::connection::{Scratch, Unread};
 use crate::host::fd_table;
 use crate::host::refused::Explain;
 use crate::limits::{EVENTS_PER_TURN, RECEIVE_BUFFER_BYTES};
@@ -49,7 +45,7 @@ use crate::link::Mailbox;
 use crate::metrics::ReactorStats;
 use accept::{Acceptor, BELL};
 use backlogs::Backlogged;
-use conn::{Conns, LinksOf, Unread};
+use conn::{Conns, LinksOf};
 use crossbeam_channel::Sender;
 use door::Proofs;
 use fanout::Rooms;
@@ -59,6 +55,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use permit::Permit;
 use reading::{Reading, Waits};
+use shaking::Shaking;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -69,7 +66,6 @@ use sweep::Sweeps;
 use ticks::Ticks;
 use trace::Watched;
 use wheel::Wheel;
-use wrapped::Scratch;
 
 /// Why a reactor cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -149,8 +145,10 @@ struct Reactor {
     receive: Box<[u8]>,
     /// Replies to what one read has brought.
     replies: Vec<u8>,
-    /// What TLS needs.
+    /// Buffers for TLS.
     scratch: Scratch,
+    /// The time for handshakes of TLS.
+    shaking: Shaking,
     /// Messages to single connections that came with this turn's mail.
     staged: Vec<Staged>,
     /// Connections that may have more to read than they were allowed, and the time for it.
@@ -220,6 +218,7 @@ impl Reactor {
             receive: vec![0; RECEIVE_BUFFER_BYTES].into_boxed_slice(),
             replies: Vec::new(),
             scratch: Scratch::default(),
+            shaking: Shaking::default(),
             staged: Vec::new(),
             reading: Reading::default(),
             proofs: Proofs::default(),
@@ -260,7 +259,7 @@ impl Reactor {
     /// One pass. Mail comes before sockets: who logs in now must not be told
     /// of those who came before.
     fn turn(&mut self) {
-        self.scratch.begin_turn();
+        self.shaking.begin_turn();
         self.measure();
         self.take_mail();
         self.serve_sockets();
@@ -347,8 +346,8 @@ impl Reactor {
                 continue;
             }
             let (slot, serial) = accept::from_token(token);
-            let Some(conn) = self.conns.get(slot, serial) else { continue };
-            if event.is_writable() && conn.outbox.is_some() && !self.flush_in_time(slot) {
+            let Some(connection) = self.conns.get(slot, serial) else { continue };
+            if event.is_writable() && connection.has_backlog() && !self.flush_in_time(slot) {
                 continue;
             }
             let news = event.is_readable() || event.is_read_closed() || event.is_error();
@@ -369,7 +368,7 @@ impl Reactor {
         for _ in 0..self.reading.len(waits) {
             let is_over = match until {
                 Some(until) => self.reading.has_spent(until),
-                None if waits == Waits::Shaking => !self.scratch.has_time(),
+                None if waits == Waits::Shaking => !self.shaking.has_time(),
                 None => self.reading.is_spent(),
             };
             if is_over {

@@ -1,21 +1,14 @@
 //! From bytes to messages to what they cause.
 
 use super::Reactor;
-use super::close::Ending;
-use super::conn::{Conn, Open, State, Unread};
-use super::flow::Meter;
-use super::kept::read_behind;
 use super::reading::Waits;
-use crate::config::Excess;
+use crate::connection::{Effect, Ending, Input, Output, Unread};
 use crate::id::{AppId, ConnId, UserId};
-use crate::limits::{READS_PER_TURN, RETRY_AFTER_SECONDS};
+use crate::limits::READS_PER_TURN;
 use crate::link::{Event, News};
 use crate::metrics::Cause;
 use crate::session::User;
-use crate::websocket::close;
-use crate::websocket::frame::{self, Kind};
-use crate::websocket::handshake::{self, Endpoint, Refusal};
-use crate::websocket::message::{Assembly, Incoming, Messages};
+use crate::websocket::handshake::{Endpoint, Upgrade};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -85,46 +78,35 @@ impl Reactor {
 
     /// Notes that a connection may have more to read, for a later turn.
     pub(super) fn queue_unread(&mut self, slot: u32, waits: Waits) {
-        let conn = &mut self.conns[slot];
-        if matches!(conn.state, State::Dead) {
+        let serial = self.conns.serial(slot);
+        let connection = &mut self.conns[slot];
+        if connection.is_dead() {
             return;
         }
-        conn.unread = Unread::Queued;
-        self.reading.push(waits, (slot, conn.serial));
+        connection.unread = Unread::Queued;
+        self.reading.push(waits, (slot, serial));
     }
 
     /// One read, and all that follows from it.
     fn read_once(&mut self, slot: u32, buffer: &mut [u8]) -> Read {
-        let congestion = self.settings.outbox_bytes_max / 2;
-        let conn = &mut self.conns[slot];
-        if matches!(conn.state, State::Dead) {
+        let bytes_max = self.reading.bytes_max();
+        let (connection, socket) = self.conns.with_socket(slot);
+        if connection.is_dead() {
             return Read::Nothing;
         }
-        if conn.backlog_bytes() > congestion {
+        if connection.backlog_bytes() > self.settings.connection.congestion_bytes() {
             // A client that does not take its replies is not read from.
-            conn.unread = Unread::Paused;
+            connection.unread = Unread::Paused;
             return Read::Nothing;
         }
-        let is_wrapped = conn.is_wrapped();
-        let Conn { socket, state, extra, .. } = conn;
-        let kept: &[u8] = match (state, extra) {
-            (_, Some(extra)) if is_wrapped => &extra.raw,
-            (State::Handshake { head: Some(head) }, _) => head,
-            _ => &[],
-        };
-        let seen = kept.len();
-        let room = buffer.len().min(seen + self.reading.bytes_max());
-        match read_behind(kept, socket, &mut buffer[..room]) {
-            Ok(filled) => {
-                let read = filled - seen;
+        let held = connection.held_bytes();
+        match connection.receive(socket, buffer, bytes_max) {
+            Ok(received) => {
+                let read = received.filled - received.kept;
                 self.stats().bytes_in.add(read as u64);
-                if is_wrapped {
-                    self.forget_raw(slot);
-                    self.take_wrapped(slot, &mut buffer[..filled]);
-                } else {
-                    self.ingest(slot, &mut buffer[..filled], seen);
-                }
-                if filled == room { Read::Full(read) } else { Read::Some(read) }
+                self.take_in(slot, &mut buffer[..received.filled], received.seen, held);
+                let is_full = received.filled == buffer.len() || read == bytes_max;
+                if is_full { Read::Full(read) } else { Read::Some(read) }
             }
             Err(error) => {
                 match error.kind() {
@@ -140,63 +122,115 @@ impl Reactor {
         }
     }
 
-    /// Takes in what a read has brought; the first `seen` bytes are a request
-    /// head that was looked at before.
-    pub(super) fn ingest(&mut self, slot: u32, bytes: &mut [u8], seen: usize) {
-        let mut replies = std::mem::take(&mut self.replies);
-        let ending = match &self.conns[slot].state {
-            State::Handshake { .. } => self.shake_hands(slot, bytes, seen, &mut replies),
-            State::Open(_) => self.take_messages(slot, bytes, &mut replies),
-            State::Closing(_) | State::Dead => None,
-        };
-        if !replies.is_empty() {
+    /// Takes in what a read has brought to a connection that kept `held` bytes before it.
+    fn take_in(&mut self, slot: u32, bytes: &mut [u8], seen: usize, held: usize) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut out = Output::new(std::mem::take(&mut self.replies));
+        let backlog = self.conns[slot].backlog_bytes();
+        let may_shake = self.conns[slot].may_shake();
+        let began = may_shake.then(|| self.shared.clock.now());
+        let mut input = Input::new(
+            &mut self.conns[slot],
+            bytes,
+            seen,
+            &mut scratch,
+            &self.settings.connection,
+            self.now,
+        );
+        let mut effect =
+            self.conns[slot].next(&mut input, &mut out, &self.settings.connection, self.now);
+        if let Some(began) = began {
+            self.shaking.note(self.shared.clock.now().saturating_sub(began));
+        }
+        while let Some(some) = effect {
+            self.execute(slot, some, &mut out);
+            effect =
+                self.conns[slot].next(&mut input, &mut out, &self.settings.connection, self.now);
+        }
+        self.conns[slot].finish(input, &mut out, &self.settings.connection, self.tick);
+        self.scratch = scratch;
+        self.conclude(slot, out, held, backlog);
+    }
+
+    fn execute(&mut self, slot: u32, effect: Effect<'_>, out: &mut Output) {
+        match effect {
+            Effect::Client => self.judge_client(slot, out),
+            Effect::Request { upgrade, head } => self.judge_request(slot, upgrade, head, out),
+            Effect::Message { incoming, is_admitted } => {
+                let connection = &self.conns[slot];
+                if connection.traced {
+                    self.trace_in(slot, &incoming);
+                }
+                let rules = &self.settings.connection;
+                if let Some(command) = connection.respond(incoming, is_admitted, out, rules)
+                    && let Some(ending) = self.command(slot, &command, &mut out.replies)
+                {
+                    out.end(ending);
+                }
+            }
+        }
+    }
+
+    /// Books and sends what a read has come to.
+    fn conclude(&mut self, slot: u32, out: Output, held: usize, backlog: usize) {
+        let Output { mut replies, ending, fault, .. } = out;
+        let stats = self.stats();
+        if out.messages_in + out.messages_out + out.dropped > 0 {
+            stats.messages_in.add(out.messages_in);
+            stats.messages_out.add(out.messages_out);
+            stats.dropped.add(out.dropped);
+        }
+        stats.tls_handshakes.add(u64::from(out.is_tls_established));
+        if let Some(fault) = fault {
+            tracing::debug!(conn = %self.id(slot), %fault, "refused");
+        }
+        let held_now = self.conns[slot].held_bytes();
+        self.hold(slot, held, held_now);
+        if self.conns[slot].backlog_bytes() != backlog {
+            // TLS has something to say itself.
+            self.recharge(slot, backlog);
+            self.flush(slot);
+        }
+        if !replies.is_empty() && !self.conns[slot].is_dead() {
             self.send_bytes(slot, &replies);
         }
         replies.clear();
         replies.shrink_to(REPLIES_KEPT_BYTES);
         self.replies = replies;
+        if out.is_due_earlier && ending.is_none() {
+            self.file(slot);
+        }
         if let Some(ending) = ending {
             self.end(slot, ending);
+        } else if held_now > held && self.is_overfull(slot) {
+            self.shed_one(slot);
+        }
+        if out.has_peer_ended {
+            self.peer_ended(slot);
         }
     }
 
-    fn shake_hands(
+    /// A request has come: decides whether it is granted.
+    fn judge_request(
         &mut self,
         slot: u32,
-        bytes: &mut [u8],
-        seen: usize,
-        replies: &mut Vec<u8>,
-    ) -> Option<Ending> {
-        let settings = &self.settings;
-        match handshake::read(bytes, seen, settings.head_bytes_max, &settings.paths()) {
-            Ok(None) if self.keep_head(slot, &bytes[seen..]) => None,
-            Ok(None) => {
-                handshake::append_unavailable(replies, RETRY_AFTER_SECONDS);
-                Some(Ending::linger(Cause::AssemblyBudget))
-            }
-            Ok(Some(mut upgrade)) => {
-                self.forget_head(slot);
-                self.note_forwarded(slot, &bytes[..upgrade.head_len]);
-                if let Err(refused) = self.book_told(slot) {
-                    refused.append_response(replies);
-                    return Some(Ending::linger(refused.cause));
-                }
-                let grant = match self.examine(&mut upgrade) {
-                    Ok(grant) => grant,
-                    Err(refusal) => return Some(self.refuse(slot, &refusal, replies)),
-                };
-                upgrade.append_response(replies);
-                let (endpoint, head_len) = (upgrade.endpoint, upgrade.head_len);
-                self.upgrade(slot, endpoint);
-                if let Some(grant) = grant {
-                    self.keep_grant(slot, grant);
-                }
-                match &mut bytes[head_len..] {
-                    [] => None,
-                    first_frames => self.take_messages(slot, first_frames, replies),
-                }
-            }
-            Err(refusal) => Some(self.refuse(slot, &refusal, replies)),
+        mut upgrade: Upgrade<'_>,
+        head: &[u8],
+        out: &mut Output,
+    ) {
+        self.note_forwarded(slot, head);
+        if let Err(refused) = self.book_told(slot) {
+            refused.append_response(&mut out.replies);
+            return out.end(Ending::linger(refused.cause));
+        }
+        let grant = match self.examine(&mut upgrade) {
+            Ok(grant) => grant,
+            Err(refusal) => return out.refuse(refusal),
+        };
+        upgrade.append_response(&mut out.replies);
+        self.upgrade(slot, upgrade.endpoint);
+        if let Some(grant) = grant {
+            self.keep_grant(slot, grant);
         }
     }
 
@@ -205,149 +239,11 @@ impl Reactor {
         self.stats().handshakes.add(1);
         self.tell_of_upgrade(slot);
         let tick = self.tick;
-        let conn = &mut self.conns[slot];
-        conn.state = State::Open(Open::new(endpoint));
-        conn.since = tick;
+        self.conns[slot].open(endpoint, tick);
         // It is filed for the end of its handshake, which may come later.
-        if self.deadline(slot) < tick.saturating_add(self.settings.handshake_ticks) {
+        if self.deadline(slot) < tick.saturating_add(self.settings.connection.handshake_ticks) {
             self.file(slot);
         }
-    }
-
-    fn refuse(&mut self, slot: u32, refusal: &Refusal, replies: &mut Vec<u8>) -> Ending {
-        refusal.append_response(replies);
-        self.forget_head(slot);
-        tracing::debug!(conn = %self.id(slot), %refusal, "handshake refused");
-        Ending::linger(Cause::HandshakeRefused)
-    }
-
-    /// Keeps the new part of a request head; false if that overdraws the budget.
-    fn keep_head(&mut self, slot: u32, news: &[u8]) -> bool {
-        let State::Handshake { head } = &mut self.conns[slot].state else {
-            return true;
-        };
-        let head = head.get_or_insert_default();
-        let before = head.capacity();
-        head.extend_from_slice(news);
-        let after = head.capacity();
-        self.hold(slot, before, after);
-        !self.is_overfull(slot)
-    }
-
-    fn take_messages(
-        &mut self,
-        slot: u32,
-        bytes: &mut [u8],
-        replies: &mut Vec<u8>,
-    ) -> Option<Ending> {
-        let rules = self.settings.message;
-        let traced = self.conns[slot].traced;
-        let mut assembly = self.conns[slot].open()?.assembly.take();
-        let held_before = assembly.as_ref().map_or(0, |assembly| assembly.held_bytes());
-        let mut messages = Messages::new(&mut assembly, bytes, &rules);
-        let mut meter =
-            self.settings.flow.map(|rules| Meter::new(rules, self.now, &mut self.conns[slot]));
-        let mut ending = None;
-        while ending.is_none() {
-            match messages.next() {
-                Ok(Some(incoming)) => {
-                    if traced {
-                        self.trace_in(slot, &incoming);
-                    }
-                    let admitted = meter.as_mut().is_none_or(|meter| meter.admits(&incoming));
-                    ending = match admitted {
-                        true => self.answer(slot, incoming, replies),
-                        false => self.exceed(replies),
-                    };
-                }
-                Ok(None) => break,
-                Err(violation) => {
-                    let reason = Some((violation.close_code(), violation.reason()));
-                    close::append(replies, reason);
-                    ending = Some(Ending::linger(Cause::of(&violation)));
-                }
-            }
-        }
-        let frames = messages.frames();
-        let settled = meter.is_none_or(|meter| meter.settle(frames, &mut self.conns[slot]));
-        if ending.is_none() && !settled {
-            // Fragments cannot be thrown away one by one.
-            ending = Some(too_fast(replies));
-        }
-        if frames > 0 && !self.awaits_login(slot) {
-            self.conns[slot].since = self.tick;
-        }
-        let held = self.keep_assembly(slot, assembly);
-        self.hold(slot, held_before, held);
-        if ending.is_none() && held > held_before && self.is_overfull(slot) {
-            close::append(replies, Some((close::TRY_AGAIN, "out of memory for messages")));
-            ending = Some(Ending::linger(Cause::AssemblyBudget));
-        }
-        ending
-    }
-
-    /// Keeps what has come of a message that is not whole; returns its bytes. It has to be whole
-    /// in time.
-    fn keep_assembly(&mut self, slot: u32, assembly: Option<Box<Assembly>>) -> usize {
-        let tick = self.tick;
-        let Some(open) = self.conns[slot].open() else { return 0 };
-        open.assembly = assembly;
-        let Some(assembly) = &mut open.assembly else { return 0 };
-        let held = assembly.held_bytes();
-        if assembly.since.is_none() {
-            assembly.since = Some(tick);
-            if self.settings.message_ticks.is_some_and(|ticks| ticks < self.settings.idle_ticks) {
-                self.file(slot);
-            }
-        }
-        held
-    }
-
-    /// What becomes of a message above the bounds.
-    fn exceed(&self, replies: &mut Vec<u8>) -> Option<Ending> {
-        match self.settings.flow.map(|rules| rules.excess) {
-            Some(Excess::Drop) => {
-                self.stats().dropped.add(1);
-                None
-            }
-            Some(Excess::Close) | None => Some(too_fast(replies)),
-        }
-    }
-
-    /// What one message causes; replies are collected.
-    fn answer(
-        &mut self,
-        slot: u32,
-        incoming: Incoming<'_>,
-        replies: &mut Vec<u8>,
-    ) -> Option<Ending> {
-        let endpoint = self.conns[slot].open()?.endpoint;
-        match incoming {
-            Incoming::Pong(_) => return None,
-            Incoming::Ping(payload) => frame::append(replies, Kind::Pong, payload),
-            Incoming::Close(reason) => {
-                close::append(replies, reason.map(|(code, _)| (code, "")));
-                return Some(Ending::drop(Cause::ClientClose));
-            }
-            Incoming::Text(text) => {
-                self.stats().messages_in.add(1);
-                match endpoint {
-                    Endpoint::Commands => return self.command(slot, text, replies),
-                    Endpoint::Echo => frame::append(replies, Kind::Text, text.as_bytes()),
-                }
-            }
-            Incoming::Binary(bytes) => {
-                self.stats().messages_in.add(1);
-                match endpoint {
-                    Endpoint::Commands => {
-                        return self.command(slot, &String::from_utf8_lossy(bytes), replies);
-                    }
-                    Endpoint::Echo => frame::append(replies, Kind::Binary, bytes),
-                }
-            }
-        }
-        self.stats().messages_out.add(1);
-        None
     }
 
     /// Registers a user. The room is told before the reply is written, so
@@ -357,7 +253,7 @@ impl Reactor {
         let Some(room) = self.shared.hub.directory.room_of(app) else { return };
         let Some(arrival) = self.shared.hub.directory.login(Arc::clone(&user)) else { return };
         let member = self.rooms.join(room, slot);
-        if let Some(open) = self.conns[slot].open() {
+        if let Some(open) = self.conns[slot].opened() {
             open.member = member;
             open.user = Some(Arc::clone(&user));
             open.understands_displaced = understands_displaced;
@@ -395,14 +291,8 @@ impl Reactor {
 
     /// The address of the connection in `slot`.
     pub(super) fn id(&self, slot: u32) -> ConnId {
-        ConnId { reactor: self.index, slot, serial: self.conns[slot].serial }
+        ConnId { reactor: self.index, slot, serial: self.conns.serial(slot) }
     }
-}
-
-/// Tells a client that it sends more than it may.
-fn too_fast(replies: &mut Vec<u8>) -> Ending {
-    close::append(replies, Some((close::TOO_FAST, "too many messages")));
-    Ending::linger(Cause::TooFast)
 }
 
 /// What the reply buffer keeps between reads; an echoed message may have made it larger.

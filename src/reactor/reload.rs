@@ -1,7 +1,6 @@
 //! New settings, taken up while connections are open.
 
 use super::Reactor;
-use super::conn::State;
 use crate::limits::REFILED_PER_TURN;
 
 impl Reactor {
@@ -17,9 +16,9 @@ impl Reactor {
 
     /// Counts a user's connection that came before they were bounded, and closes the oldest above
     /// the bound.
-    fn bound_user(&mut self, slot: u32) {
+    fn bound_user(&self, slot: u32) {
         let Some(max) = self.settings.user_conns_max else { return };
-        let user = self.conns[slot].open().and_then(|open| open.user.clone());
+        let user = self.conns[slot].user().cloned();
         let Some(user) = user else { return };
         for oldest in self.shared.hub.seats.settle(&user, max) {
             self.shared.hub.router.replace(oldest);
@@ -35,7 +34,7 @@ impl Reactor {
             _ => None,
         };
         for slot in next {
-            if !matches!(self.conns[slot].state, State::Dead) {
+            if !self.conns[slot].is_dead() {
                 self.file(slot);
                 self.book_late(slot);
                 self.bound_user(slot);

@@ -1,11 +1,11 @@
 //! What a reactor is given at its birth.
 
-use super::flow::FlowRules;
 use super::listener::Entrance;
 use crate::auth::Access;
 use crate::clock::Clock;
 use crate::command;
 use crate::config::{Config, Displaced, Origins, Trusted};
+use crate::connection::{self, FlowRules};
 use crate::hub::{Hub, largest_frame_bytes};
 use crate::id::AppId;
 use crate::link::{
@@ -13,7 +13,6 @@ use crate::link::{
     SubnetRules, Subnets,
 };
 use crate::metrics::Metrics;
-use crate::websocket::handshake::Paths;
 use crate::websocket::message;
 use core_affinity::CoreId;
 use crossbeam_channel::Sender;
@@ -61,10 +60,8 @@ pub struct Shared {
 /// The configuration as a reactor needs it.
 #[derive(Debug)]
 pub struct Settings {
-    pub(super) path: String,
-    pub(super) echo_path: String,
-    pub(super) head_bytes_max: usize,
-    pub(super) message: message::Rules,
+    /// What each connection goes by.
+    pub(super) connection: connection::Rules,
     pub(super) command: command::Rules,
     /// How many connections may come in a second.
     pub(super) handshake_rate: Option<Rate>,
@@ -72,27 +69,13 @@ pub struct Settings {
     pub(super) subnet: SubnetRules,
     /// Connections of one user, where they are bounded.
     pub(super) user_conns_max: Option<usize>,
-    /// What a client may send, where that is bounded.
-    pub(super) flow: Option<FlowRules>,
     /// Whose pages may connect; empty means everybody's.
     pub(super) origins: Origins,
     /// What a connection gets whose user has logged in elsewhere.
     pub(super) displaced: Displaced,
-    pub(super) outbox_bytes_max: usize,
-    /// Largest frame from others; a frame above `outbox_bytes_max` is kept besides.
-    pub(super) frame_bytes_max: usize,
     pub(super) connections_max: usize,
-    /// In ticks of the wheel, rounded up so that nobody is reaped too early.
-    pub(super) idle_ticks: u32,
-    pub(super) handshake_ticks: u32,
-    /// `None` leaves a client that does not log in alone.
-    pub(super) login_ticks: Option<u32>,
-    /// `None` leaves a message the time that it takes.
-    pub(super) message_ticks: Option<u32>,
     /// Who is believed when it says whom it speaks for.
     pub(super) trusted: Trusted,
-    /// What TLS is spoken with, by those who come from now on.
-    pub(super) tls: Option<Arc<ServerConfig>>,
 }
 
 impl Settings {
@@ -103,10 +86,21 @@ impl Settings {
         apps.sort_unstable();
         let limits = &config.limits;
         Self {
-            path: config.listen.path.clone(),
-            echo_path: config.echo.path.clone(),
-            head_bytes_max: limits.handshake_bytes,
-            message: message::Rules { message_bytes: limits.message_bytes },
+            connection: connection::Rules {
+                path: config.listen.path.clone(),
+                echo_path: config.echo.path.clone(),
+                head_bytes_max: limits.handshake_bytes,
+                message: message::Rules { message_bytes: limits.message_bytes },
+                flow: FlowRules::new(limits),
+                outbox_bytes_max: limits.outbox_bytes,
+                frame_bytes_max: largest_frame_bytes(limits),
+                idle_ticks: ticks(config.heartbeat.idle_timeout),
+                handshake_ticks: ticks(limits.handshake_timeout),
+                login_ticks: (!limits.login_timeout.is_zero()).then(|| ticks(limits.login_timeout)),
+                message_ticks: (!limits.message_timeout.is_zero())
+                    .then(|| ticks(limits.message_timeout)),
+                tls,
+            },
             command: command::Rules {
                 apps,
                 user_id_bytes_max: limits.user_id_bytes,
@@ -124,39 +118,26 @@ impl Settings {
             },
             user_conns_max: (limits.connections_per_user > 0)
                 .then_some(limits.connections_per_user),
-            flow: FlowRules::new(limits),
-            outbox_bytes_max: limits.outbox_bytes,
-            frame_bytes_max: largest_frame_bytes(limits),
             connections_max: match limits.connections {
                 0 => usize::MAX,
                 limit => limit,
             },
-            idle_ticks: ticks(config.heartbeat.idle_timeout),
-            handshake_ticks: ticks(limits.handshake_timeout),
-            login_ticks: (!limits.login_timeout.is_zero()).then(|| ticks(limits.login_timeout)),
-            message_ticks: (!limits.message_timeout.is_zero())
-                .then(|| ticks(limits.message_timeout)),
             trusted: Trusted::new(&config.listen.trusted_proxies),
-            tls,
         }
     }
 
     /// Whether each connection has to be looked at: one may have to go earlier than by `before`,
     /// or be counted.
     pub(super) fn is_stricter_than(&self, before: &Self) -> bool {
-        let login = |settings: &Self| settings.login_ticks.unwrap_or(u32::MAX);
-        let message = |settings: &Self| settings.message_ticks.unwrap_or(u32::MAX);
+        let login = |settings: &Self| settings.connection.login_ticks.unwrap_or(u32::MAX);
+        let message = |settings: &Self| settings.connection.message_ticks.unwrap_or(u32::MAX);
         let user_conns = |settings: &Self| settings.user_conns_max.unwrap_or(usize::MAX);
-        self.idle_ticks < before.idle_ticks
-            || self.handshake_ticks < before.handshake_ticks
+        self.connection.idle_ticks < before.connection.idle_ticks
+            || self.connection.handshake_ticks < before.connection.handshake_ticks
             || login(self) < login(before)
             || message(self) < message(before)
             || user_conns(self) < user_conns(before)
             || (self.subnet.are_needed() && !before.subnet.are_needed())
-    }
-
-    pub(super) fn paths(&self) -> Paths<'_> {
-        Paths { commands: &self.path, echo: &self.echo_path }
     }
 }
 

@@ -2,7 +2,6 @@
 //! told when to come back.
 
 use super::Reactor;
-use super::conn::State;
 use crate::limits::{LAST_ANSWERS_MS, TOLD_PER_TURN};
 use crate::link::{Share, Slot};
 use crate::metrics::Cause;
@@ -66,13 +65,11 @@ impl Reactor {
         let refuges = self.shared.drain.refuges();
         for (slot, position) in next.into_iter().zip(leave.positions.clone()) {
             stopping.cursor = slot + 1;
-            match self.conns[slot].state {
-                State::Open(_) => {
-                    let reason = farewell(&leave, position, &refuges);
-                    self.close(slot, Cause::Shutdown, close::RESTART, &reason);
-                }
-                State::Handshake { .. } => self.lose(slot, Cause::Shutdown),
-                State::Closing(_) | State::Dead => {}
+            if self.conns[slot].is_open() {
+                let reason = farewell(&leave, position, &refuges);
+                self.close(slot, Cause::Shutdown, close::RESTART, &reason);
+            } else if self.conns[slot].is_alive() {
+                self.lose(slot, Cause::Shutdown);
             }
         }
         self.stopping = Some(stopping);

@@ -2,7 +2,6 @@
 //! number in a turn.
 
 use super::Reactor;
-use super::conn::{Open, State};
 use crate::limits::{KICKED_PER_TURN, SWEEPS_MAX, SWEPT_PER_TURN};
 use crate::link::{Find, Kick, Trace, Whom};
 use crate::metrics::Cause;
@@ -87,23 +86,22 @@ impl Reactor {
     }
 
     fn kick(&mut self, slot: u32, reason: &str) {
-        match self.conns[slot].state {
-            State::Open(_) => self.close(slot, Cause::Kicked, close::KICKED, reason),
-            State::Handshake { .. } => self.lose(slot, Cause::Kicked),
-            State::Closing(_) | State::Dead => {}
+        if self.conns[slot].is_open() {
+            self.close(slot, Cause::Kicked, close::KICKED, reason);
+        } else if self.conns[slot].is_alive() {
+            self.lose(slot, Cause::Kicked);
         }
     }
 
     /// Whether the connection in `slot` is one of these.
     pub(super) fn is_meant(&self, slot: u32, whom: &Whom) -> bool {
-        let conn = &self.conns[slot];
-        let user = match &conn.state {
-            State::Open(Open { user, .. }) => user.as_ref(),
-            State::Closing(_) | State::Dead => return false,
-            State::Handshake { .. } => None,
-        };
+        let connection = &self.conns[slot];
+        if !connection.is_alive() {
+            return false;
+        }
+        let user = connection.user();
         match whom {
-            Whom::Conn { slot: of, serial } => slot == *of && conn.serial == *serial,
+            Whom::Conn { slot: of, serial } => slot == *of && self.conns.serial(slot) == *serial,
             Whom::App(app) => user.is_some_and(|user| user.app == *app),
             Whom::User { app, user: name } => {
                 user.is_some_and(|user| user.id == *name && app.is_none_or(|app| app == user.app))

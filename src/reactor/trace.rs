@@ -3,7 +3,6 @@
 //! A connection that nobody watches pays one look at a flag in its own cache line.
 
 use super::Reactor;
-use super::conn::{Open, State};
 use super::sweep::Sweep;
 use crate::limits::TRACED_CONNECTIONS_MAX;
 use crate::link::{Happening, Line, Trace, Whom};
@@ -66,7 +65,7 @@ impl Reactor {
 
     /// Watches the connection in `slot` for a trace that has begun.
     pub(super) fn watch(&mut self, slot: u32, trace: &Arc<Trace>) {
-        let here = (slot, self.conns[slot].serial);
+        let here = (slot, self.conns.serial(slot));
         let watch = self.watched.watches.iter_mut().find(|watch| Arc::ptr_eq(&watch.trace, trace));
         let Some(watch) = watch.filter(|watch| !watch.conns.contains(&here)) else { return };
         if watch.conns.len() >= TRACED_CONNECTIONS_MAX {
@@ -80,10 +79,7 @@ impl Reactor {
 
     /// The connection in `slot` as it is now.
     pub(super) fn as_it_is(&self, slot: u32) -> Line {
-        let user = match &self.conns[slot].state {
-            State::Open(Open { user: Some(user), .. }) => Some((user.app, user.id.clone())),
-            _ => None,
-        };
+        let user = self.conns[slot].user_key();
         let waiting_bytes = self.conns[slot].backlog_bytes();
         let what = Happening::Begin { client: self.client(slot), user, waiting_bytes };
         Line { at: self.now, conn: self.id(slot), what }
@@ -145,7 +141,7 @@ impl Reactor {
     pub(super) fn trace_close(&mut self, slot: u32, cause: Cause) {
         let name = Cause::ALL[cause as usize].1;
         self.tell(slot, |_| Happening::Close(name));
-        let here = (slot, self.conns[slot].serial);
+        let here = (slot, self.conns.serial(slot));
         self.conns[slot].traced = false;
         self.watched.conns.retain(|traced| *traced != here);
         for watch in &mut self.watched.watches {
@@ -155,7 +151,7 @@ impl Reactor {
 
     /// Tells those who watch the connection in `slot`.
     fn tell(&self, slot: u32, what: impl Fn(&Trace) -> Happening) {
-        let here = (slot, self.conns[slot].serial);
+        let here = (slot, self.conns.serial(slot));
         for watch in self.watched.watches.iter().filter(|watch| watch.conns.contains(&here)) {
             let what = what(&watch.trace);
             watch.trace.tap.tell(Line { at: self.now, conn: self.id(slot), what });

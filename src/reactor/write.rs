@@ -1,16 +1,12 @@
 //! From frames to the kernel, and what happens when it takes no more.
 
 use super::Reactor;
-use super::close::Ending;
-use super::conn::{Conn, State, Unread};
-use super::outbox::Outbox;
 use super::reading::Waits;
+use crate::connection::{Ending, Sent};
 use crate::envelope::Frame;
 use crate::limits::FRAMES_PER_WAVE;
 use crate::metrics::Cause;
 use crate::websocket::close;
-use bytes::{Buf, Bytes};
-use std::io::{self, IoSlice, Write};
 
 impl Reactor {
     /// Sends replies to what the client has sent itself. They are bounded by
@@ -23,25 +19,12 @@ impl Reactor {
     }
 
     fn offer_bytes(&mut self, slot: u32, bytes: &[u8]) {
-        let before = self.conns[slot].backlog_bytes();
-        let conn = &mut self.conns[slot];
-        if let Some(outbox) = &mut conn.outbox {
-            outbox.push(Bytes::copy_from_slice(bytes));
-            self.recharge(slot, before);
-            return;
-        }
-        if conn.is_sealed() {
-            return self.send_sealing(slot, &[Bytes::copy_from_slice(bytes)]);
-        }
-        match offer(&mut conn.socket, &[IoSlice::new(bytes)]) {
-            Ok(written) => {
-                if written < bytes.len() {
-                    let rest = Bytes::copy_from_slice(&bytes[written..]);
-                    conn.outbox = Some(Box::new(Outbox::with_rest(rest, written > 0)));
-                    self.recharge(slot, before);
-                }
-                self.stats().bytes_out.add(written as u64);
-            }
+        let (connection, socket) = self.conns.with_socket(slot);
+        let before = connection.backlog_bytes();
+        let written = connection.send(bytes, socket);
+        self.recharge(slot, before);
+        match written {
+            Ok(written) => self.stats().bytes_out.add(written as u64),
             Err(_) => self.lose(slot, Cause::Reset),
         }
     }
@@ -63,69 +46,39 @@ impl Reactor {
     }
 
     fn send_few_frames(&mut self, slot: u32, frames: &[&Frame]) {
-        let conn = &mut self.conns[slot];
-        let before = conn.backlog_bytes();
-        let mut written = 0;
-        if conn.outbox.is_none() && conn.is_sealed() {
-            let frames: Vec<Bytes> = frames.iter().map(|frame| frame.to_bytes()).collect();
-            self.send_sealing(slot, &frames);
-            let bounds = self.backlog_bounds();
-            let is_large = frames.iter().any(|frame| frame.len() > bounds.0);
-            if self.conns[slot].is_slow(is_large, bounds) {
-                self.close_slow(slot, Cause::Slow);
-            }
-            return;
-        }
-        if conn.outbox.is_none() {
-            let mut slices = [IoSlice::new(&[]); FRAMES_PER_WAVE];
-            for (slice, frame) in slices.iter_mut().zip(frames) {
-                *slice = IoSlice::new(frame.as_bytes());
-            }
-            match offer(&mut conn.socket, &slices[..frames.len()]) {
-                Ok(n) => written = n,
-                Err(_) => return self.lose(slot, Cause::Reset),
-            }
-            self.stats().bytes_out.add(written as u64);
-        }
-        let conn = &mut self.conns[slot];
-        conn.keep_rest(frames, written);
+        let (connection, socket) = self.conns.with_socket(slot);
+        let before = connection.backlog_bytes();
+        let sent = connection.send_frames(frames, &self.settings.connection, socket);
         self.recharge(slot, before);
-        let bounds = self.backlog_bounds();
-        let is_large = frames.iter().any(|frame| frame.len() > bounds.0);
-        if self.conns[slot].is_slow(is_large, bounds) {
-            self.close_slow(slot, Cause::Slow);
+        match sent {
+            Ok(Sent { written, is_slow }) => {
+                self.stats().bytes_out.add(written as u64);
+                if is_slow {
+                    self.close_slow(slot, Cause::Slow);
+                }
+            }
+            Err(_) => self.lose(slot, Cause::Reset),
         }
-    }
-
-    /// What a backlog may usually hold, and how much more for a large frame.
-    fn backlog_bounds(&self) -> (usize, usize) {
-        (self.settings.outbox_bytes_max, self.settings.frame_bytes_max)
     }
 
     /// Writes a backlog, as far as the kernel takes it.
     pub(super) fn flush(&mut self, slot: u32) {
-        let congestion = self.settings.outbox_bytes_max / 2;
-        let conn = &mut self.conns[slot];
-        let Some(outbox) = &mut conn.outbox else { return };
-        let before = outbox.charge_bytes();
-        let written = match conn.extra.as_mut().and_then(|extra| extra.tls()) {
-            None => outbox.flush(&mut conn.socket),
-            Some(tls) => outbox.flush_with(tls, &mut conn.socket),
-        };
-        let after = outbox.charge_bytes();
-        if outbox.is_empty() {
-            conn.outbox = None;
+        let serial = self.conns.serial(slot);
+        let (connection, socket) = self.conns.with_socket(slot);
+        if !connection.has_backlog() {
+            return;
         }
-        if conn.unread == Unread::Paused && after <= congestion {
-            conn.unread = Unread::Queued;
-            self.reading.push(Waits::Greedy, (slot, conn.serial));
+        let before = connection.backlog_bytes();
+        let written = connection.flush(socket);
+        if connection.resumes(&self.settings.connection) {
+            self.reading.push(Waits::Greedy, (slot, serial));
         }
-        let settled = conn.outbox.is_none();
+        let has_backlog = connection.has_backlog();
         self.recharge(slot, before);
         match written {
             Ok(written) => {
                 self.stats().bytes_out.add(written as u64);
-                if settled {
+                if !has_backlog {
                     self.settle(slot);
                 }
             }
@@ -137,14 +90,9 @@ impl Reactor {
     /// dropped, so that the close frame is the next thing it gets if it ever
     /// reads again.
     fn close_slow(&mut self, slot: u32, cause: Cause) {
-        let conn = &mut self.conns[slot];
-        let before = conn.backlog_bytes();
-        if let Some(outbox) = &mut conn.outbox {
-            outbox.drop_unsent();
-            let mut frame = Vec::new();
-            close::append(&mut frame, Some((close::SLOW, "slow consumer")));
-            outbox.push(frame.into());
-        }
+        let connection = &mut self.conns[slot];
+        let before = connection.backlog_bytes();
+        connection.cut_backlog(close::SLOW, "slow consumer");
         self.recharge(slot, before);
         self.end(slot, Ending::linger(cause));
     }
@@ -196,7 +144,7 @@ impl Reactor {
         while self.shared.outboxes.used_bytes() > self.shared.outboxes.relief_bytes()
             && let Some((bytes, slot)) = backlogs.pop_if(|(bytes, _)| *bytes >= others_largest)
         {
-            if matches!(self.conns[slot].state, State::Open(_)) {
+            if self.conns[slot].is_open() {
                 self.close_slow(slot, Cause::Shed);
             }
             // A frame that was begun is kept when the rest is dropped. If it is
@@ -210,48 +158,5 @@ impl Reactor {
         self.shared.outboxes.set_largest(self.index, largest);
         // If others hold the rest, the next turn asks them.
         self.overdrawn = self.shared.outboxes.is_spent() && largest < others_largest;
-    }
-}
-
-impl Conn {
-    /// Whether the backlog is above its bounds after frames of which one may be large.
-    fn is_slow(&mut self, is_large: bool, (usual_bytes, frame_bytes): (usize, usize)) -> bool {
-        let Some(outbox) = &mut self.outbox else { return false };
-        if is_large {
-            outbox.note_large();
-        }
-        outbox.is_above(usual_bytes, frame_bytes)
-    }
-
-    /// Keeps what the kernel did not take of `frames`, from byte `written` on.
-    fn keep_rest(&mut self, frames: &[&Frame], mut written: usize) {
-        for frame in frames {
-            if written >= frame.len() {
-                written -= frame.len();
-                continue;
-            }
-            let mut rest = frame.to_bytes();
-            rest.advance(written);
-            match &mut self.outbox {
-                Some(outbox) => outbox.push(rest),
-                None => self.outbox = Some(Box::new(Outbox::with_rest(rest, written > 0))),
-            }
-            written = 0;
-        }
-    }
-}
-
-/// Offers bytes to the kernel; 0 when it takes nothing now.
-fn offer(socket: &mut impl Write, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    loop {
-        let written = match slices {
-            [only] => socket.write(only),
-            _ => socket.write_vectored(slices),
-        };
-        match written {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            other => return other,
-        }
     }
 }

@@ -52,7 +52,7 @@ impl Incoming<'_> {
 /// The messages in the bytes of one read. See [`Messages::next`].
 #[derive(Debug)]
 pub struct Messages<'a> {
-    assembly: &'a mut Option<Box<Assembly>>,
+    assembly: Option<Box<Assembly>>,
     input: &'a mut [u8],
     message_bytes: usize,
     frames: u32,
@@ -82,16 +82,12 @@ enum Step<'a> {
 }
 
 impl<'a> Messages<'a> {
-    /// Reads `input`, the bytes that follow those seen with the same
-    /// `assembly` before. They are unmasked in place: their content afterwards
+    /// Reads `input`, the bytes that follow those that `assembly` has come from
+    /// ([`Messages::into_assembly`]). They are unmasked in place: their content afterwards
     /// means nothing.
     #[inline]
     #[must_use]
-    pub fn new(
-        assembly: &'a mut Option<Box<Assembly>>,
-        input: &'a mut [u8],
-        rules: &Rules,
-    ) -> Self {
+    pub fn new(assembly: Option<Box<Assembly>>, input: &'a mut [u8], rules: &Rules) -> Self {
         let message_bytes = rules.message_bytes;
         Self { assembly, input, message_bytes, frames: 0, assembled: Assembled::Nothing }
     }
@@ -101,6 +97,14 @@ impl<'a> Messages<'a> {
     #[must_use]
     pub fn frames(&self) -> u32 {
         self.frames
+    }
+
+    /// What is to be kept for the bytes that follow: `None` unless a header, a frame or a
+    /// fragmented message is under way.
+    #[inline]
+    #[must_use]
+    pub fn into_assembly(self) -> Option<Box<Assembly>> {
+        self.assembly
     }
 
     /// The next whole message or control frame. It borrows from `self`: it
@@ -140,7 +144,7 @@ impl<'a> Messages<'a> {
                 Ok(Step::Fragment) => self.frames += 1,
                 Ok(Step::Starved) => return Ok(None),
                 Err(violation) => {
-                    *self.assembly = None;
+                    self.assembly = None;
                     self.input = &mut [];
                     return Err(violation);
                 }
@@ -329,7 +333,7 @@ impl<'a> Messages<'a> {
         if let Some(assembly) = self.assembly.as_deref_mut() {
             assembly.stage = stage;
             if assembly.is_spent() {
-                *self.assembly = None;
+                self.assembly = None;
             }
         }
     }

@@ -99,7 +99,7 @@ impl Connection {
     fn messages_of(&mut self, bytes: &[u8]) -> Result<(), Violation> {
         // A copy: the engine unmasks in place.
         let mut bytes = bytes.to_vec();
-        let mut messages = Messages::new(&mut self.assembly, &mut bytes, &self.rules);
+        let mut messages = Messages::new(self.assembly.take(), &mut bytes, &self.rules);
         let outcome = loop {
             match messages.next() {
                 Ok(Some(incoming)) => self.events.push(incoming.into()),
@@ -108,6 +108,7 @@ impl Connection {
             }
         };
         assert_eq!(messages.next(), Ok(None), "what is used up or spoilt stays so");
+        self.assembly = messages.into_assembly();
         outcome
     }
 }

@@ -220,7 +220,7 @@ fn in_place(pieces: &[&[u8]]) -> bool {
     for piece in pieces {
         let mut piece = piece.to_vec();
         let received = piece.as_ptr_range();
-        let mut messages = Messages::new(&mut assembly, &mut piece, &rules);
+        let mut messages = Messages::new(assembly.take(), &mut piece, &rules);
         while let Some(incoming) = messages.next().unwrap() {
             match incoming {
                 Incoming::Binary(bytes) => return received.contains(&bytes.as_ptr()),
@@ -228,6 +228,7 @@ fn in_place(pieces: &[&[u8]]) -> bool {
                 _ => {}
             }
         }
+        assembly = messages.into_assembly();
     }
     panic!("no message in {pieces:x?}");
 }

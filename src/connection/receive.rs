@@ -1,6 +1,47 @@
 //! Reads that continue behind bytes of earlier reads.
 
+use super::{Connection, State};
 use std::io::{self, Read};
+
+/// What a read has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes of the buffer that are filled.
+    pub filled: usize,
+    /// So many of them were kept from earlier reads.
+    pub kept: usize,
+    /// So many of them are of a request head, and were looked at before.
+    pub seen: usize,
+}
+
+impl Connection {
+    /// Reads from `source` behind what earlier reads have left, as many bytes at most. What was
+    /// left stays with the connection unless the read brings something.
+    ///
+    /// # Errors
+    /// What `source` says; [`io::ErrorKind::UnexpectedEof`] when it has ended, and
+    /// [`io::ErrorKind::OutOfMemory`] when what was left fills the buffer.
+    pub fn receive(
+        &mut self,
+        source: &mut impl Read,
+        buffer: &mut [u8],
+        bytes_max: usize,
+    ) -> io::Result<Received> {
+        let is_wrapped = self.is_wrapped();
+        let left: &[u8] = match (&self.state, &self.extra) {
+            (_, Some(extra)) if is_wrapped => &extra.raw,
+            (State::Handshake { head: Some(head) }, _) => head,
+            _ => &[],
+        };
+        let kept = left.len();
+        let room = buffer.len().min(kept.saturating_add(bytes_max));
+        let filled = read_behind(left, source, &mut buffer[..room])?;
+        if is_wrapped && let Some(extra) = &mut self.extra {
+            extra.raw = Vec::new();
+        }
+        Ok(Received { filled, kept, seen: if is_wrapped { 0 } else { kept } })
+    }
+}
 
 /// Copies `kept` to the beginning of `buffer` and reads from `source` behind it.
 /// Returns how many bytes of the buffer are filled, `kept` included.
@@ -11,11 +52,7 @@ use std::io::{self, Read};
 /// # Errors
 /// What `source` says; [`io::ErrorKind::UnexpectedEof`] when it has ended, and
 /// [`io::ErrorKind::OutOfMemory`] when `kept` leaves no room in the buffer.
-pub(super) fn read_behind(
-    kept: &[u8],
-    source: &mut impl Read,
-    buffer: &mut [u8],
-) -> io::Result<usize> {
+fn read_behind(kept: &[u8], source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let (front, room) =
         buffer.split_at_mut_checked(kept.len()).ok_or(io::ErrorKind::OutOfMemory)?;
     if room.is_empty() {

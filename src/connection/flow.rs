@@ -1,6 +1,6 @@
 //! What one client may send in a second.
 
-use super::conn::Conn;
+use super::Connection;
 use crate::config::{Excess, Limits};
 use crate::link::Rate;
 use crate::websocket::message::Incoming;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 /// The bounds, the same for each client.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FlowRules {
+pub struct FlowRules {
     messages: Option<Rate>,
     bytes: Option<Rate>,
     /// What becomes of a message above them.
-    pub(super) excess: Excess,
+    pub excess: Excess,
 }
 
 /// What is kept of one client, 0 in the beginning; see [`Rate`].
@@ -24,7 +24,7 @@ pub(super) struct Flow {
 
 impl FlowRules {
     /// `None` when nothing is bounded.
-    pub(super) fn new(limits: &Limits) -> Option<Self> {
+    pub fn new(limits: &Limits) -> Option<Self> {
         let messages = Rate::new(limits.messages_per_second, 1);
         // The largest legal message has to pass.
         let bytes = Rate::new(limits.bytes_per_second, limits.message_bytes as u64);
@@ -34,7 +34,7 @@ impl FlowRules {
 
     /// Whether a message that came in so many frames and has so many bytes is
     /// within bounds. One that is not leaves the count as it is.
-    pub(super) fn admit(&self, flow: &mut Flow, now: Duration, frames: u64, bytes: u64) -> bool {
+    fn admit(&self, flow: &mut Flow, now: Duration, frames: u64, bytes: u64) -> bool {
         let take = |rate: &Option<Rate>, kept, amount| match rate {
             Some(rate) => rate.take(kept, now, amount),
             None => Some(kept),
@@ -57,7 +57,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new(rules: FlowRules, now: Duration, conn: &mut Conn) -> Self {
+    pub(super) fn new(rules: FlowRules, now: Duration, conn: &mut Connection) -> Self {
         Self { rules, flow: conn.extra().flow, now, whole: 0 }
     }
 
@@ -71,7 +71,7 @@ impl Meter {
 
     /// Counts those of all `frames` that were only pieces of a message, and
     /// keeps the count. False if they were too many.
-    pub(super) fn settle(mut self, frames: u32, conn: &mut Conn) -> bool {
+    pub(super) fn settle(mut self, frames: u32, conn: &mut Connection) -> bool {
         let pieces = u64::from(frames.saturating_sub(self.whole));
         let admitted = pieces == 0 || self.rules.admit(&mut self.flow, self.now, pieces, 0);
         conn.extra().flow = self.flow;

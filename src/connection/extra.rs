@@ -13,9 +13,9 @@ use std::num::NonZeroU32;
 /// Kept beside a connection that is more than a socket and its messages; an
 /// ordinary one has none.
 #[derive(Debug, Default)]
-pub(super) struct Extra {
+pub struct Extra {
     /// Whom a trusted proxy has said it speaks for.
-    pub(super) client: Option<ClientAddr>,
+    pub client: Option<ClientAddr>,
     /// The header of the PROXY protocol has not wholly arrived; nothing else comes before it.
     pub(super) awaits_proxy: bool,
     /// What is still to come of such a header that is larger than what is kept of it.
@@ -26,19 +26,19 @@ pub(super) struct Extra {
     /// of a TLS record.
     pub(super) raw: Vec<u8>,
     /// Where it is counted among the connections of its network.
-    pub(super) subnet: Option<Subnet>,
+    pub subnet: Option<Subnet>,
     /// What it has sent lately, where that is bounded.
     pub(super) flow: Flow,
     /// No bound has been asked yet whether it may come: its address is told later.
-    pub(super) is_unjudged: bool,
+    pub is_unjudged: bool,
     /// Tick of the calendar at which the token of its user ends; `None` for one that shows none, or none yet.
-    pub(super) expires: Option<u32>,
+    pub expires: Option<u32>,
     /// The tick after that of the last look at a new token of the user: one a second is enough.
-    pub(super) renewed: Option<NonZeroU32>,
+    pub renewed: Option<NonZeroU32>,
     /// Tokens that were not good, up to `limits::BAD_TOKENS_MAX`.
-    pub(super) bad_tokens: BadTokens,
+    pub bad_tokens: BadTokens,
     /// What a token grants that was shown at the handshake, up to the login.
-    pub(super) grant: Option<Box<Grant>>,
+    pub grant: Option<Box<Grant>>,
 }
 
 /// The allocator serves up to 136 bytes from a block of 144; `Tls` and `Grant` have their own.
@@ -46,7 +46,7 @@ const _: () = assert!(size_of::<Extra>() <= 136);
 
 /// How many tokens that were not good a connection has shown lately.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct BadTokens {
+pub struct BadTokens {
     count: u8,
     /// The lower half of the tick of the last one: half a day is long enough.
     last: u16,
@@ -54,7 +54,7 @@ pub(super) struct BadTokens {
 
 impl BadTokens {
     /// Counts one more; returns how many that are now. Those before a long pause are forgotten.
-    pub(super) fn count(&mut self, tick: u32) -> u8 {
+    pub fn count(&mut self, tick: u32) -> u8 {
         let tick = (tick & u32::from(u16::MAX)) as u16;
         if tick.wrapping_sub(self.last) >= BAD_TOKENS_KEPT_SECONDS {
             self.count = 0;
@@ -79,7 +79,7 @@ pub(super) enum Security {
 
 impl Extra {
     /// What a connection needs that has come in at this listener.
-    pub(super) fn at(listener: &Listener) -> Option<Box<Self>> {
+    pub fn at(listener: &Listener) -> Option<Box<Self>> {
         if !listener.proxy && !listener.tls {
             return None;
         }

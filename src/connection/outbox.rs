@@ -66,12 +66,12 @@ impl Outbox {
     }
 
     /// Whether the kernel has yet to take something that is encrypted.
-    pub(super) fn has_sealed(&self) -> bool {
+    fn has_sealed(&self) -> bool {
         !self.sealed.is_empty()
     }
 
     /// Writes what is encrypted, as far as the kernel takes it. Returns the bytes written.
-    pub(super) fn flush_sealed(&mut self, socket: &mut impl Write) -> io::Result<usize> {
+    fn flush_sealed(&mut self, socket: &mut impl Write) -> io::Result<usize> {
         let mut total = 0;
         while !self.sealed.is_empty() {
             match socket.write(&self.sealed) {
@@ -89,7 +89,7 @@ impl Outbox {
     }
 
     /// Encrypts the next bytes that fill a record, at most; false when nothing waits.
-    pub(super) fn seal_next(&mut self, tls: &mut Tls) -> io::Result<bool> {
+    fn seal_next(&mut self, tls: &mut Tls) -> io::Result<bool> {
         let mut record = Vec::with_capacity(self.bytes.min(RECORD_BYTES));
         for entry in &self.queue {
             let room = RECORD_BYTES - record.len();
@@ -134,6 +134,22 @@ impl Outbox {
             }
         }
         Ok(total)
+    }
+
+    /// Encrypts and writes until all is written or the kernel takes no more.
+    /// Returns the bytes written.
+    pub(super) fn flush_with(
+        &mut self,
+        tls: &mut Tls,
+        socket: &mut impl Write,
+    ) -> io::Result<usize> {
+        let mut total = 0;
+        loop {
+            total += self.flush_sealed(socket)?;
+            if self.has_sealed() || !self.seal_next(tls)? {
+                return Ok(total);
+            }
+        }
     }
 
     fn advance(&mut self, mut written: usize) {
