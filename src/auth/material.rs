@@ -151,6 +151,9 @@ fn key_set(path: &Path) -> Result<Vec<Key>, AuthError> {
     let json = read("auth.jwt.jwks", path)?;
     // RFC 8259 §8.1: a reader may ignore a byte order mark.
     let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&json);
+    if json.trim_ascii().is_empty() {
+        return Err(wrong("is empty".to_owned()));
+    }
     // Not the whole error: it may quote what it stumbled over, and the set may hold a secret.
     let set: KeySet = serde_json::from_slice(json)
         .map_err(|error| wrong(format!("line {}: is no JSON Web Key Set", error.line())))?;

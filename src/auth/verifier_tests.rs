@@ -448,6 +448,7 @@ fn what_cannot_be_used_is_named_and_not_shown() {
         (public(files.write("b", "")), "there is no public key"),
         (public(files.write("c", &odd.public_key_pem())), "there is a key of P-384 in it"),
         (set("d", "{\"keys\": hunter2}"), "is no JSON Web Key Set"),
+        (set("empty", "\u{feff}\r\n"), "empty: is empty"),
         (set("e", "{\"keys\": []}"), "there is no key for signatures"),
         (
             set("f", &json!({"keys": vec![nameless; 5]}).to_string()),

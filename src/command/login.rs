@@ -6,9 +6,11 @@ use super::{Code, Done, Effect, Failure, Rules, Session};
 use crate::auth::{Grant, Verifier};
 use crate::id::AppId;
 use crate::metrics::TokenFault;
-use serde::de::{IgnoredAny, MapAccess};
+use serde::Deserializer;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::fmt;
 
 /// The checks come in the reference's order: shape, user, app, already logged in. The token
 /// is the last one, since it costs most.
@@ -74,11 +76,31 @@ struct Body<'a> {
     understands_displaced: bool,
 }
 
-/// Whether a list of words has this one. The reference ignores the key, so whatever is no list
-/// is no mistake.
-fn lists(json: &RawValue, word: &str) -> bool {
-    serde_json::from_str::<Vec<Text<'_>>>(json.get())
-        .is_ok_and(|words| words.iter().any(|listed| listed.0 == word))
+/// Whether a list has this word. The reference ignores the key, so whatever is no list is no
+/// mistake; nor are elements that are no words, which a later version may give a meaning.
+fn lists(json: &RawValue, word: &'static str) -> bool {
+    let mut list = serde_json::Deserializer::from_str(json.get());
+    list.deserialize_seq(Listed(word)).unwrap_or(false)
+}
+
+/// Looks for a word in a list, without keeping the list.
+struct Listed(&'static str);
+
+impl<'de> Visitor<'de> for Listed {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
+        let mut is_listed = false;
+        while let Some(element) = list.next_element::<&'de RawValue>()? {
+            let text = serde_json::from_str::<Text<'_>>(element.get());
+            is_listed |= text.is_ok_and(|text| text.0 == self.0);
+        }
+        Ok(is_listed)
+    }
 }
 
 impl<'de: 'a, 'a> Fields<'de> for Body<'a> {

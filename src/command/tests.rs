@@ -81,6 +81,28 @@ fn login_as(app: u32, user: &str) -> Effect {
     }
 }
 
+/// What a login says of its client is a list that later clients may make longer, with elements of any kind.
+#[test]
+fn an_odd_element_does_not_hide_what_a_client_understands() {
+    for (list, expected) in [
+        (r#"["displaced"]"#, true),
+        (r#"[null, 7, {"v": 2}, ["displaced"], "later", "displaced", true]"#, true),
+        (r#"["displ\u0061ced"]"#, true),
+        (r#"["Displaced", ["displaced"]]"#, false),
+        ("[]", false),
+        (r#""displaced""#, false),
+        (r#"{"displaced": true}"#, false),
+        ("null", false),
+        ("7", false),
+    ] {
+        let data = format!(r#"{{"userID":"ann","appID":101,"understands":{list},"more":[{{}}]}}"#);
+        let Effect::Login { understands_displaced, .. } = expect_login(&data, 200) else {
+            panic!("{list}")
+        };
+        assert_eq!(understands_displaced, expected, "{list}");
+    }
+}
+
 fn expect_bare(message: &str) {
     for session in [FRESH, KNOWN] {
         let (reply, outcome) = answer(message, session);
