@@ -3,12 +3,14 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+#[macro_use]
+mod settings;
+
+use criterion::{Criterion, Throughput};
 use millgate::command::{Code, Rules, Session, apply};
 use millgate::config::Protocol;
 use millgate::id::AppId;
 use std::hint::black_box;
-use std::time::Duration;
 
 const LOGIN: &str = r#"{"seq":"1773000000-42","cmd":"login","data":{"userID":"user-000042","appID":101,"serviceToken":""}}"#;
 const HEARTBEAT: &str =
@@ -43,11 +45,4 @@ fn command(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3));
-    targets = command
-}
-criterion_main!(benches);
+bench!(command);

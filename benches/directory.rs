@@ -3,13 +3,15 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+#[macro_use]
+mod settings;
+
+use criterion::{Criterion, Throughput};
 use millgate::hub::Directory;
 use millgate::id::{AppId, ConnId};
 use millgate::session::User;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
 
 const APP: AppId = AppId(101);
 const USERS: u32 = 1_000_000;
@@ -54,11 +56,4 @@ fn directory(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3));
-    targets = directory
-}
-criterion_main!(benches);
+bench!(directory);

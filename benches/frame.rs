@@ -3,11 +3,13 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+#[macro_use]
+mod settings;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
 use millgate::websocket::frame::{Header, Kind, append};
 use millgate::websocket::message::{Incoming, Messages, Rules};
 use std::hint::black_box;
-use std::time::Duration;
 
 const PAYLOAD_BYTES: [usize; 5] = [16, 125, 1_024, 16_384, 65_536];
 /// A read brings as many frames as fit, at least one.
@@ -53,11 +55,4 @@ fn messages(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3));
-    targets = header, messages
-}
-criterion_main!(benches);
+bench!(header, messages);

@@ -3,11 +3,13 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+#[macro_use]
+mod settings;
+
+use criterion::{Criterion, Throughput};
 use millgate::limits::MAIL_DEPTH_MAX;
 use millgate::link::{Mail, mailbox};
 use std::thread;
-use std::time::Duration;
 
 /// Orders of one iteration where another thread takes them.
 const BURST: u32 = 1_000;
@@ -68,11 +70,4 @@ fn two_threads(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3));
-    targets = one_thread, two_threads
-}
-criterion_main!(benches);
+bench!(one_thread, two_threads);

@@ -3,14 +3,16 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+#[macro_use]
+mod settings;
+
+use criterion::{Criterion, Throughput};
 use millgate::auth::{Issuer, Order, Verifier};
 use millgate::config::{Jwt, Secret};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SignatureAlgorithm};
 use std::fs;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 const NOW: u64 = 1_800_000_000;
 const SECRET: &str = "a secret of thirty-two bytes or so";
@@ -60,11 +62,4 @@ fn token(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3));
-    targets = token
-}
-criterion_main!(benches);
+bench!(token);

@@ -3,10 +3,12 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+#[macro_use]
+mod settings;
+
+use criterion::{Criterion, Throughput};
 use millgate::reactor::wheel::{Links, Wheel};
 use std::ops::{Index, IndexMut};
-use std::time::Duration;
 
 const SLOTS: u32 = 1_000_000;
 /// The default of `heartbeat.idle_timeout`, in ticks of a second.
@@ -69,11 +71,4 @@ fn wheel(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3));
-    targets = wheel
-}
-criterion_main!(benches);
+bench!(wheel);

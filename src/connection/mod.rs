@@ -46,12 +46,8 @@ pub struct Connection {
     pub(crate) since: u32,
     /// Whether there may be unread input.
     pub(crate) unread: Unread,
-    /// What it says and hears is traced.
-    pub(crate) traced: bool,
-    /// It is in its owner's list of connections with a backlog.
-    pub(crate) is_backlogged: bool,
-    /// It is in its owner's list of connections that keep bytes of what has not wholly arrived.
-    pub(crate) is_holding: bool,
+    /// What its owner notes of it.
+    pub(crate) marks: Marks,
     outbox: Option<Box<outbox::Outbox>>,
     /// What only some have; most have none of it.
     pub(crate) extra: Option<Box<Extra>>,
@@ -87,6 +83,34 @@ pub(crate) enum Unread {
     Paused,
 }
 
+/// What the owner of a connection notes of it: a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks(u8);
+
+/// One of [`Marks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Mark {
+    /// What it says and hears is traced.
+    Traced = 1,
+    /// It is in its owner's list of connections with a backlog.
+    Backlogged = 2,
+    /// It is in its owner's list of connections that keep bytes of what has not wholly arrived.
+    Holding = 4,
+}
+
+impl Marks {
+    /// Whether it is noted.
+    pub(crate) fn has(self, mark: Mark) -> bool {
+        self.0 & mark as u8 != 0
+    }
+
+    /// Notes it, or not any more.
+    pub(crate) fn set(&mut self, mark: Mark, is_noted: bool) {
+        self.0 = if is_noted { self.0 | mark as u8 } else { self.0 & !(mark as u8) };
+    }
+}
+
 /// What only an open connection has.
 #[derive(Debug)]
 pub(crate) struct Open {
@@ -108,9 +132,7 @@ impl Connection {
         Self {
             since: tick,
             unread: Unread::No,
-            traced: false,
-            is_backlogged: false,
-            is_holding: false,
+            marks: Marks::default(),
             outbox: None,
             extra,
             state: State::Handshake { head: None },

@@ -3,6 +3,7 @@
 
 use super::Reactor;
 use super::conn::Conns;
+use crate::connection::Mark;
 use crate::limits::BACKLOGS_SHOWN;
 use crate::link::Backlog;
 
@@ -25,7 +26,7 @@ impl Backlogged {
         self.conns.retain(|(slot, serial)| {
             let Some(conn) = conns.get(*slot, *serial) else { return false };
             let bytes = conn.backlog_bytes();
-            conn.is_backlogged = bytes > 0;
+            conn.marks.set(Mark::Backlogged, bytes > 0);
             if bytes > 0 {
                 sizes.push((bytes, *slot));
             }
@@ -40,8 +41,8 @@ impl Reactor {
     pub(super) fn note_backlog(&mut self, slot: u32) {
         let serial = self.conns.serial(slot);
         let connection = &mut self.conns[slot];
-        if !connection.is_backlogged {
-            connection.is_backlogged = true;
+        if !connection.marks.has(Mark::Backlogged) {
+            connection.marks.set(Mark::Backlogged, true);
             self.backlogged.conns.push((slot, serial));
         }
     }

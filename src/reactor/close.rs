@@ -3,7 +3,7 @@
 use super::Reactor;
 use super::conn::LinksOf;
 use crate::config::Displaced;
-use crate::connection::{Ending, Overdue, Settled, Unread};
+use crate::connection::{Ending, Mark, Overdue, Settled, Unread};
 use crate::envelope::Frame;
 use crate::limits::{CLOSES_PER_TURN, EXPIRIES_PER_TURN, EXPIRIES_PER_TURN_MIN};
 use crate::link::Event;
@@ -80,7 +80,7 @@ impl Reactor {
     fn take_leave(&mut self, slot: u32, cause: Cause) {
         self.stats().count_close(cause);
         tracing::debug!(conn = %self.id(slot), user = self.name(slot), cause = cause.name(), "closing");
-        if self.conns[slot].traced {
+        if self.conns[slot].marks.has(Mark::Traced) {
             self.trace_close(slot, cause);
         }
         let held = self.conns[slot].release_held();

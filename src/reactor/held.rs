@@ -3,7 +3,7 @@
 
 use super::Reactor;
 use super::conn::Conns;
-use crate::connection::{Ending, append_no_room};
+use crate::connection::{Ending, Mark, append_no_room};
 use crate::metrics::Cause;
 use crate::websocket::close;
 
@@ -25,7 +25,7 @@ impl Held {
         self.conns.retain(|(slot, serial)| {
             let Some(conn) = conns.get(*slot, *serial) else { return false };
             let weight = conn.held_weight(tick);
-            conn.is_holding = weight > 0;
+            conn.marks.set(Mark::Holding, weight > 0);
             if weight > 0 {
                 weights.push((weight, *slot));
             }
@@ -56,8 +56,8 @@ impl Reactor {
         self.held.is_pressed |= assemblies.is_pressed();
         let serial = self.conns.serial(slot);
         let connection = &mut self.conns[slot];
-        if !connection.is_holding {
-            connection.is_holding = true;
+        if !connection.marks.has(Mark::Holding) {
+            connection.marks.set(Mark::Holding, true);
             self.held.conns.push((slot, serial));
             if self.held.is_stale(self.conns.len()) {
                 let _heaviest = self.held.weights(&mut self.conns, self.tick);

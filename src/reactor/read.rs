@@ -2,7 +2,7 @@
 
 use super::Reactor;
 use super::reading::Waits;
-use crate::connection::{Effect, Ending, Input, Output, Unread};
+use crate::connection::{Effect, Ending, Input, Mark, Output, Unread};
 use crate::id::{AppId, ConnId, UserId};
 use crate::limits::READS_PER_TURN;
 use crate::link::{Event, News};
@@ -158,7 +158,7 @@ impl Reactor {
             Effect::Request { upgrade, head } => self.judge_request(slot, upgrade, head, out),
             Effect::Message { incoming, is_admitted } => {
                 let connection = &self.conns[slot];
-                if connection.traced {
+                if connection.marks.has(Mark::Traced) {
                     self.trace_in(slot, &incoming);
                 }
                 let rules = &self.settings.connection;

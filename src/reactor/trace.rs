@@ -4,6 +4,7 @@
 
 use super::Reactor;
 use super::sweep::Sweep;
+use crate::connection::Mark;
 use crate::limits::TRACED_CONNECTIONS_MAX;
 use crate::link::{Happening, Line, Trace, Whom};
 use crate::metrics::Cause;
@@ -57,7 +58,7 @@ impl Reactor {
             self.watched.watches.iter().flat_map(|watch| watch.conns.iter().copied()).collect();
         for (slot, serial) in std::mem::take(&mut self.watched.conns) {
             if let Some(conn) = self.conns.get(slot, serial) {
-                conn.traced = traced.contains(&(slot, serial));
+                conn.marks.set(Mark::Traced, traced.contains(&(slot, serial)));
             }
         }
         self.watched.conns = traced;
@@ -73,7 +74,7 @@ impl Reactor {
         }
         watch.conns.push(here);
         self.watched.conns.push(here);
-        self.conns[slot].traced = true;
+        self.conns[slot].marks.set(Mark::Traced, true);
         trace.tap.tell(self.as_it_is(slot));
     }
 
@@ -92,7 +93,7 @@ impl Reactor {
 
     /// A user has logged in: the connection is watched if the user is.
     pub(super) fn watch_login(&mut self, slot: u32, user: &User) {
-        if self.conns[slot].traced {
+        if self.conns[slot].marks.has(Mark::Traced) {
             self.tell(slot, |_| Happening::Login(user.app, user.id.clone()));
         }
         self.watch_if(slot, |whom| matches!(whom, Whom::User { .. } | Whom::App(_)));
@@ -142,7 +143,7 @@ impl Reactor {
         let name = Cause::ALL[cause as usize].1;
         self.tell(slot, |_| Happening::Close(name));
         let here = (slot, self.conns.serial(slot));
-        self.conns[slot].traced = false;
+        self.conns[slot].marks.set(Mark::Traced, false);
         self.watched.conns.retain(|traced| *traced != here);
         for watch in &mut self.watched.watches {
             watch.conns.retain(|watched| *watched != here);

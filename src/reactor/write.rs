@@ -2,7 +2,7 @@
 
 use super::Reactor;
 use super::reading::Waits;
-use crate::connection::{Ending, Sent};
+use crate::connection::{Ending, Mark, Sent};
 use crate::envelope::Frame;
 use crate::limits::FRAMES_PER_WAVE;
 use crate::metrics::Cause;
@@ -13,7 +13,7 @@ impl Reactor {
     /// what one read can bring, and the next read waits until they are taken.
     pub(super) fn send_bytes(&mut self, slot: u32, bytes: &[u8]) {
         self.offer_bytes(slot, bytes);
-        if self.conns[slot].traced {
+        if self.conns[slot].marks.has(Mark::Traced) {
             self.trace_out(slot, bytes);
         }
     }
@@ -39,7 +39,7 @@ impl Reactor {
             }
             self.stats().messages_out.add(some.len() as u64);
             self.send_few_frames(slot, some);
-            if self.conns[slot].traced {
+            if self.conns[slot].marks.has(Mark::Traced) {
                 some.iter().for_each(|frame| self.trace_out(slot, frame.as_bytes()));
             }
         }
