@@ -92,6 +92,30 @@ impl Extra {
         self.awaits_proxy || self.proxy_rest.is_some() || !matches!(self.security, Security::None)
     }
 
+    /// What can be taken over into another process; `None` while TLS is spoken, whose keys the
+    /// library keeps to itself.
+    pub(super) fn copied(&self) -> Option<Self> {
+        let security = match &self.security {
+            Security::None => Security::None,
+            Security::Due => Security::Due,
+            Security::Tls(_) => return None,
+        };
+        Some(Self {
+            client: self.client,
+            awaits_proxy: self.awaits_proxy,
+            proxy_rest: self.proxy_rest.clone(),
+            security,
+            raw: self.raw.clone(),
+            subnet: self.subnet,
+            flow: self.flow,
+            is_unjudged: self.is_unjudged,
+            expires: self.expires,
+            renewed: self.renewed,
+            bad_tokens: self.bad_tokens,
+            grant: self.grant.clone(),
+        })
+    }
+
     /// The TLS side, once there is one.
     pub(super) fn tls(&mut self) -> Option<&mut Tls> {
         match &mut self.security {

@@ -17,6 +17,7 @@ mod input;
 mod outbox;
 mod receive;
 mod rules;
+mod snapshot;
 mod tls;
 mod write;
 
@@ -27,6 +28,7 @@ pub use flow::FlowRules;
 pub use input::{Effect, Fault, Input, Output, Scratch};
 pub use receive::Received;
 pub use rules::Rules;
+pub use snapshot::{Backlog, Phase, Snapshot};
 pub use write::Sent;
 
 pub(crate) use input::append_no_room;

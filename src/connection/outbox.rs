@@ -1,5 +1,6 @@
 //! What a peer has been sent but does not take: bounded, and gone when it is empty.
 
+use super::snapshot::Backlog;
 use super::tls::{RECORD_BYTES, Tls};
 use crate::limits::OUTBOX_ENTRY_BYTES;
 use bytes::{Buf, Bytes};
@@ -30,6 +31,23 @@ impl Outbox {
         let mut outbox = Self { started, ..Self::default() };
         outbox.push(rest);
         outbox
+    }
+
+    /// What waits, for another process.
+    pub(super) fn snapshot(&self) -> Backlog {
+        Backlog {
+            entries: self.queue.iter().cloned().collect(),
+            is_begun: self.started,
+            has_large: self.has_large,
+            sealed: self.sealed.clone(),
+        }
+    }
+
+    /// The same backlog again.
+    pub(super) fn restore(backlog: Backlog) -> Self {
+        let Backlog { entries, is_begun, has_large, sealed } = backlog;
+        let bytes = entries.iter().map(Bytes::len).sum();
+        Self { queue: entries.into(), bytes, started: is_begun, has_large, sealed }
     }
 
     /// Adds whole frames.

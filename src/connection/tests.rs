@@ -245,6 +245,20 @@ impl Pair {
         }
     }
 
+    /// Goes on with a connection that was made of a snapshot, if that can be had.
+    fn change_process(&mut self) {
+        let Some(snapshot) = self.connection.snapshot() else { return };
+        let pending = snapshot.pending.len();
+        let (held, backlog) = (self.connection.held_bytes(), self.connection.backlog_bytes());
+        let due = self.connection.deadline(&self.rules, None);
+        self.connection = Connection::restore(snapshot, &self.rules).unwrap();
+        // Room for more of a message need not be there yet.
+        let now = self.connection.held_bytes();
+        assert!(now <= held.max(pending) + 512, "{now} bytes where {held} were kept");
+        assert_eq!(self.connection.backlog_bytes(), backlog);
+        assert_eq!(self.connection.deadline(&self.rules, None), due);
+    }
+
     /// Everything that is on its way arrives.
     fn calm_down(&mut self) {
         self.peer.takes = usize::MAX;
@@ -344,6 +358,8 @@ enum Step {
     Deliver,
     /// Time passes.
     Tick,
+    /// Another process takes the connection over.
+    Move,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -356,6 +372,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Write),
         1 => Just(Step::Deliver),
         1 => Just(Step::Tick),
+        2 => Just(Step::Move),
     ];
     proptest::collection::vec(step, 0..120)
 }
@@ -382,6 +399,7 @@ fn play(pair: &mut Pair, stream: &[u8], steps: &[Step]) -> usize {
                 }
             }
             Step::Tick => pair.tick += 1,
+            Step::Move => pair.change_process(),
         }
     }
     if !rest.is_empty() {

@@ -1,6 +1,7 @@
 //! What is kept of a message between two reads.
 
 use super::frame::{HEADER_BYTES_MAX, Header, Opcode};
+use super::mask;
 use super::utf8::{Malformed, Text};
 use super::violation::Violation;
 
@@ -24,6 +25,38 @@ impl Assembly {
     pub fn held_bytes(&self) -> usize {
         let message = self.message.as_ref().map_or(0, Content::capacity);
         size_of::<Self>() + message + self.control.capacity()
+    }
+
+    /// Appends bytes of a client from which an equal assembly comes, if they are the first that
+    /// [`super::message::Messages`] sees. What has come of a message in several frames becomes one.
+    pub fn append_wire(&self, out: &mut Vec<u8>) {
+        let (header, received) = match self.stage {
+            Stage::Payload { header, received } => (Some(header), received),
+            Stage::Between | Stage::Header { .. } => (None, 0),
+        };
+        let received = usize::try_from(received).unwrap_or(usize::MAX);
+        let content = self.message.as_ref().map(Content::bytes).unwrap_or_default();
+        // What of the message belongs to the frame under way: the rest came in frames before it.
+        let is_data = header.is_some_and(|header| !header.opcode.is_control());
+        let here = if is_data { received.min(content.len()) } else { 0 };
+        let (before, here) = content.split_at(content.len() - here);
+        if let Some(message) = &self.message
+            && header.is_none_or(|header| !matches!(header.opcode, Opcode::Text | Opcode::Binary))
+        {
+            let len = before.len() as u64;
+            let opcode = message.opcode();
+            Header { len, mask: [0; 4], opcode, fin: false, header_len: 0 }.append(out);
+            out.extend_from_slice(before);
+        }
+        if let Stage::Header { bytes, len } = self.stage {
+            out.extend_from_slice(bytes.get(..usize::from(len)).unwrap_or_default());
+        }
+        if let Some(header) = header {
+            header.append(out);
+            let start = out.len();
+            out.extend_from_slice(if is_data { here } else { &self.control });
+            mask::apply(out.get_mut(start..).unwrap_or_default(), header.mask, 0);
+        }
     }
 
     /// Whether there is nothing more to keep.
@@ -56,6 +89,22 @@ impl Content {
         match opcode {
             Opcode::Text => Self::Text(Text::default()),
             _ => Self::Binary(Vec::new()),
+        }
+    }
+
+    /// The kind of message.
+    fn opcode(&self) -> Opcode {
+        match self {
+            Self::Text(_) => Opcode::Text,
+            Self::Binary(_) => Opcode::Binary,
+        }
+    }
+
+    /// What has come of it.
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Text(text) => text.bytes(),
+            Self::Binary(bytes) => bytes.clone(),
         }
     }
 

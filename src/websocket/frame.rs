@@ -128,6 +128,17 @@ impl Opcode {
         })
     }
 
+    fn bits(self) -> u8 {
+        match self {
+            Self::Continuation => 0x0,
+            Self::Text => 0x1,
+            Self::Binary => 0x2,
+            Self::Close => 0x8,
+            Self::Ping => 0x9,
+            Self::Pong => 0xa,
+        }
+    }
+
     /// Whether frames of this kind may stand between the parts of a message (§5.5).
     #[must_use]
     pub fn is_control(self) -> bool {
@@ -178,6 +189,24 @@ impl Header {
         let Some(&mask) = mask else { return Ok(None) };
         let header_len = 2 + len_bytes + 4;
         Ok(Some(Self { len, mask, opcode, fin: first & FIN != 0, header_len }))
+    }
+
+    /// Appends the bytes that [`Header::parse`] reads as this header.
+    pub(super) fn append(&self, out: &mut Vec<u8>) {
+        let fin = if self.fin { FIN } else { 0 };
+        out.push(fin | self.opcode.bits());
+        match self.len {
+            len @ 0..=125 => out.push(MASKED | len as u8),
+            len @ 126..=0xffff => {
+                out.push(MASKED | LENGTH_16);
+                out.extend((len as u16).to_be_bytes());
+            }
+            len => {
+                out.push(MASKED | LENGTH_64);
+                out.extend(len.to_be_bytes());
+            }
+        }
+        out.extend(self.mask);
     }
 }
 

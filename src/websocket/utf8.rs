@@ -20,6 +20,12 @@ impl Text {
         self.checked.len() + usize::from(self.begun_len)
     }
 
+    /// The bytes received.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let begun = self.begun.get(..usize::from(self.begun_len)).unwrap_or_default();
+        [self.checked.as_bytes(), begun].concat()
+    }
+
     /// Bytes of heap.
     pub(super) fn capacity(&self) -> usize {
         self.checked.capacity()
