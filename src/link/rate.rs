@@ -27,9 +27,23 @@ impl Rate {
     /// `None` if that is too much, and the old number stays.
     #[must_use]
     pub fn take(&self, kept: u64, now: Duration, amount: u64) -> Option<u64> {
+        self.take_but(kept, now, amount, 0)
+    }
+
+    /// The same, but leaves `rest` of the burst to others.
+    fn take_but(&self, kept: u64, now: Duration, amount: u64, rest: u64) -> Option<u64> {
         let now = nanos(now);
         let next = kept.max(now).saturating_add(self.time_of(amount));
-        (next - now <= self.time_of(self.burst)).then_some(next)
+        let burst = self.burst.saturating_sub(rest);
+        (next - now <= self.time_of(burst)).then_some(next)
+    }
+
+    /// What a single caller may take of it before it has to leave [`SharedRate::take_as`] a
+    /// part to others.
+    #[must_use]
+    pub fn fair_share(&self) -> Self {
+        let per_second = (self.per_second / FAIR_PARTS).max(1);
+        Self { per_second, burst: (self.burst / FAIR_PARTS).max(1) }
     }
 
     /// Nanoseconds that so much takes at this rate.
@@ -38,6 +52,9 @@ impl Rate {
         u64::try_from(nanos).unwrap_or(u64::MAX)
     }
 }
+
+/// A caller that has taken one part of so many leaves one part to others.
+const FAIR_PARTS: u64 = 4;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
@@ -59,6 +76,14 @@ impl SharedRate {
     /// Takes one at the time `now`; false if that is too much.
     pub fn take(&self, rate: &Rate, now: Duration) -> bool {
         self.take_many(rate, now, 1)
+    }
+
+    /// Takes one for a caller that has, or has not, taken more than its fair share lately; false
+    /// if that is too much. The last part of the burst is for callers that have not.
+    pub fn take_as(&self, has_had_share: bool, rate: &Rate, now: Duration) -> bool {
+        let rest = if has_had_share { rate.burst / FAIR_PARTS } else { 0 };
+        let take = |kept| rate.take_but(kept, now, 1, rest);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// Takes `amount` at the time `now`; false if that is too much.
@@ -91,6 +116,18 @@ mod tests {
         kept = rate.take(kept, at(100), 1).unwrap();
         assert_eq!(rate.take(kept, at(100), 1), None);
         assert!(!is_settled(kept, at(1_099)) && is_settled(kept, at(1_100)));
+    }
+
+    #[test]
+    fn a_greedy_caller_leaves_a_part_to_others() {
+        let (rate, shared) = (Rate::new(20, 1).unwrap(), SharedRate::default());
+        let taken = (0..100).filter(|_| shared.take_as(true, &rate, at(0))).count();
+        assert_eq!(taken, 15);
+        assert_eq!((0..100).filter(|_| shared.take_as(false, &rate, at(0))).count(), 5);
+        // What comes anew fills the part of the others first.
+        assert!(!shared.take_as(true, &rate, at(250)) && shared.take_as(false, &rate, at(250)));
+        assert_eq!(Rate::new(20, 1).unwrap().fair_share(), Rate::new(5, 1).unwrap());
+        assert_eq!(Rate::new(1, 1).unwrap().fair_share(), Rate::new(1, 1).unwrap());
     }
 
     #[test]

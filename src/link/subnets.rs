@@ -40,6 +40,8 @@ pub struct SubnetRules {
     pub connections_max: Option<u32>,
     /// New ones.
     pub rate: Option<Rate>,
+    /// The fair share of what all may open together, where that is bounded.
+    pub share: Option<Rate>,
 }
 
 impl SubnetRules {
@@ -80,6 +82,8 @@ struct Entry {
     connections: u32,
     /// What the rate keeps.
     opened: u64,
+    /// What the fair share keeps.
+    share: u64,
 }
 
 const SHARDS: usize = 64;
@@ -97,11 +101,16 @@ impl Default for Subnets {
 
 impl Subnets {
     /// Counts one more connection of `subnet`, which has to be given back by
-    /// [`Subnets::release`].
+    /// [`Subnets::release`]. True if it has opened more than its fair share lately.
     ///
     /// # Errors
     /// [`Crowded`] when it may have none now; then nothing is to be given back.
-    pub fn admit(&self, subnet: Subnet, rules: &SubnetRules, now: Duration) -> Result<(), Crowded> {
+    pub fn admit(
+        &self,
+        subnet: Subnet,
+        rules: &SubnetRules,
+        now: Duration,
+    ) -> Result<bool, Crowded> {
         let mut shard = self.shard(subnet);
         shard.sweep(now);
         let Shard { of, idle } = &mut *shard;
@@ -115,11 +124,21 @@ impl Subnets {
         if let Some(rate) = &rules.rate {
             entry.opened = rate.take(entry.opened, now, 1).ok_or(Crowded::Rate)?;
         }
+        let has_had_share = match &rules.share {
+            None => false,
+            Some(share) => match share.take(entry.share, now, 1) {
+                Some(kept) => {
+                    entry.share = kept;
+                    false
+                }
+                None => true,
+            },
+        };
         if entry.connections == 0 {
             *idle -= 1;
         }
         entry.connections += 1;
-        Ok(())
+        Ok(has_had_share)
     }
 
     /// Counts one more connection of `subnet` that is there already, whatever its bounds. It has
@@ -133,7 +152,7 @@ impl Subnets {
                 *idle -= usize::from(entry.connections == 0);
                 entry.connections += 1;
             }
-            Vacant(place) => _ = place.insert(Entry { connections: 1, opened: 0 }),
+            Vacant(place) => _ = place.insert(Entry { connections: 1, ..Entry::default() }),
         }
     }
 
@@ -174,8 +193,10 @@ impl Shard {
     /// many that came before.
     fn sweep(&mut self, now: Duration) {
         if self.idle > IDLE_MAX.max(self.of.len() / 2) {
-            self.of
-                .retain(|_, entry| entry.connections > 0 || !rate::is_settled(entry.opened, now));
+            self.of.retain(|_, entry| {
+                let last = entry.opened.max(entry.share);
+                entry.connections > 0 || !rate::is_settled(last, now)
+            });
             self.idle = self.of.values().filter(|entry| entry.connections == 0).count();
         }
     }
@@ -207,27 +228,27 @@ mod tests {
     #[test]
     fn connections_are_counted_and_given_back() {
         let subnets = Subnets::default();
-        let rules = SubnetRules { connections_max: Some(2), rate: None };
+        let rules = SubnetRules { connections_max: Some(2), rate: None, share: None };
         let (ann, bob) = (subnet("192.0.2.1"), subnet("192.0.2.2"));
-        assert_eq!(subnets.admit(ann, &rules, NOW), Ok(()));
-        assert_eq!(subnets.admit(ann, &rules, NOW), Ok(()));
+        assert_eq!(subnets.admit(ann, &rules, NOW), Ok(false));
+        assert_eq!(subnets.admit(ann, &rules, NOW), Ok(false));
         assert_eq!(subnets.admit(ann, &rules, NOW), Err(Crowded::Connections));
-        assert_eq!(subnets.admit(bob, &rules, NOW), Ok(()));
+        assert_eq!(subnets.admit(bob, &rules, NOW), Ok(false));
         subnets.release(ann);
-        assert_eq!(subnets.admit(ann, &rules, NOW), Ok(()));
+        assert_eq!(subnets.admit(ann, &rules, NOW), Ok(false));
     }
 
     #[test]
     fn who_was_there_before_the_bound_counts_against_it() {
         let subnets = Subnets::default();
-        let rules = SubnetRules { connections_max: Some(2), rate: None };
+        let rules = SubnetRules { connections_max: Some(2), rate: None, share: None };
         let ann = subnet("192.0.2.1");
         (0..3).for_each(|_| subnets.count(ann));
         for _ in 0..2 {
             assert_eq!(subnets.admit(ann, &rules, NOW), Err(Crowded::Connections));
             subnets.release(ann);
         }
-        assert_eq!(subnets.admit(ann, &rules, NOW), Ok(()));
+        assert_eq!(subnets.admit(ann, &rules, NOW), Ok(false));
         (0..2).for_each(|_| subnets.release(ann));
         subnets.count(ann);
         assert_eq!(subnets.shard(ann).idle, 0);
@@ -236,21 +257,21 @@ mod tests {
     #[test]
     fn who_is_too_fast_waits() {
         let subnets = Subnets::default();
-        let rules = SubnetRules { connections_max: None, rate: Rate::new(2, 0) };
+        let rules = SubnetRules { connections_max: None, rate: Rate::new(2, 0), share: None };
         let ann = subnet("192.0.2.1");
         for _ in 0..2 {
-            assert_eq!(subnets.admit(ann, &rules, NOW), Ok(()));
+            assert_eq!(subnets.admit(ann, &rules, NOW), Ok(false));
             subnets.release(ann);
         }
         assert_eq!(subnets.admit(ann, &rules, NOW), Err(Crowded::Rate));
         let later = NOW + Duration::from_millis(500);
-        assert_eq!(subnets.admit(ann, &rules, later), Ok(()));
+        assert_eq!(subnets.admit(ann, &rules, later), Ok(false));
     }
 
     #[test]
     fn strangers_who_come_and_go_are_forgotten() {
         let subnets = Subnets::default();
-        let rules = SubnetRules { connections_max: Some(1), rate: Rate::new(100, 0) };
+        let rules = SubnetRules { connections_max: Some(1), rate: Rate::new(100, 0), share: None };
         for number in 0_u32..100_000 {
             let stranger = Subnet::V4(number.to_be_bytes());
             let now = NOW + Duration::from_millis(number.into());
@@ -258,5 +279,16 @@ mod tests {
             subnets.release(stranger);
         }
         assert!(subnets.len() <= SHARDS * (IDLE_MAX + 2), "{}", subnets.len());
+    }
+
+    #[test]
+    fn more_than_a_fair_share_is_told() {
+        let (subnets, ann, bob) = (Subnets::default(), subnet("192.0.2.1"), subnet("192.0.2.2"));
+        let share = Rate::new(2, 0);
+        let rules = SubnetRules { connections_max: Some(9), rate: None, share };
+        let come = |subnet| subnets.admit(subnet, &rules, NOW).unwrap();
+        assert_eq!([come(ann), come(ann), come(ann), come(bob)], [false, false, true, false]);
+        let later = NOW + Duration::from_secs(1);
+        assert_eq!(subnets.admit(ann, &rules, later), Ok(false));
     }
 }

@@ -101,7 +101,7 @@ impl Reactor {
             return Err(TurnedAway::no_room(Cause::Memory));
         }
         if !self.settings.subnet.are_needed() {
-            return self.take_handshake();
+            return self.take_handshake(false);
         }
         let peer = socket.peer();
         let trusted = &self.settings.trusted;
@@ -145,10 +145,11 @@ impl Reactor {
     /// its own address takes nothing from the others. `None` where no address is known.
     fn book(&self, client: ClientAddr) -> Result<Option<Subnet>, TurnedAway> {
         let subnet = client.ip().map(Subnet::from);
-        if let Some(subnet) = subnet {
-            self.shared.subnets.admit(subnet, &self.settings.subnet, self.now)?;
-        }
-        self.take_handshake().inspect_err(|_| {
+        let has_had_share = match subnet {
+            Some(subnet) => self.shared.subnets.admit(subnet, &self.settings.subnet, self.now)?,
+            None => false,
+        };
+        self.take_handshake(has_had_share).inspect_err(|_| {
             if let Some(subnet) = subnet {
                 self.shared.subnets.release(subnet);
             }
@@ -156,10 +157,12 @@ impl Reactor {
         Ok(subnet)
     }
 
-    /// Takes one of the connections that may come in a second.
-    fn take_handshake(&self) -> Result<(), TurnedAway> {
+    /// Takes one of the connections that may come in a second. An address that has had its share
+    /// leaves some of them to others.
+    fn take_handshake(&self, has_had_share: bool) -> Result<(), TurnedAway> {
         let rate = self.settings.handshake_rate.as_ref();
-        if rate.is_some_and(|rate| !self.shared.handshakes.take(rate, self.now)) {
+        let handshakes = &self.shared.handshakes;
+        if rate.is_some_and(|rate| !handshakes.take_as(has_had_share, rate, self.now)) {
             return Err(TurnedAway::no_room(Cause::HandshakeRate));
         }
         Ok(())

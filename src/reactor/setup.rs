@@ -115,6 +115,7 @@ impl Settings {
                 connections_max: (limits.connections_per_address > 0)
                     .then_some(limits.connections_per_address),
                 rate: Rate::new(limits.handshakes_per_second_per_address, 1),
+                share: Rate::new(limits.handshakes_per_second, 1).map(|rate| rate.fair_share()),
             },
             user_conns_max: (limits.connections_per_user > 0)
                 .then_some(limits.connections_per_user),

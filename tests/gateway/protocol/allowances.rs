@@ -269,6 +269,20 @@ fn who_is_turned_away_takes_nothing_from_others() {
     }
 }
 
+/// An address that comes and goes within its own bound has not all that may come in a second.
+#[test]
+fn one_address_leaves_a_part_of_the_common_rate_to_others() {
+    let node = Node::with(|config| {
+        config.limits.connections_per_address = 10;
+        config.limits.handshakes_per_second = 40;
+    });
+    let refused = (0..120).filter(|_| status_from(ANN, &node, "").1 == 503).count();
+    assert!(refused > 20, "{refused}");
+    for last in 1..=8 {
+        assert_eq!(status_from([127, 0, 1, last], &node, "").1, 101);
+    }
+}
+
 /// A reload that lowers the bound closes the connections that are above it.
 #[test]
 fn a_lower_bound_for_users_closes_their_oldest_connections() {
