@@ -27,6 +27,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status};
@@ -170,7 +171,10 @@ impl GoNode {
         let calls = AccServerServer::new(Calls(site.clone()));
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let incoming = TcpListenerStream::new(listener);
+            let incoming = TcpListenerStream::new(listener).map(|stream| {
+                // As every connection of Go.
+                stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            });
             Server::builder().add_service(calls).serve_with_incoming(incoming).await.unwrap();
         });
         let (events, told) = mpsc::channel();
