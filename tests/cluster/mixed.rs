@@ -7,6 +7,7 @@ use crate::nodes::{eventually, is_online, join, send};
 use crate::process::Process;
 use crate::redis::Redis;
 use crate::support::{Client, Node};
+use millgate::clock::Clock;
 use serde_json::json;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -19,9 +20,14 @@ fn pair(redis: &Redis) -> (Node, GoNode) {
 
 /// Writes a record as a node of gowebsocket does.
 fn write(redis: &Redis, port: u16, user: &str, is_logoff: bool) {
+    write_login(redis, port, user, is_logoff, millgate::clock::unix_seconds());
+}
+
+/// The same for a user who has logged in at this time.
+fn write_login(redis: &Redis, port: u16, user: &str, is_logoff: bool, login: u64) {
     let now = millgate::clock::unix_seconds();
     let record = format!(
-        r#"{{"accIp":"127.0.0.1","accPort":"{port}","appID":101,"userID":"{user}","clientIp":"127.0.0.1:1","clientPort":"","loginTime":{now},"heartbeatTime":{now},"logOutTime":0,"qua":"","deviceInfo":"","isLogoff":{is_logoff}}}"#
+        r#"{{"accIp":"127.0.0.1","accPort":"{port}","appID":101,"userID":"{user}","clientIp":"127.0.0.1:1","clientPort":"","loginTime":{login},"heartbeatTime":{now},"logOutTime":0,"qua":"","deviceInfo":"","isLogoff":{is_logoff}}}"#
     );
     redis.ask(&["SET", &format!("acc:user:online:101_{user}"), &record]).unwrap();
 }
@@ -51,6 +57,36 @@ fn a_late_logout_at_a_node_of_gowebsocket_is_made_up_for_soon() {
     // Such a node marks the record it finds, whoever's it is.
     write(&redis, node.grpc().port(), "ua", true);
     eventually("it is online again", || redis.record(101, "ua").contains("\"isLogoff\":false"));
+}
+
+#[test]
+fn a_logout_at_a_node_of_gowebsocket_right_after_a_login_is_made_up_for_at_once() {
+    let redis = Redis::start();
+    let (node, _go) = pair(&redis);
+    let clock = Clock::start();
+    for user in ["ua", "ub", "uc", "ud", "ue"] {
+        let _client = Client::login(&node, 101, user);
+        eventually("it is known", || redis.record(101, user).contains("loginMs"));
+        write(&redis, node.grpc().port(), user, true);
+        let begun = clock.now();
+        eventually("it is online again", || redis.record(101, user).contains("\"isLogoff\":false"));
+        let took = clock.now() - begun;
+        assert!(took < Duration::from_secs(2), "{user} had to wait for {took:?}");
+    }
+}
+
+/// An older connection of a user gives a sign of life while the newer login is written.
+#[test]
+fn a_record_that_a_node_of_gowebsocket_brings_back_is_taken_again() {
+    let redis = Redis::start();
+    let (node, go) = pair(&redis);
+    let _client = Client::login(&node, 101, "ua");
+    eventually("it is known", || redis.record(101, "ua").contains("loginMs"));
+    let here = format!("\"accPort\":\"{}\"", node.grpc().port());
+    go.log_in(101, "ua");
+    let login = millgate::clock::unix_seconds();
+    write_login(&redis, go.addr.port(), "ua", false, login - 60);
+    eventually("the newer login has the record", || redis.record(101, "ua").contains(&here));
 }
 
 #[test]

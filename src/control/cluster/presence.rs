@@ -6,6 +6,7 @@
 mod backlog;
 mod located;
 mod rounds;
+mod soon;
 mod writer;
 
 pub(in crate::control) use located::Located;
@@ -22,13 +23,14 @@ use crate::clock::Clock;
 use crate::control::grpc::Logins;
 use crate::hub::Directory;
 use crate::id::{AppId, NodeAddr, UserId, UserKey};
-use crate::limits::{PRESENCE_WAITING_MAX, SWEEP_USERS_PER_SECOND_MAX};
+use crate::limits::{PRESENCE_WAITING_MAX, RENEWED_SOON_MAX, SWEEP_USERS_PER_SECOND_MAX};
 use crate::link::{Event, News};
 use crate::metrics::Metrics;
 use crate::session::User;
 use backlog::{Backlog, Full};
 use located::Places;
 use rounds::Rounds;
+use soon::Soon;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -115,6 +117,8 @@ pub(in crate::control) struct Presence {
 struct State {
     backlog: Backlog,
     rounds: Rounds,
+    /// Logins beside nodes of the reference.
+    soon: Soon,
     /// Who is still to be written off; once there is a list the node is stopping.
     farewell: Option<Vec<UserKey>>,
     /// Since when the oldest event of each batch under way waits.
@@ -133,6 +137,7 @@ impl Presence {
         let state = State {
             backlog: Backlog::new(PRESENCE_WAITING_MAX),
             rounds: Rounds::new(SWEEP_USERS_PER_SECOND_MAX, now),
+            soon: Soon::new(RENEWED_SOON_MAX),
             farewell: None,
             under_way: HashMap::new(),
             batches: 0,
@@ -170,6 +175,10 @@ impl Presence {
             Event::Departed(user) => (user, Verb::Depart),
         };
         self.note_verb(UserKey { app: user.app, user: user.id.clone() }, verb, news.since);
+        if matches!(news.event, Event::Arrived { .. }) && self.is_mixed() {
+            let user = UserKey { app: user.app, user: user.id.clone() };
+            self.state().soon.begin(user, self.clock.now());
+        }
         let since_ms = u64::try_from(news.since.as_millis()).unwrap_or(u64::MAX);
         self.noted_ms.fetch_max(since_ms, Ordering::Relaxed);
     }

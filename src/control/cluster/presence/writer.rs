@@ -85,6 +85,7 @@ impl Presence {
         if self.link.is_up() {
             let renewal = if *self.is_mixed.borrow() { MIXED_ROUND } else { RENEWAL_ROUND };
             state.rounds.advance(now, self.directory.users(), renewal);
+            self.renew_soon(&mut state, now);
         }
         let oldest = state.under_way.values().copied().chain(state.backlog.oldest()).min();
         let lag = oldest.map_or(Duration::ZERO, |since| now.saturating_sub(since));
@@ -136,6 +137,15 @@ impl Presence {
         }
         let brings_script = !state.script_is_known;
         Some(Batch { number, brings_script, items })
+    }
+
+    /// Renews those who have logged in a moment ago.
+    fn renew_soon(&self, state: &mut State, now: Duration) {
+        let is_here = |user: &UserKey| self.directory.registration(user.app, &user.user).is_some();
+        while let Some(user) = state.soon.next(now, is_here) {
+            // Without room the round does it.
+            let _noted = state.backlog.note(user, Verb::Keep, now);
+        }
     }
 
     fn renew(&self, state: &mut State, items: &mut Vec<Item>) {

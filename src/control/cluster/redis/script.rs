@@ -26,12 +26,17 @@ pub(in crate::control::cluster) enum Verb {
 /// one that was respected. Whatever is odd about an old record, it is then nobody's.
 /// Of two logins at the same time the one at the greater address is the newer one.
 ///
+/// A record of a node of the reference has only the second of the login, by that node's own clock. A
+/// renewal takes it over if this second is more than `REFERENCE` milliseconds before our login: such
+/// a node brings an old record back when the older connection gives a sign of life, and a newer
+/// login there is respected as long as its clock is not further behind.
+///
 /// `loginMs`, which nodes of the reference do not know and leave out, is when the
 /// login took place, by the clock of Redis: so it does not matter which of two nodes
 /// is the first to write. A time to come, further ahead than `AHEAD`, is that of another
 /// master, whose clock is ahead, and says nothing.
 const RECORD: &str = r#"
-local CLOSE, PROMPT, STEP, AHEAD = 30, 50, 10, 70
+local CLOSE, PROMPT, STEP, AHEAD, REFERENCE = 30, 50, 10, 70, 5000
 local clock = redis.call('TIME')
 local now = tonumber(clock[1])
 local found, read, old = redis.pcall('GET', KEYS[1]), false, nil
@@ -61,6 +66,9 @@ if held and verb == 'arrive' and theirs and theirs >= since
   moved = ' ' .. string.format('%.0f', since)
 end
 if held and (verb == 'arrive' or verb == 'keep') then
+  if not theirs and since and time('loginTime') > 0 and (time('loginTime') + 1) * 1000 + REFERENCE < since then
+    theirs = time('loginTime') * 1000
+  end
   if verb == 'keep' and not (theirs and since) then return 'newer ' .. holder end
   if theirs and (theirs > since or theirs == since and holder > ARGV[2]) then
     return 'newer ' .. holder
