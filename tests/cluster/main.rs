@@ -29,6 +29,7 @@ mod process;
 #[path = "../../src/control/proto.rs"]
 mod proto;
 mod redis;
+mod rolling;
 mod rotation;
 mod sends;
 mod skew;
