@@ -24,11 +24,15 @@ const USERS: usize = 60;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// So often each client gives a sign of life; the page of the reference does it every 30 seconds.
-const HEARTBEAT: Duration = Duration::from_secs(6);
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// What a step may take until everybody is reached through every node: each client gives a sign of
 /// life meanwhile.
-const SETTLING_MAX: Duration = Duration::from_secs(7);
+const SETTLING_MAX: Duration = Duration::from_secs(6);
+
+/// After the last step everybody is watched for so long at least: what a slow node overwrites late
+/// counts too.
+const WATCHED_MIN: Duration = Duration::from_secs(5);
 
 /// A sender calls each user once in this time: a shorter outage is a single answer, and chance.
 const BRIEF: Duration = Duration::from_millis(1_200);
@@ -405,9 +409,9 @@ impl Fleet {
         }
     }
 
-    /// Waits until each node that is called reaches everybody; returns how many pairs of a node
-    /// and a user do not find together in time.
-    fn settle(&self) -> usize {
+    /// Waits until each node that is called reaches everybody, and for `at_least` this time; returns
+    /// how many pairs of a node and a user do not find together in time.
+    fn settle(&self, at_least: Duration) -> usize {
         let begun = self.clock.now();
         loop {
             let active = self.active.read().unwrap().clone();
@@ -417,7 +421,8 @@ impl Fleet {
             };
             let pairs = active.iter().flat_map(|host| (0..USERS).map(|user| (user, *host)));
             let open = pairs.filter(|pair| !is_settled(pair)).count();
-            if open == 0 || self.clock.now() - begun > SETTLING_MAX {
+            let passed = self.clock.now() - begun;
+            if open == 0 && passed >= at_least || passed > SETTLING_MAX {
                 return open;
             }
             drop(books);
@@ -488,7 +493,7 @@ fn roll(way: Way, add: fn(&Fleet) -> usize) -> Figures {
                 fleet.books().receive(&push, &fleet.users);
             }
         });
-        assert_eq!(fleet.settle(), 0, "all is well before");
+        assert_eq!(fleet.settle(Duration::ZERO), 0, "all is well before");
         // What happened while the first users came does not count.
         fleet.books().figures = Figures::default();
         let mut unsettled = 0;
@@ -499,7 +504,7 @@ fn roll(way: Way, add: fn(&Fleet) -> usize) -> Figures {
             eventually("it is active", || fleet.active.read().unwrap().contains(&new));
             call_new();
             replacing.join().unwrap();
-            unsettled = fleet.settle();
+            unsettled = fleet.settle(if old == 1 { WATCHED_MIN } else { Duration::ZERO });
         }
         fleet.is_over.store(true, Ordering::Relaxed);
         reading.join().unwrap();
