@@ -60,7 +60,11 @@ impl Reactor {
         let trusted = &self.settings.trusted;
         if !trusted.is_empty() {
             let proxy = self.conns.socket(slot).peer();
-            if proxy == ClientAddr::Unknown || !trusted.trusts(proxy.ip()) {
+            if proxy == ClientAddr::Unknown {
+                // A health check sends its header and resets the connection.
+                return out.end(Ending::lose(Cause::Reset));
+            }
+            if !trusted.trusts(proxy.ip()) {
                 tracing::debug!(conn = %self.id(slot), %proxy, "not in listen.trusted_proxies");
                 return out.end(Ending::lose(Cause::ProxyHeader));
             }

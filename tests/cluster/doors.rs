@@ -10,6 +10,10 @@ use acc::{SendMsgReq, SendMsgRsp};
 use millgate::config::Cluster;
 use rustix::process::Signal;
 use serde_json::Value;
+use socket2::SockRef;
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
 use tokio::runtime::Builder;
 use tonic::{Code, Status};
 
@@ -142,6 +146,26 @@ fn certificates_keep_those_out_whose_authority_is_another() {
     let intruders =
         [with_tls(&theirs, &theirs), with_tls(&theirs, &ours), Cluster::default()].map(closed);
     only_members_come_in(&member, &intruders, "certificate", "no TLS between nodes", "ertificate");
+}
+
+/// A balancer that connects and closes, or resets the connection, is no intruder.
+#[test]
+fn a_health_check_is_not_counted_as_a_node_without_a_certificate() {
+    let ours = Authority::new();
+    let redis = Redis::start();
+    let node = enter(&redis, &with_tls(&ours, &ours));
+    for is_reset in [true, false].repeat(10) {
+        let socket = TcpStream::connect(node.grpc()).unwrap();
+        if is_reset {
+            SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    }
+    let refused = "millgate_peer_unauthenticated_total{what=\"certificate\"}";
+    // It says something that is no TLS, and comes behind all others.
+    let mut wrong = TcpStream::connect(node.grpc()).unwrap();
+    wrong.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    eventually("it is counted", || node.metric(refused) >= 1.0);
+    assert_eq!(node.metric(refused), 1.0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod api;
 mod forwarded;
+mod health_checks;
 mod proxy;
 mod several;
 mod tls;

@@ -43,14 +43,16 @@ async fn shake(
     doorman: &Doorman,
 ) -> Option<TlsStream<Connection>> {
     let from = connection.connect_info().remote_addr();
-    match tokio::time::timeout(PATIENCE, acceptor.accept(connection)).await {
+    match tokio::time::timeout(PATIENCE, acceptor.accept(connection).into_fallible()).await {
         Ok(Ok(stream)) => return Some(stream),
-        // Somebody looked whether the port is open.
-        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+        // A health check, which connects and closes or resets the connection.
+        Ok(Err((error, connection)))
+            if !connection.has_spoken() || error.kind() == io::ErrorKind::UnexpectedEof =>
+        {
             let from = from.map(|from| from.to_string());
             tracing::debug!(from, "a connection ended before its TLS handshake");
         }
-        Ok(Err(error)) => doorman.refuse_handshake(from, &error),
+        Ok(Err((error, _))) => doorman.refuse_handshake(from, &error),
         Err(_) => doorman.refuse_handshake(from, &"no handshake in time"),
     }
     None

@@ -74,6 +74,11 @@ impl Connection {
         let patience = Box::pin(tokio::time::sleep(PREFACE_PATIENCE));
         Self { socket, beginning: Some((patience, PREFACE_BYTES)), _place: place }
     }
+
+    /// Whether a byte has come from the peer. A health check may connect and close without one.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.beginning.as_ref().is_none_or(|(_, missing)| *missing < PREFACE_BYTES)
+    }
 }
 
 impl AsyncRead for Connection {

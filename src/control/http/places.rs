@@ -25,6 +25,8 @@ pub(super) struct Place {
     is_answering: AtomicBool,
     /// Whether the peer takes nothing of an answer at the moment.
     is_blocked: AtomicBool,
+    /// Whether a byte has come from the peer.
+    has_spoken: AtomicBool,
     /// Whether it has ever had a request.
     has_asked: AtomicBool,
     end: Notify,
@@ -52,6 +54,11 @@ impl Place {
     /// Whether the peer takes what is written.
     pub(super) fn set_blocked(&self, is_blocked: bool) {
         self.is_blocked.store(is_blocked, Ordering::Relaxed);
+    }
+
+    /// Whether a byte has come from the peer. A health check may connect and close without one.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.has_spoken.load(Ordering::Relaxed)
     }
 
     /// Whether it has ever had a request.
@@ -135,7 +142,7 @@ impl Drop for Held {
     }
 }
 
-/// A socket that notes whether its peer takes what is written.
+/// A socket that notes whether its peer speaks, and takes what is written.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     pub(super) socket: S,
@@ -148,7 +155,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.place.has_spoken.store(true, Ordering::Relaxed);
+        }
+        read
     }
 }
 

@@ -199,6 +199,9 @@ impl Inside {
         }
         match self.shake(socket).await {
             Ok(socket) => self.converse(socket, peer, place).await,
+            Err(error) if !place.has_spoken() => {
+                tracing::debug!(%error, "HTTP connection ended before its TLS handshake");
+            }
             Err(error) => {
                 self.site.metrics.shared.http_tls_failed.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(%error, "HTTP connection without TLS");
