@@ -14,6 +14,7 @@ mod listen;
 mod load;
 mod origin;
 mod protocol;
+mod ready;
 mod redis_url;
 mod reference;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use listen::{LISTENERS_MAX, Listen, Listener, Listeners, Place};
 pub use load::Loaded;
 pub use origin::Origins;
 pub use protocol::{Displaced, ErrorFormat, Language, Protocol};
+pub use ready::Ready;
 pub use secret::Secret;
 pub use stop::{Stop, refuge_fault};
 pub use trusted::Trusted;
@@ -78,6 +80,8 @@ pub struct Config {
     pub log: Log,
     /// How the node ends.
     pub stop: Stop,
+    /// When it calls itself ready.
+    pub ready: Ready,
     /// What operators may do.
     pub admin: Admin,
     /// How nodes reach and trust each other.

@@ -78,6 +78,7 @@ pub(super) const RELOAD: &[(&str, Reload)] = &[
     ("stop.rate", Reload::AtOnce),
     ("stop.timeout", Reload::AtOnce),
     ("stop.other_nodes", Reload::AtOnce),
+    ("ready.redis_grace", Reload::AtOnce),
     ("admin.trace_content", Reload::AtOnce),
     ("cluster.advertise", Reload::Restart),
     ("cluster.client_url", Reload::Restart),

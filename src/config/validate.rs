@@ -35,6 +35,11 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
     check.broadcast(&config.broadcast);
     check.page(config);
     check.stop(&config.stop);
+    let grace = config.ready.redis_grace;
+    if grace > REDIS_GRACE_MAX {
+        check
+            .say("ready.redis_grace", format!("is {grace:?}, must be at most {REDIS_GRACE_MAX:?}"));
+    }
     check.log_level(&config.log.level);
     check.cluster(config);
     if let Some(redis) = &config.redis {
@@ -320,6 +325,9 @@ fn is_reachable(place: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
     is_name && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
+
+/// Longest time for which a node without Redis may call itself ready.
+const REDIS_GRACE_MAX: Duration = Duration::from_secs(3_600);
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 

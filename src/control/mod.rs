@@ -195,7 +195,7 @@ impl Plane {
         let (served_at, sockets): (Vec<_>, Vec<_>) =
             door.http.into_iter().map(|door| (door.listener, door.socket)).unzip();
         let Base { hub, metrics, clock, access, drain, holdings, orders } = self.base.clone();
-        let readiness = Arc::new(Readiness::new(Arc::clone(&drain)));
+        let readiness = Arc::new(Readiness::new(config, Arc::clone(&drain)));
         let watching =
             ready::watch(Arc::clone(&readiness), self.base.clone(), self.cluster.clone());
         self.runtime.spawn(watching);

@@ -2,8 +2,10 @@
 
 use super::Base;
 use super::cluster::Cluster;
+use crate::config::Config;
 use crate::host::systemd;
 use crate::link::{Drain, Stage};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -22,12 +24,23 @@ pub(super) struct Findings {
 pub(super) struct Readiness {
     found: Mutex<Findings>,
     drain: Arc<Drain>,
+    /// `ready.redis_grace` in milliseconds.
+    redis_grace_ms: AtomicU64,
 }
 
 impl Readiness {
     /// Of a node that ends by this drain.
-    pub(super) fn new(drain: Arc<Drain>) -> Self {
-        Self { found: Mutex::default(), drain }
+    pub(super) fn new(config: &Config, drain: Arc<Drain>) -> Self {
+        let readiness = Self { drain, ..Self::default() };
+        readiness.reload(config);
+        readiness
+    }
+
+    /// Goes by another configuration from the next look on.
+    pub(super) fn reload(&self, config: &Config) {
+        // A valid configuration has an hour at most.
+        let grace = u64::try_from(config.ready.redis_grace.as_millis()).unwrap_or(u64::MAX);
+        self.redis_grace_ms.store(grace, Ordering::Relaxed);
     }
 
     /// Without complaints the node is ready.
@@ -44,12 +57,12 @@ impl Readiness {
 
     fn enter(&self, found: Findings) {
         let mut known = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new =
-            |line: &&String| !known.complaints.contains(line) && !known.remarks.contains(line);
-        for complaint in found.complaints.iter().filter(is_new) {
+        let is_known = |line: &String| known.complaints.contains(line);
+        for complaint in found.complaints.iter().filter(|line| !is_known(line)) {
             tracing::warn!("not ready: {complaint}");
         }
-        for remark in found.remarks.iter().filter(is_new) {
+        let is_told = |line: &String| is_known(line) || known.remarks.contains(line);
+        for remark in found.remarks.iter().filter(|line| !is_told(line)) {
             tracing::warn!("{remark}");
         }
         if found.complaints.is_empty() && !known.complaints.is_empty() {
@@ -76,8 +89,10 @@ pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option
     // Canaries in a row after a standstill would find every reactor silent.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut life = vec![Life::default(); base.metrics.reactors.len()];
+    let (mut grace, mut pulse) = (Grace::default(), Pulse::new(base.clock.now()));
     for number in 1_u64.. {
         ticks.tick().await;
+        let Beat { passed, stood_still } = pulse.begin(base.clock.now());
         if let Some(cluster) = &cluster {
             base.drain.offer_refuges(cluster.peers().refuges());
         }
@@ -92,15 +107,92 @@ pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option
         if complaints.is_empty() {
             systemd::alive();
         }
-        let mut found = match &cluster {
+        if stood_still {
+            // The whole process stood still. Connections to Redis and to other nodes have broken
+            // meanwhile and are about to come back; the next look tells whether they do.
+            continue;
+        }
+        let (mut found, redis) = match &cluster {
             Some(cluster) => cluster.findings(base.clock.now()).await,
-            None => Findings::default(),
+            None => (Findings::default(), Vec::new()),
         };
         complaints.append(&mut found.complaints);
+        let limit = Duration::from_millis(readiness.redis_grace_ms.load(Ordering::Relaxed));
+        if grace.excuses(!redis.is_empty(), passed, limit) {
+            found.remarks.extend(redis.into_iter().map(|why| why + STAYS_READY));
+        } else {
+            complaints.extend(redis);
+        }
         base.hub.admission.look(&base.metrics, base.hub.bounds.connections());
         let shortages = base.hub.admission.shortages();
         complaints.extend(shortages.map(|short| format!("no new clients are let in: {short}")));
         readiness.enter(Findings { complaints, ..found });
+        pulse.end(base.clock.now());
+    }
+}
+
+/// The next look is a second away: when it comes so late, the whole process has stood still (a
+/// virtual machine that moves, a container that is frozen).
+const STANDSTILL: Duration = Duration::from_secs(3);
+
+/// What is added to troubles with Redis that are excused.
+const STAYS_READY: &str = "; this node stays ready for a while (ready.redis_grace)";
+
+/// Measures the time between looks.
+#[derive(Debug)]
+struct Pulse {
+    /// When the last look began.
+    began: Duration,
+    /// When it ended.
+    ended: Duration,
+}
+
+/// What the time between two looks says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Beat {
+    /// From the beginning of one to that of the other; a standstill counts as a moment.
+    passed: Duration,
+    stood_still: bool,
+}
+
+impl Pulse {
+    fn new(now: Duration) -> Self {
+        Self { began: now, ended: now }
+    }
+
+    /// A look begins. It ends with this unless [`Pulse::end`] says more.
+    fn begin(&mut self, now: Duration) -> Beat {
+        let stood_still = now.saturating_sub(self.ended) > STANDSTILL;
+        let passed = if stood_still { EVERY } else { now.saturating_sub(self.began) };
+        *self = Self { began: now, ended: now };
+        Beat { passed, stood_still }
+    }
+
+    /// The look ends.
+    fn end(&mut self, now: Duration) {
+        self.ended = now;
+    }
+}
+
+/// For how long Redis has been in trouble, as far as that is excused.
+#[derive(Debug, Default)]
+struct Grace {
+    /// Redis has been in order once: until then nothing is excused.
+    has_worked: bool,
+    /// Time in trouble.
+    failing_for: Duration,
+}
+
+impl Grace {
+    /// Whether the node stays ready at a look that comes `passed` after the last one. Redis may
+    /// fail for `limit` at a time.
+    fn excuses(&mut self, is_failing: bool, passed: Duration, limit: Duration) -> bool {
+        if !is_failing {
+            *self = Self { has_worked: true, failing_for: Duration::ZERO };
+            return true;
+        }
+        self.failing_for += passed;
+        self.has_worked && self.failing_for <= limit
     }
 }
 
@@ -148,6 +240,34 @@ mod tests {
         assert!(!life.is_over(10, 21));
     }
 
+    #[test]
+    fn redis_is_excused_for_a_while_if_it_has_worked() {
+        let (second, limit) = (EVERY, Duration::from_secs(10));
+        let mut grace = Grace::default();
+        assert!(!grace.excuses(true, second, limit), "it has never worked");
+        for round in 0..3 {
+            assert!(grace.excuses(false, second, limit));
+            let excused = (0..60).take_while(|_| grace.excuses(true, second, limit)).count();
+            assert_eq!(excused, 10, "round {round}");
+            assert!(!grace.excuses(true, second, limit));
+        }
+        assert!(grace.excuses(false, second, limit));
+        assert!(!grace.excuses(true, second, Duration::ZERO), "as of a reload");
+    }
+
+    #[test]
+    fn a_standstill_is_told_from_a_look_that_takes_long() {
+        let at = Duration::from_secs;
+        let mut pulse = Pulse::new(at(0));
+        assert_eq!(pulse.begin(at(1)), Beat { passed: at(1), stood_still: false });
+        pulse.end(at(6));
+        assert_eq!(pulse.begin(at(7)), Beat { passed: at(6), stood_still: false });
+        pulse.end(at(7));
+        assert_eq!(pulse.begin(at(16)), Beat { passed: EVERY, stood_still: true });
+        assert_eq!(pulse.begin(at(17)), Beat { passed: at(1), stood_still: false });
+    }
+
+    /// Of what was a remark in the grace, and is a complaint after it, the log tells both times.
     #[test]
     fn complaints_come_and_go() {
         let readiness = Readiness::default();

@@ -28,6 +28,7 @@ mod outage;
 mod process;
 #[path = "../../src/control/proto.rs"]
 mod proto;
+mod readiness;
 mod redis;
 mod rolling;
 mod rotation;

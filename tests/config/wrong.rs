@@ -122,6 +122,7 @@ fn bounds_of_a_cluster_are_kept() {
         ("redis.addr", "a:1,b", "is \"a:1,b\", must be host:port"),
         ("redis.addr", "a:1,b:2", "has several addresses, which needs redis.mode"),
         ("redis.timeout", "1ms", "is 1ms, must be at least 10ms"),
+        ("ready.redis_grace", "2h", "is 7200s, must be at most 3600s"),
     ]);
     for right in ["10.0.0.5:9001", "[fd00::5]:9001", "node-1.chat.svc:9001", "localhost:9001"] {
         assert_eq!(

@@ -278,11 +278,11 @@ impl Cluster {
         &self.peers
     }
 
-    /// What keeps users of other nodes from being reached.
-    pub(super) async fn findings(&self, now: Duration) -> Findings {
-        let mut findings = self.canaries.findings(&self.peers, now).await;
-        findings.complaints.extend(self.registry.refusal());
-        findings
+    /// What keeps users of other nodes from being reached, Redis left out, and what is wrong
+    /// with Redis.
+    pub(super) async fn findings(&self, now: Duration) -> (Findings, Vec<String>) {
+        let (findings, redis) = self.canaries.findings(&self.peers, now).await;
+        (findings, redis.into_iter().chain(self.registry.refusal()).collect())
     }
 
     /// No more messages from others, please.

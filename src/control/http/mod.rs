@@ -120,6 +120,7 @@ impl Site {
         // The key of the start opens what it did, if there still are no others.
         let start = self.access.get().start.clone();
         self.access.replace(Access { start, ..access });
+        self.readiness.reload(config);
         self.policy.replace(Policy::new(config));
     }
 }
