@@ -215,6 +215,21 @@ pub const ACCEPT_PAUSE_MS: u64 = 500;
 /// 100 KiB each, buffers and a piece of a list included, they stay near 100 MiB.
 pub const HTTP_CONNECTIONS_MAX: u32 = 1_024;
 
+/// HTTP connections beside those, for probes and operators: other requests over one of them are
+/// answered 503.
+pub const HTTP_CONNECTIONS_RESERVED: u32 = 32;
+
+/// HTTP connections of one address, or a /64 of IPv6, at once: half of all. Beyond it, one of its own
+/// that waits for its peer ends for each new one. Loopback, unix sockets and `listen.trusted_proxies`,
+/// which speak for others, have no such bound.
+pub const HTTP_CONNECTIONS_PER_ADDRESS_MAX: usize = 512;
+
+/// How long a reader may take nothing of its answer.
+pub const HTTP_READER_SECONDS: u64 = 30;
+
+/// How fast a reader has to take its answer once it has used up that time.
+pub const HTTP_READER_BYTES_PER_SECOND: u64 = 4_096;
+
 /// Largest head of an HTTP request, give or take one read; answered 431 above it.
 pub const HTTP_HEAD_BYTES_MAX: usize = 32_768;
 
@@ -333,8 +348,14 @@ pub const LOCATED_BYTES_MAX: u64 = 20 << 20;
 pub const NODES_MAX: usize = 4_096;
 
 /// gRPC connections of other nodes at once: some for each of 100 nodes, since
-/// nodes of gowebsocket open one a call. Further ones wait in the accept queue.
+/// nodes of gowebsocket open one a call. For a further one, one ends that has shown nothing yet.
 pub const GRPC_CONNECTIONS_MAX: usize = 512;
+
+/// gRPC connections of one address, or a /64 of IPv6, at once; loopback has no such bound.
+pub const GRPC_CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+
+/// Time for a gRPC connection to make a call that is let in.
+pub const GRPC_FIRST_CALL_SECONDS: u64 = 10;
 
 /// Calls at once on one of them.
 pub const GRPC_STREAMS_MAX: u32 = 128;

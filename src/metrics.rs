@@ -293,6 +293,12 @@ pub struct SharedStats {
     pub http_tls_failed: AtomicU64,
     /// Connections to the API that were ended for others, because all places were taken.
     pub http_displaced: AtomicU64,
+    /// Connections to the API that were closed because their address has too many.
+    pub http_crowded: AtomicU64,
+    /// Requests that were refused because only the places for probes and operators were left.
+    pub http_reserved_refused: AtomicU64,
+    /// Connections to the API whose peer took its answer too slowly.
+    pub http_slow_readers: Arc<AtomicU64>,
 }
 
 impl SharedStats {
@@ -348,6 +354,12 @@ pub struct PeerStats {
     pub unauthenticated: AtomicU64,
     /// Connections without a certificate of the cluster's authority.
     pub untrusted: AtomicU64,
+    /// Connections that were ended for others, before any call of them was let in.
+    pub displaced: AtomicU64,
+    /// Connections that were closed because their address has too many.
+    pub crowded: AtomicU64,
+    /// Connections that were ended because no call of them was let in in time.
+    pub silent: AtomicU64,
 }
 
 /// All blocks of the node.

@@ -13,6 +13,7 @@ mod http;
 mod listen;
 mod orders;
 mod pace;
+mod places;
 mod pressure;
 mod proto;
 mod push;
@@ -42,7 +43,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 /// What keeps a node from joining its cluster with this configuration, one line each: a token that
@@ -211,6 +212,8 @@ impl Plane {
             metrics,
             clock,
             questions: Arc::default(),
+            // Half of the threads at most: the other half answers probes and all others.
+            pieces: Arc::new(Semaphore::new((config.control.threads / 2).max(1))),
             cluster: self.cluster.clone(),
             readiness,
             listeners: door.listeners,

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Turns away whoever does not prove to be a node of this cluster.
 pub(super) struct Doorman {
@@ -26,6 +27,26 @@ impl Doorman {
             handshakes: Pace::default(),
             sizes: Pace::default(),
         }
+    }
+
+    /// The node's time.
+    pub(super) fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// A connection that has shown nothing was ended for another one.
+    pub(super) fn count_displaced(&self) {
+        self.metrics.peers.displaced.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection was closed because its address has too many.
+    pub(super) fn count_crowded(&self) {
+        self.metrics.peers.crowded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection was ended because no call of it was let in in time.
+    pub(super) fn count_silent(&self) {
+        self.metrics.peers.silent.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A call without the token of this cluster.

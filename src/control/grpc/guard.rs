@@ -2,6 +2,7 @@
 
 use super::credentials::Credentials;
 use super::doorman::Doorman;
+use super::incoming;
 use crate::auth::{Access, bearer};
 use crate::config::{Scope, Scopes};
 use crate::link::Current;
@@ -59,10 +60,14 @@ impl Guard {
 impl Interceptor for Guard {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(caller) = self.caller(&request) {
+            if let Some(connection) = incoming::Caller::of(&request) {
+                connection.let_in(self.doorman.now());
+            }
             request.extensions_mut().insert(caller);
             return Ok(request);
         }
-        self.doorman.refuse_call(request.remote_addr());
+        self.doorman
+            .refuse_call(incoming::Caller::of(&request).and_then(incoming::Caller::address));
         let message = match self.access {
             Some(_) => "the token of this cluster, or a key of the API, is missing or wrong",
             None => "the token of this cluster is missing or wrong",

@@ -42,7 +42,7 @@ async fn shake(
     acceptor: &TlsAcceptor,
     doorman: &Doorman,
 ) -> Option<TlsStream<Connection>> {
-    let from = connection.connect_info().remote_addr();
+    let from = connection.connect_info().address();
     match tokio::time::timeout(PATIENCE, acceptor.accept(connection).into_fallible()).await {
         Ok(Ok(stream)) => return Some(stream),
         // A health check, which connects and closes or resets the connection.

@@ -113,7 +113,7 @@ pub(super) async fn serve(
         }))
         .add_service(InterceptedService::new(acc, guard.clone().and_of_keys(access)))
         .add_service(InterceptedService::new(relay, guard));
-    let connections = incoming::connections(listener, GRPC_CONNECTIONS_MAX);
+    let connections = incoming::connections(listener, GRPC_CONNECTIONS_MAX, Arc::clone(&doorman));
     let mut ending = ended.clone();
     let ending = async move { end(&mut ending).await };
     let serving = match security.get().has_tls() {

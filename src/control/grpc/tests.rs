@@ -360,6 +360,26 @@ async fn who_does_not_go_on_is_let_go() {
     let mut rest = Vec::new();
     let silence = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut rest));
 
+    // A client that speaks HTTP/2, and answers its pings, but calls nothing.
+    let idle = tokio::net::TcpStream::connect(node.addr.as_str()).await.unwrap();
+    let idle = tokio::time::timeout(PATIENCE, async {
+        let (mut reader, mut writer) = idle.into_split();
+        writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        writer.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        let mut head = [0; 9];
+        while reader.read_exact(&mut head).await.is_ok() {
+            let mut rest = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            if reader.read_exact(&mut rest).await.is_err() {
+                break;
+            }
+            let is_ping = head[3] == 6 && head[4] == 0;
+            if is_ping {
+                let answer = [&[0, 0, 8, 6, 1, 0, 0, 0, 0], &rest[..]].concat();
+                let _may_be_gone = writer.write_all(&answer).await;
+            }
+        }
+    });
+
     let mut client = tonic::client::Grpc::new(channel(&node).await);
     client.ready().await.unwrap();
     let codec = tonic_prost::ProstCodec::<SendMsgReq, SendMsgRsp>::default();
@@ -367,8 +387,9 @@ async fn who_does_not_go_on_is_let_go() {
     let endless = Request::new(futures_util::stream::pending());
     let request = tokio::time::timeout(PATIENCE, client.client_streaming(endless, path, codec));
 
-    let (silence, request) = tokio::join!(silence, request);
-    assert!(silence.is_ok(), "still open");
+    let (silence, idle, request) = tokio::join!(silence, idle, request);
+    assert!(silence.is_ok() && idle.is_ok(), "still open");
+    assert_eq!(node.metrics.peers.silent.load(Ordering::Relaxed), 2);
     let status = request.unwrap().unwrap_err();
     assert!(matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded), "{status}");
 }

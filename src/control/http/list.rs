@@ -16,6 +16,7 @@ use axum::response::Response;
 use futures_util::stream;
 use std::convert::Infallible;
 use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Answers with everybody in the room, on all nodes; with `limit`, `cursor` or
 /// both, with a part of them and where the next part begins. Nodes that give no
@@ -24,7 +25,8 @@ pub(super) async fn users(State(site): State<Arc<Site>>, Query(fields): Query) -
     let Some(wanted) = Wanted::read(&fields) else {
         return failure(Code::BadParameter, site.hub.language);
     };
-    let listing = Listing::begin(&site.hub.directory, site.cluster.clone(), wanted).await;
+    let turns = Arc::clone(&site.pieces);
+    let listing = Listing::begin(&site.hub.directory, site.cluster.clone(), wanted, turns).await;
     streamed(stream::unfold(Some(listing), |listing| async {
         let mut listing = listing?;
         // A caller that reads faster than the list is made must not keep the thread.
@@ -67,6 +69,9 @@ struct Listing {
     left: usize,
     /// What is told as the number of users, where the list is only a part of them.
     members: Option<usize>,
+    /// Where turns are taken: a piece of this node's users is work for a while, and many callers
+    /// must not keep all threads with it.
+    turns: Arc<Semaphore>,
 }
 
 impl Listing {
@@ -74,6 +79,7 @@ impl Listing {
         directory: &Arc<Directory>,
         cluster: Option<Arc<Cluster>>,
         wanted: Wanted,
+        turns: Arc<Semaphore>,
     ) -> Self {
         let Wanted { app, from, limit } = wanted;
         let left = limit.unwrap_or(usize::MAX);
@@ -89,7 +95,7 @@ impl Listing {
             }
         };
         let members = is_part.then(|| directory.members(app) + elsewhere);
-        Self { walk, others, is_begun: false, count: 0, left, members }
+        Self { walk, others, is_begun: false, count: 0, left, members, turns }
     }
 
     /// The next piece, and whether it is the last.
@@ -100,8 +106,9 @@ impl Listing {
             out.extend_from_slice(SUCCESS);
             out.extend_from_slice(b"{\"userList\":[");
         }
+        let mut turn = None;
         while out.len() < HTTP_PIECE_BYTES {
-            let Some(users) = self.names().await else {
+            let Some(users) = self.names(&mut turn).await else {
                 self.end(&mut out);
                 return (out, true);
             };
@@ -117,13 +124,19 @@ impl Listing {
     }
 
     /// The next names, which may be none; `None` at the end.
-    async fn names(&mut self) -> Option<Vec<UserId>> {
+    /// Those of this node take the `turn`, which is given back before another node is asked.
+    async fn names(&mut self, turn: &mut Option<OwnedSemaphorePermit>) -> Option<Vec<UserId>> {
         if self.left == 0 {
             return None;
+        }
+        if self.walk.is_some() && turn.is_none() {
+            // The semaphore is never closed.
+            *turn = Arc::clone(&self.turns).acquire_owned().await.ok();
         }
         let mut here = self.walk.as_mut().and_then(Walk::next);
         if here.is_none() {
             self.walk = None;
+            *turn = None;
             here = self.others.next(self.left).await;
         }
         let users = here?;
@@ -209,7 +222,9 @@ mod tests {
     /// Reads a list to its end: its data, and the size of its largest piece.
     fn read(directory: &Arc<Directory>, query: &str) -> (Value, usize) {
         let wanted = wanted(query).unwrap();
-        let mut listing = Listing::begin(directory, None, wanted).now_or_never().unwrap();
+        let mut listing = Listing::begin(directory, None, wanted, Arc::new(Semaphore::new(1)))
+            .now_or_never()
+            .unwrap();
         let (mut text, mut largest) = (Vec::new(), 0);
         loop {
             // Without other nodes nothing is waited for.
@@ -239,6 +254,24 @@ mod tests {
         let names = names(&data);
         assert!((0..200_000).all(|n| names.contains(&format!("\"user\"-{n}"))));
         assert!(largest < 2 * HTTP_PIECE_BYTES, "{largest}");
+    }
+
+    #[test]
+    fn only_as_many_pieces_are_made_at_once_as_there_are_turns() {
+        let directory = room(10_000);
+        let turns = Arc::new(Semaphore::new(1));
+        let begin = || {
+            let wanted = wanted("appID=101").unwrap();
+            Listing::begin(&directory, None, wanted, Arc::clone(&turns)).now_or_never().unwrap()
+        };
+        let (mut one, mut other) = (begin(), begin());
+        let turn = turns.try_acquire().unwrap();
+        assert!(one.piece().now_or_never().is_none(), "somebody has the turn");
+        drop(turn);
+        // The turn is for a piece, not for the whole list: a slow reader keeps nobody waiting.
+        assert!(one.piece().now_or_never().is_some());
+        assert!(other.piece().now_or_never().is_some());
+        assert!(one.piece().now_or_never().is_some());
     }
 
     #[test]

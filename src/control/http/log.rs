@@ -99,6 +99,7 @@ mod tests {
             denials: Pace::default(),
             clock,
             questions: Arc::default(),
+            pieces: Arc::new(tokio::sync::Semaphore::new(1)),
             cluster: None,
             readiness: Arc::default(),
             listeners,

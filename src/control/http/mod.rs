@@ -27,11 +27,11 @@ mod metrics;
 mod named;
 mod others;
 mod page;
-mod places;
 mod room;
 mod server;
 mod state;
 mod trace_id;
+mod watched;
 
 use super::cluster::Cluster;
 use super::delivery::Delivery;
@@ -40,7 +40,7 @@ use super::ready::{Findings, Readiness};
 use super::{Holdings, HttpSocket};
 use crate::auth::Access;
 use crate::clock::Clock;
-use crate::config::{Config, Listener, Scope};
+use crate::config::{Config, Listener, Scope, Trusted};
 use crate::host::refused::Explain;
 use crate::hub::Hub;
 use crate::link::{Current, Drain, Order};
@@ -59,7 +59,7 @@ use rustls::ServerConfig;
 use state::Questions;
 use std::io;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// What the routes answer from.
 #[derive(Debug)]
@@ -76,6 +76,8 @@ pub(super) struct Site {
     pub(super) clock: Clock,
     /// Answers with the names of all users that are being made.
     pub(super) questions: Arc<Questions>,
+    /// Turns to make a piece of a list of users.
+    pub(super) pieces: Arc<Semaphore>,
     /// The other nodes, if there may be any.
     pub(super) cluster: Option<Arc<Cluster>>,
     pub(super) readiness: Arc<Readiness>,
@@ -101,11 +103,12 @@ pub(super) struct Site {
 #[derive(Debug)]
 pub(super) struct Policy {
     pub(super) config: Config,
+    pub(super) trusted: Trusted,
 }
 
 impl Policy {
     pub(super) fn new(config: &Config) -> Self {
-        Self { config: config.clone() }
+        Self { config: config.clone(), trusted: Trusted::new(&config.listen.trusted_proxies) }
     }
 }
 

@@ -2,15 +2,20 @@
 //! good order.
 
 use super::Site;
-use super::places::{Guarded, Place, Places, Watched};
+use super::answer::overloaded;
+use super::watched::{Guarded, Watched};
 use crate::control::HttpSocket;
+use crate::control::places::{Place, Places};
 use crate::limits::{
-    ACCEPT_PAUSE_MS, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_SECONDS,
-    HTTP_HEADERS_MAX, HTTP_TLS_SECONDS, TCP_USER_TIMEOUT_SECONDS,
+    ACCEPT_PAUSE_MS, HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_ADDRESS_MAX,
+    HTTP_CONNECTIONS_RESERVED, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_SECONDS, HTTP_HEADERS_MAX,
+    HTTP_TLS_SECONDS, TCP_USER_TIMEOUT_SECONDS,
 };
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request};
+use axum::response::Response;
 use futures_util::TryFutureExt;
 use futures_util::future::{Either, join_all};
 use hyper::body::Incoming;
@@ -113,7 +118,7 @@ pub(super) async fn run(doors: Vec<Door>, inside: Inside) {
     join_all(doors.into_iter().map(|door| attend(door, inside.clone()))).await;
     drop(inside);
     // All places are free when all connections have ended. The semaphore is never closed.
-    let _all = permits.acquire_many(HTTP_CONNECTIONS_MAX).await;
+    let _all = permits.acquire_many(PLACES).await;
 }
 
 /// Lets in who comes through one door, until it is to end.
@@ -121,8 +126,12 @@ async fn attend(door: Door, mut inside: Inside) {
     loop {
         let host = inside.clone();
         let next = async {
-            let visitor = door.next().await;
-            (visitor, host.admit().await)
+            loop {
+                let visitor = door.next().await;
+                if host.has_room_for(visitor.1) {
+                    break (visitor, host.admit().await);
+                }
+            }
         };
         let (visitor, permit) = tokio::select! {
             next = next => next,
@@ -139,8 +148,29 @@ async fn end(ended: &mut watch::Receiver<bool>) {
 
 impl Inside {
     pub(super) fn new(site: Arc<Site>, routes: Router, ended: watch::Receiver<bool>) -> Self {
-        let permits = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX as usize));
+        let permits = Arc::new(Semaphore::new(PLACES as usize));
         Self { site, routes, ended, permits, places: Arc::default() }
+    }
+
+    /// Whether the network of a caller may have one more connection. If it has as many as it may, one
+    /// of its own that waits for its peer is ended.
+    fn has_room_for(&self, peer: Peer) -> bool {
+        let Some(ip) = peer.0.map(|peer| peer.ip()) else { return true };
+        let speaks_for_others =
+            ip.to_canonical().is_loopback() || self.site.policy.get().trusted.trusts(Some(ip));
+        if speaks_for_others || self.places.held_by(ip) < HTTP_CONNECTIONS_PER_ADDRESS_MAX {
+            return true;
+        }
+        let shared = &self.site.metrics.shared;
+        let is_freed = self.places.free_one(Some(ip));
+        let counter = if is_freed { &shared.http_displaced } else { &shared.http_crowded };
+        counter.fetch_add(1, Ordering::Relaxed);
+        is_freed
+    }
+
+    /// Whether only the places for probes and operators are left.
+    fn is_nearly_full(&self) -> bool {
+        self.permits.available_permits() < HTTP_CONNECTIONS_RESERVED as usize
     }
 
     /// A permit for one more connection. When all are given out, a connection that waits for its
@@ -151,7 +181,7 @@ impl Inside {
             if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
                 return Some(permit);
             }
-            if self.places.free_one() {
+            if self.places.free_one(None) {
                 self.site.metrics.shared.http_displaced.fetch_add(1, Ordering::Relaxed);
             }
             let next = Arc::clone(&self.permits).acquire_owned();
@@ -162,6 +192,18 @@ impl Inside {
         }
     }
 
+    /// The answer to what may not be asked over a place for probes and operators, while no other
+    /// one is free.
+    fn refusal(&self, place: &Place, path: &str) -> Option<Response> {
+        if !place.is_reserved() || is_vital(path) || !self.is_nearly_full() {
+            return None;
+        }
+        self.site.metrics.shared.http_reserved_refused.fetch_add(1, Ordering::Relaxed);
+        let mut response = overloaded("all places for connections are taken: try again");
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        Some(response)
+    }
+
     async fn receive(
         self,
         (socket, peer): (Socket, Peer),
@@ -170,14 +212,23 @@ impl Inside {
     ) {
         let held = self.places.take(peer.0.map(|peer| peer.ip()), self.site.clock.now());
         let place = Arc::clone(&held.place);
+        if self.is_nearly_full() {
+            place.reserve();
+        }
+        let clock = self.site.clock;
+        let slow = Arc::clone(&self.site.metrics.shared.http_slow_readers);
         let served = async {
             match socket {
                 Either::Left(socket) => match prepare(&socket) {
-                    Ok(()) => self.open(Watched { socket, place }, peer, speaks_tls).await,
+                    Ok(()) => {
+                        let socket = Watched::new(socket, Arc::clone(&place), clock, slow);
+                        self.open(socket, place, peer, speaks_tls).await;
+                    }
                     Err(error) => tracing::debug!(%error, "HTTP connection not served"),
                 },
                 Either::Right(socket) => {
-                    self.open(Watched { socket, place }, peer, speaks_tls).await
+                    let socket = Watched::new(socket, Arc::clone(&place), clock, slow);
+                    self.open(socket, place, peer, speaks_tls).await;
                 }
             }
         };
@@ -189,11 +240,10 @@ impl Inside {
         drop(permit);
     }
 
-    async fn open<S>(self, socket: Watched<S>, peer: Peer, speaks_tls: bool)
+    async fn open<S>(self, socket: Watched<S>, place: Arc<Place>, peer: Peer, speaks_tls: bool)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let place = Arc::clone(&socket.place);
         if !speaks_tls {
             return self.converse(socket, peer, place).await;
         }
@@ -232,7 +282,7 @@ impl Inside {
             .header_read_timeout(self.site.policy.get().config.control.keep_alive)
             .max_headers(HTTP_HEADERS_MAX)
             .max_buf_size(HTTP_HEAD_BYTES_MAX);
-        let (routes, clock) = (self.routes.clone(), self.site.clock);
+        let (routes, clock, inside) = (self.routes.clone(), self.site.clock, self.clone());
         let asked = Arc::clone(&place);
         let routes = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
@@ -242,7 +292,10 @@ impl Inside {
             let request = request.map(|body| {
                 Body::new(Guarded::new(body, move || arrived.begin_answer(clock.now())))
             });
-            let answer = routes.clone().oneshot(request);
+            let answer = match inside.refusal(&place, request.uri().path()) {
+                Some(refusal) => Either::Left(std::future::ready(Ok(refusal))),
+                None => Either::Right(routes.clone().oneshot(request)),
+            };
             answer.map_ok(move |answer| {
                 answer.map(|body| Guarded::new(body, move || answered.end_answer(clock.now())))
             })
@@ -262,6 +315,14 @@ impl Inside {
     }
 }
 
+/// All places, those for probes and operators included.
+const PLACES: u32 = HTTP_CONNECTIONS_MAX + HTTP_CONNECTIONS_RESERVED;
+
+/// Whether a probe, a collector of metrics or an operator asks for this.
+fn is_vital(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/metrics" | "/admin") || path.starts_with("/admin/")
+}
+
 /// Returns when the time for the first head is over and no head has come.
 async fn silence(place: &Place) {
     tokio::time::sleep(Duration::from_secs(HTTP_HEAD_SECONDS)).await;
@@ -275,4 +336,19 @@ fn prepare(socket: &TcpStream) -> io::Result<()> {
     // Ends a reader that takes nothing of its answer, which would hold its place for ever.
     let patience = Duration::from_secs(TCP_USER_TIMEOUT_SECONDS);
     socket2::SockRef::from(socket).set_tcp_user_timeout(Some(patience))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_and_operators_are_told_by_their_paths() {
+        for path in ["/healthz", "/readyz", "/metrics", "/admin", "/admin/state"] {
+            assert!(is_vital(path), "{path}");
+        }
+        for path in ["/", "/user/list", "/healthz/x", "/administrator", "//admin", "/home/index"] {
+            assert!(!is_vital(path), "{path}");
+        }
+    }
 }

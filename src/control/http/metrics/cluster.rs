@@ -45,6 +45,11 @@ impl Page {
         ];
         let unauthenticated =
             [("token", load(&stats.unauthenticated)), ("certificate", load(&stats.untrusted))];
+        let closed = [
+            ("displaced", load(&stats.displaced)),
+            ("address", load(&stats.crowded)),
+            ("no_call", load(&stats.silent)),
+        ];
         let received = [("taken", load(&stats.received)), ("invalid", load(&stats.invalid))];
         self.counters(
             "millgate_peer_messages_out_total",
@@ -66,6 +71,11 @@ impl Page {
             "millgate_peer_unauthenticated_total",
             "Calls with a wrong token, or none, and connections without a certificate to trust.",
             labelled("what", unauthenticated),
+        )
+        .counters(
+            "millgate_peer_connections_refused_total",
+            "Connections of other nodes, or of strangers, that were closed, by why.",
+            labelled("reason", closed),
         )
     }
 

@@ -37,6 +37,15 @@ impl Page {
             "Connections to the HTTP API that were ended for new ones because all places were taken.",
             load(&metrics.shared.http_displaced),
         )
+        .counters(
+            "millgate_http_refusals_total",
+            "Connections and requests that the HTTP API had no place for, by why.",
+            [
+                (labels("address"), as_f64(load(&metrics.shared.http_crowded))),
+                (labels("full"), as_f64(load(&metrics.shared.http_reserved_refused))),
+                (labels("slow_reader"), as_f64(load(&metrics.shared.http_slow_readers))),
+            ],
+        )
         .counter(
             "millgate_foreign_origins_total",
             "Handshakes of pages that auth.allowed_origins does not list.",
