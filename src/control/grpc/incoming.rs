@@ -159,6 +159,13 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Whether a byte has come from the peer. A health check may connect and close without one.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.stranger.as_ref().is_none_or(|stranger| stranger.missing < PREFACE_BYTES)
+    }
+}
+
 impl Stranger {
     /// Why it has to go, if it has to.
     fn poll_end(&mut self, context: &mut Context<'_>, doorman: &Doorman) -> Option<io::Error> {
@@ -171,11 +178,6 @@ impl Stranger {
             return Some(io::ErrorKind::TimedOut.into());
         }
         None
-    }
-
-    /// Whether a byte has come from the peer. A health check may connect and close without one.
-    pub(super) fn has_spoken(&self) -> bool {
-        self.stranger.as_ref().is_none_or(|stranger| stranger.missing < PREFACE_BYTES)
     }
 }
 
