@@ -5,6 +5,7 @@ use super::proto::relay::{KickRequest, UserName};
 use crate::id::{AppId, UserId};
 use crate::limits::USER_ID_BYTES_MAX;
 use crate::link::{Kick, Whom};
+use crate::websocket::close;
 
 /// A kick as other nodes are asked for it; `None` if it is about one connection, which
 /// only its own node has.
@@ -30,7 +31,8 @@ pub(super) fn kick_of(request: KickRequest) -> Option<Kick> {
         Meant::App(app) => Whom::App(AppId(app)),
         Meant::Network(network) => Whom::Network(network.parse().ok()?),
     };
-    Some(Kick { whom, reason: request.reason })
+    // Older nodes send reasons of any length; it goes to the log and into a close frame.
+    Some(Kick { whom, reason: close::cut(&request.reason).to_owned() })
 }
 
 #[cfg(test)]
@@ -46,6 +48,13 @@ mod tests {
             let kick = Kick { whom, reason: "see you".into() };
             assert_eq!(kick_of(kick_request(&kick).unwrap()), Some(kick));
         }
+    }
+
+    #[test]
+    fn a_reason_is_cut_to_what_a_close_frame_carries() {
+        let whom = Some(Meant::App(7));
+        let kick = kick_of(KickRequest { whom, reason: "é".repeat(5_000) }).unwrap();
+        assert_eq!(kick.reason, "é".repeat(61));
     }
 
     #[test]

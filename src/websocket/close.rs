@@ -40,7 +40,7 @@ pub fn parse(payload: &[u8]) -> Result<Option<(u16, &str)>, Violation> {
 }
 
 /// As much of a reason as fits, in whole characters.
-fn cut(reason: &str) -> &str {
+pub fn cut(reason: &str) -> &str {
     let ends = (0..=REASON_BYTES_MAX.min(reason.len())).rev();
     ends.into_iter().find_map(|end| reason.get(..end)).unwrap_or_default()
 }

@@ -119,6 +119,7 @@ fn an_order_says_exactly_whom_it_means() {
         &[("address", "localhost")],
         &[("address", "10.0.0.0/33")],
         &[("appID", "-1")],
+        &[("appID", "101"), ("reason", &"x".repeat(124))],
     ] {
         let (status, text) = node.post("/admin/kick", fields);
         assert_eq!(status, 400, "{fields:?}: {text}");

@@ -9,6 +9,7 @@ use crate::hub::Orders;
 use crate::id::{AppId, ConnId, UserId};
 use crate::limits::USER_ID_BYTES_MAX;
 use crate::link::{Kick, Mail, Whom};
+use crate::websocket::close;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
@@ -22,6 +23,10 @@ pub(super) async fn kick(State(site): State<Arc<Site>>, given: Given) -> Respons
         Err(why) => return not_taken(&why),
     };
     let reason = given.find("reason").unwrap_or("closed by an operator").to_owned();
+    if reason.len() > close::REASON_BYTES_MAX {
+        let (bytes, max) = (reason.len(), close::REASON_BYTES_MAX);
+        return not_taken(&format!("reason has {bytes} bytes; a close frame carries {max}"));
+    }
     let only_here = matches!(given.find("onlyHere"), Some("1" | "true"));
     let place = if only_here { "this node" } else { "all nodes" };
     let subject = Subject(format!("{whom} on {place}, reason {reason:?}"));
