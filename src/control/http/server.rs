@@ -179,17 +179,29 @@ impl Inside {
         const LOOK: Duration = Duration::from_millis(50);
         loop {
             if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+                if self.is_nearly_full() && self.free_one() {
+                    // An idle connection gives its place up before the newcomer gets a reserved one.
+                    let reserve = self.permits.acquire_many(HTTP_CONNECTIONS_RESERVED);
+                    drop(tokio::time::timeout(LOOK, reserve).await);
+                }
                 return Some(permit);
             }
-            if self.places.free_one(None) {
-                self.site.metrics.shared.http_displaced.fetch_add(1, Ordering::Relaxed);
-            }
+            self.free_one();
             let next = Arc::clone(&self.permits).acquire_owned();
             // The semaphore is never closed, so there always is a permit in the end.
             if let Ok(permit) = tokio::time::timeout(LOOK, next).await {
                 return permit.ok();
             }
         }
+    }
+
+    /// Ends a connection that waits for its peer; `false` if there is none.
+    fn free_one(&self) -> bool {
+        let is_freed = self.places.free_one(None);
+        if is_freed {
+            self.site.metrics.shared.http_displaced.fetch_add(1, Ordering::Relaxed);
+        }
+        is_freed
     }
 
     /// The answer to what may not be asked over a place for probes and operators, while no other
