@@ -45,6 +45,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 /// What keeps a node from joining its cluster with this configuration, one line each: a token that
 /// cannot be sent, files that cannot be used or do not belong together. Nothing is called.
@@ -346,6 +347,7 @@ const DIGEST_TICK: Duration = Duration::from_millis(250);
 
 async fn send_digests(site: Arc<Site>) {
     let mut ticks = tokio::time::interval(DIGEST_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut digests = Digests::new(0);
     loop {
         ticks.tick().await;

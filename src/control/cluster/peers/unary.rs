@@ -14,6 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::error::Error;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tonic::{Code, Request, Status};
 
 /// A client of a node without batches.
@@ -41,6 +42,7 @@ pub(super) async fn run(
     let mut order = Order::default();
     let mut failures = 0;
     let mut ticks = tokio::time::interval(SILENCE_MAX);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let letter = tokio::select! {
             Some((end, subject)) = calls.next(), if !calls.is_empty() => {
