@@ -41,6 +41,21 @@ async fn a_cluster_is_written_to_as_a_whole_and_a_moved_slot_is_followed() {
     );
 }
 
+/// It would refuse the keys of the other servers, one by one and for ever.
+#[tokio::test]
+async fn one_server_of_a_cluster_is_not_taken_for_all() {
+    let shards = Shards::start(3).await;
+    let config = config::Redis { mode: RedisMode::Standalone, ..shards.servers[0].config() };
+    let link = Link::open(&config, "test", Metrics::new(1)).unwrap();
+    eventually("it is said", async || {
+        link.trouble().is_some_and(|why| why.contains("set redis.mode = \"cluster\""))
+    })
+    .await;
+    assert!(!link.is_up());
+    let alone = Shards::start(1).await;
+    connected(&config::Redis { mode: RedisMode::Standalone, ..alone.servers[0].config() }).await;
+}
+
 #[tokio::test]
 async fn a_dead_master_takes_only_its_own_keys_with_it() {
     let mut shards = Shards::start(3).await;

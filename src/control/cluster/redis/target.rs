@@ -107,6 +107,7 @@ impl Target {
                 Self::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
             };
             connection.check().await?;
+            connection.refuse_part_of_cluster().await?;
             Ok(connection)
         };
         tokio::time::timeout(DISCOVERY_TIMEOUT, opened)
@@ -181,9 +182,41 @@ impl Connection {
         Ok(())
     }
 
+    /// Fails if it leads to one server of a Redis Cluster that has others as well: that one
+    /// refuses the keys of the others, so records of some users would be lost for ever.
+    async fn refuse_part_of_cluster(&mut self) -> RedisResult<()> {
+        if self.is_cluster() {
+            return Ok(());
+        }
+        // A server without clusters refuses the question; an ACL may forbid it, and MOVED tells then.
+        let Ok(slots) = self.one(redis::cmd("CLUSTER").arg("SLOTS")).await else { return Ok(()) };
+        if masters(&slots).len() > 1 {
+            let why =
+                "redis.addr names one server of a Redis Cluster: set redis.mode = \"cluster\"";
+            return Err(RedisError::from((ErrorKind::Client, why)));
+        }
+        Ok(())
+    }
+
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(_))
     }
+}
+
+/// The masters in an answer of `CLUSTER SLOTS`: the first server of each range, by address and port.
+fn masters(slots: &Value) -> Vec<&Value> {
+    let mut masters = Vec::new();
+    let Value::Array(ranges) = slots else { return masters };
+    for range in ranges {
+        let Value::Array(parts) = range else { continue };
+        // The first and the last slot come before the servers. The third part of a server is its id.
+        let Some(Value::Array(master)) = parts.get(2) else { continue };
+        let Some(id) = master.get(2) else { continue };
+        if !masters.contains(&id) {
+            masters.push(id);
+        }
+    }
+    masters
 }
 
 /// Keys that a Redis Cluster is asked for, each in a slot of its own.
