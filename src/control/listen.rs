@@ -1,8 +1,10 @@
 //! What reactors tell, taken to where tokio can wait for it.
 
+use super::tasks::Tasks;
 use crate::host::refused::Explain;
 use crate::link::Mailbox;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -16,8 +18,10 @@ pub(super) fn listen<T: Send + 'static>(
     name: &'static str,
     mailbox: Mailbox<T>,
     ahead: usize,
+    tasks: &Arc<Tasks>,
 ) -> io::Result<mpsc::Receiver<T>> {
     let (tell, told) = mpsc::channel(ahead);
+    let tasks = Arc::clone(tasks);
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         while !tell.is_closed() {
             while let Some(letter) = mailbox.take() {
@@ -27,8 +31,7 @@ pub(super) fn listen<T: Send + 'static>(
                 }
             }
             if let Err(error) = mailbox.wait(LOOK_AROUND) {
-                tracing::error!(%error, name, "nothing more that reactors tell is heard");
-                return;
+                return tasks.lose(name, &error);
             }
         }
     });

@@ -19,6 +19,7 @@ mod proto;
 mod push;
 mod ready;
 mod sends;
+mod tasks;
 
 use crate::auth::Access;
 use crate::clock::Clock;
@@ -32,16 +33,19 @@ use crate::metrics::Metrics;
 use cluster::{Cluster, Joining};
 use crossbeam_channel::Sender;
 use delivery::Delivery;
+use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
 use http::{Policy, Site, Traces};
 use pace::Pace;
 use ready::Readiness;
 use rustls::ServerConfig;
+use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
+use tasks::Tasks;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -141,6 +145,7 @@ pub struct Plane {
     runtime: Runtime,
     base: Base,
     ending: watch::Sender<bool>,
+    tasks: Arc<Tasks>,
     cluster: Option<Arc<Cluster>>,
     /// Serves other nodes, in a cluster.
     grpc: Option<JoinHandle<()>>,
@@ -164,7 +169,8 @@ impl Plane {
     pub fn start(config: &Config, base: Base) -> io::Result<Self> {
         let runtime = runtime(config.control.threads)?;
         let (ending, _) = watch::channel(false);
-        Ok(Self { runtime, base, ending, cluster: None, grpc: None })
+        let tasks = Arc::new(Tasks::new(base.clock));
+        Ok(Self { runtime, base, ending, tasks, cluster: None, grpc: None })
     }
 
     /// Joins the cluster: other nodes know of this one when it returns, unless
@@ -175,12 +181,12 @@ impl Plane {
     pub fn join(&mut self, config: &Config, entry: Entry) -> io::Result<()> {
         let Entry { grpc, own, news } = entry;
         grpc.set_nonblocking(true)?;
-        let base = self.base.clone();
+        let (base, tasks) = (self.base.clone(), Arc::clone(&self.tasks));
         let ended = self.ending.subscribe();
         let (cluster, serving) = self.runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(grpc)
                 .explain("epoll_ctl(2)", "to watch listen.grpc")?;
-            let joining = Joining { config, own, base, news };
+            let joining = Joining { config, own, base, news, tasks };
             Cluster::join(joining, listener, ended).await
         })?;
         self.cluster = Some(cluster);
@@ -197,13 +203,16 @@ impl Plane {
         let (served_at, sockets): (Vec<_>, Vec<_>) =
             door.http.into_iter().map(|door| (door.listener, door.socket)).unzip();
         let Base { hub, metrics, clock, access, drain, holdings, orders } = self.base.clone();
-        let readiness = Arc::new(Readiness::new(config, Arc::clone(&drain)));
-        let watching =
-            ready::watch(Arc::clone(&readiness), self.base.clone(), self.cluster.clone());
-        self.runtime.spawn(watching);
+        let tasks = Arc::clone(&self.tasks);
+        let readiness = Arc::new(Readiness::new(config, Arc::clone(&drain), Arc::clone(&tasks)));
+        let (watched, base, cluster) =
+            (Arc::clone(&readiness), self.base.clone(), self.cluster.clone());
+        self.keep("readiness", move || {
+            ready::watch(Arc::clone(&watched), base.clone(), cluster.clone())
+        });
         let delivery = Delivery::new(config, Arc::clone(&hub), clock, self.cluster.clone());
         let delivery = Arc::new(delivery);
-        sends::deliver(door.sends, Arc::clone(&delivery), Arc::clone(&hub))?;
+        sends::deliver(door.sends, Arc::clone(&delivery), Arc::clone(&hub), &tasks)?;
         let site = Arc::new(Site {
             policy: Current::new(Policy::new(config)),
             delivery,
@@ -227,11 +236,24 @@ impl Plane {
             orders,
             ended: self.ending.subscribe(),
         });
-        self.runtime.spawn(send_digests(Arc::clone(&site)));
-        self.runtime.spawn(pressure::watch(Arc::clone(&site)));
+        let here = Arc::clone(&site);
+        self.keep("digests", move || send_digests(Arc::clone(&here)));
+        let here = Arc::clone(&site);
+        self.keep("memory", move || pressure::watch(Arc::clone(&here)));
         let serving = http::serve(sockets, Arc::clone(&site), self.ending.subscribe())?;
-        let http = self.runtime.spawn(serving);
+        let serving = serving.map(Ok::<(), Infallible>);
+        let http = self.runtime.spawn(async move { tasks.keep_once("HTTP", serving).await });
         Ok(Control { plane: self, site, http, farewell: None })
+    }
+
+    /// Runs a task for as long as the node runs.
+    fn keep<F, T>(&self, name: &'static str, begin: F)
+    where
+        F: FnMut() -> T + Send + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let tasks = Arc::clone(&self.tasks);
+        self.runtime.spawn(async move { tasks.keep(name, begin).await });
     }
 }
 

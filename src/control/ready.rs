@@ -2,6 +2,7 @@
 
 use super::Base;
 use super::cluster::Cluster;
+use super::tasks::Tasks;
 use crate::config::Config;
 use crate::host::systemd;
 use crate::link::{Drain, Stage};
@@ -20,18 +21,20 @@ pub(super) struct Findings {
 }
 
 /// What was found last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Readiness {
     found: Mutex<Findings>,
     drain: Arc<Drain>,
+    tasks: Arc<Tasks>,
     /// `ready.redis_grace` in milliseconds.
     redis_grace_ms: AtomicU64,
 }
 
 impl Readiness {
     /// Of a node that ends by this drain.
-    pub(super) fn new(config: &Config, drain: Arc<Drain>) -> Self {
-        let readiness = Self { drain, ..Self::default() };
+    pub(super) fn new(config: &Config, drain: Arc<Drain>, tasks: Arc<Tasks>) -> Self {
+        let (found, redis_grace_ms) = Default::default();
+        let readiness = Self { found, drain, tasks, redis_grace_ms };
         readiness.reload(config);
         readiness
     }
@@ -43,11 +46,19 @@ impl Readiness {
         self.redis_grace_ms.store(grace, Ordering::Relaxed);
     }
 
+    /// How its tasks are.
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
     /// Without complaints the node is ready.
     pub(super) fn findings(&self) -> Findings {
         let complaint = match self.drain.stage() {
             Stage::Serving => {
-                return self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                // The task that looks may be among them.
+                found.complaints.extend(self.tasks.complaints());
+                return found;
             }
             Stage::Grace => "this node is about to stop",
             Stage::Closing => "this node is stopping",
@@ -228,6 +239,7 @@ fn silent_reactors(base: &Base, life: &mut [Life], number: u64) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::link::Plan;
 
     #[test]
@@ -270,7 +282,8 @@ mod tests {
     /// Of what was a remark in the grace, and is a complaint after it, the log tells both times.
     #[test]
     fn complaints_come_and_go() {
-        let readiness = Readiness::default();
+        let tasks = Arc::new(Tasks::new(Clock::start()));
+        let readiness = Readiness::new(&Config::default(), Arc::default(), Arc::clone(&tasks));
         assert_eq!(readiness.findings(), Findings::default());
         let complaints = vec!["Redis does not answer".to_owned()];
         let found = Findings { complaints, remarks: vec!["node b is away".to_owned()] };
@@ -278,11 +291,13 @@ mod tests {
         assert_eq!(readiness.findings(), found);
         readiness.enter(Findings::default());
         assert_eq!(readiness.findings(), Findings::default());
+        tasks.lose("HTTP", &"its socket is gone");
+        assert_eq!(readiness.findings().complaints, ["a task of this node has failed: HTTP"]);
         let plan = Plan { grace: EVERY, rate: 0, timeout: EVERY };
         readiness.drain.begin_grace(EVERY, plan);
         assert_eq!(readiness.findings().complaints, ["this node is about to stop"]);
         readiness.drain.cancel();
-        assert_eq!(readiness.findings(), Findings::default());
+        assert_eq!(readiness.findings().complaints.len(), 1, "that of the task");
         readiness.drain.close(EVERY, 1, plan);
         assert_eq!(readiness.findings().complaints, ["this node is stopping"]);
     }

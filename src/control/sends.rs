@@ -5,6 +5,7 @@
 
 use super::delivery::{Delivery, Message, Sent};
 use super::listen::listen;
+use super::tasks::Tasks;
 use crate::clock::{Clock, FreshId};
 use crate::command::{Code, push};
 use crate::hub::Hub;
@@ -28,18 +29,40 @@ pub(super) fn deliver(
     mailbox: Mailbox<Waiting>,
     delivery: Arc<Delivery>,
     hub: Arc<Hub>,
+    tasks: &Arc<Tasks>,
 ) -> io::Result<()> {
-    let told = listen("sends", mailbox, SEND_LANE_MAX)?;
+    let told = listen("sends", mailbox, SEND_LANE_MAX, tasks)?;
     let desk = Desk { delivery, hub, ids: Arc::default(), clock: Clock::start() };
     let lanes = (0..SEND_LANES).map(|_| {
         let (lane, waiting) = mpsc::channel(SEND_LANE_MAX);
-        tokio::spawn(carry(waiting, desk.clone()));
+        let (tasks, desk) = (Arc::clone(tasks), desk.clone());
+        let waiting = Arc::new(Told::new(waiting));
+        tokio::spawn(async move {
+            tasks
+                .keep("messages of clients", || {
+                    let (waiting, desk) = (Arc::clone(&waiting), desk.clone());
+                    async move { carry(&waiting, &desk).await }
+                })
+                .await;
+        });
         lane
     });
     let lanes: Vec<_> = lanes.collect();
-    tokio::spawn(sort(told, lanes, desk));
+    let (tasks, told, lanes) =
+        (Arc::clone(tasks), Arc::new(Told::new(told)), Arc::<[_]>::from(lanes));
+    tokio::spawn(async move {
+        tasks
+            .keep("lanes of clients", || {
+                let (told, lanes, desk) = (Arc::clone(&told), Arc::clone(&lanes), desk.clone());
+                async move { sort(&told, &lanes, &desk).await }
+            })
+            .await;
+    });
     Ok(())
 }
+
+/// What comes, for one task at a time: one that begins anew goes on with it.
+type Told = tokio::sync::Mutex<mpsc::Receiver<Waiting>>;
 
 /// Delivers messages and replies to their senders.
 #[derive(Clone)]
@@ -51,7 +74,8 @@ struct Desk {
 }
 
 /// Puts each message on the lane of its sender.
-async fn sort(mut told: mpsc::Receiver<Waiting>, lanes: Vec<mpsc::Sender<Waiting>>, desk: Desk) {
+async fn sort(told: &Told, lanes: &[mpsc::Sender<Waiting>], desk: &Desk) {
+    let mut told = told.lock().await;
     while let Some(sending) = told.recv().await {
         let ConnId { reactor, slot, .. } = sending.conn;
         let lane = (usize::from(reactor) ^ slot as usize) % lanes.len();
@@ -66,7 +90,8 @@ async fn sort(mut told: mpsc::Receiver<Waiting>, lanes: Vec<mpsc::Sender<Waiting
 type Behind = VecDeque<(Waiting, Duration)>;
 
 /// Delivers one message of each sender at a time, and replies.
-async fn carry(mut waiting: mpsc::Receiver<Waiting>, desk: Desk) {
+async fn carry(waiting: &Told, desk: &Desk) {
+    let mut waiting = waiting.lock().await;
     let mut senders: HashMap<ConnId, Behind> = HashMap::new();
     let mut behind = 0;
     let mut under_way = FuturesUnordered::new();

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
 
@@ -25,10 +26,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// here the other side gets to know it. While a live node cannot be asked, what
 /// there is to settle with it stays open.
 pub(super) async fn settle(
-    mut conflicts: Receiver<Conflict>,
-    cluster: Arc<Cluster>,
-    hub: Arc<Hub>,
+    conflicts: &Mutex<Receiver<Conflict>>,
+    cluster: &Arc<Cluster>,
+    hub: &Arc<Hub>,
 ) {
+    let mut conflicts = conflicts.lock().await;
     let mut open: VecDeque<Conflict> = VecDeque::new();
     // How many of them are due to be looked at again.
     let mut due = 0;
@@ -41,11 +43,11 @@ pub(super) async fn settle(
             && let Some(conflict) = open.pop_front()
         {
             due -= 1;
-            under_way.push(attempt(conflict, true, &cluster, &hub));
+            under_way.push(attempt(conflict, true, cluster, hub));
         }
         tokio::select! {
             conflict = conflicts.recv(), if under_way.len() < AT_ONCE => match conflict {
-                Some(conflict) => under_way.push(attempt(conflict, false, &cluster, &hub)),
+                Some(conflict) => under_way.push(attempt(conflict, false, cluster, hub)),
                 None => return,
             },
             Some(unsettled) = under_way.next() => match unsettled {

@@ -22,6 +22,7 @@ use super::grpc::{self, Credentials, Security};
 use super::listen::listen;
 use super::push::Push;
 use super::ready::Findings;
+use super::tasks::Tasks;
 use crate::config::{self, Config};
 use crate::id::{AppId, NodeAddr};
 use crate::limits::{EVENTS_PER_STRETCH, RELAY_PUSH_BYTES_MAX};
@@ -38,7 +39,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// The live nodes other than this one.
@@ -65,6 +66,8 @@ pub(super) struct Joining<'a> {
     pub(super) base: Base,
     /// What the reactors tell.
     pub(super) news: Mailbox<News>,
+    /// What keeps its tasks.
+    pub(super) tasks: Arc<Tasks>,
 }
 
 /// This node's part in a cluster.
@@ -85,6 +88,16 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// Conflicts that wait to be settled; what does not fit comes again with the next renewal.
 const CONFLICTS_MAX: usize = 4_096;
 
+/// Runs a task for as long as the node runs.
+fn keep<F, T>(tasks: &Arc<Tasks>, name: &'static str, begin: F)
+where
+    F: FnMut() -> T + Send + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    let tasks = Arc::clone(tasks);
+    tokio::spawn(async move { tasks.keep(name, begin).await });
+}
+
 impl Cluster {
     /// Joins: other nodes reach this one on `listener` when this returns, and
     /// know of it unless Redis is away. The task serves them: after `ended` it goes on
@@ -97,23 +110,39 @@ impl Cluster {
         listener: TcpListener,
         ended: watch::Receiver<bool>,
     ) -> io::Result<(Arc<Self>, JoinHandle<()>)> {
-        let Joining { config, own, base, news } = joining;
+        let Joining { config, own, base, news, tasks } = joining;
         let security = Security::load(&config.cluster).map_err(io::Error::other)?;
         let security = Arc::new(Credentials::new(security, base.clock));
         let (tell, conflicts) = mpsc::channel(CONFLICTS_MAX);
         let cluster = Arc::new(Self::open(config, own, &base, Arc::clone(&security), tell)?);
         let client_url = config.cluster.client_url.clone();
-        let serving = cluster.serve(listener, &base, security, client_url, ended);
+        let serving = cluster.serve(listener, &base, security, client_url, ended, &tasks);
         let registry = Arc::clone(&cluster.registry);
         if !registry.register().await {
             tracing::warn!("this node is alone until Redis answers");
         }
-        tokio::spawn(async move { registry.run().await });
+        keep(&tasks, "registration", move || {
+            let registry = Arc::clone(&registry);
+            async move { registry.run().await }
+        });
         let presence = Arc::clone(&cluster.presence);
-        tokio::spawn(async move { presence.run().await });
-        let told = listen("news", news, EVENTS_PER_STRETCH)?;
-        tokio::spawn(conflicts::settle(conflicts, Arc::clone(&cluster), Arc::clone(&base.hub)));
-        tokio::spawn(news::pass_on(told, Arc::clone(&cluster), base.hub));
+        keep(&tasks, "presence", move || {
+            let presence = Arc::clone(&presence);
+            async move { presence.run().await }
+        });
+        let told = Arc::new(Mutex::new(listen("news", news, EVENTS_PER_STRETCH, &tasks)?));
+        let conflicts = Arc::new(Mutex::new(conflicts));
+        let (settling, hub) = (Arc::clone(&cluster), Arc::clone(&base.hub));
+        keep(&tasks, "conflicts", move || {
+            let (conflicts, cluster, hub) =
+                (Arc::clone(&conflicts), Arc::clone(&settling), Arc::clone(&hub));
+            async move { conflicts::settle(&conflicts, &cluster, &hub).await }
+        });
+        let (telling, hub) = (Arc::clone(&cluster), base.hub);
+        keep(&tasks, "news of reactors", move || {
+            let (told, cluster, hub) = (Arc::clone(&told), Arc::clone(&telling), Arc::clone(&hub));
+            async move { news::pass_on(&told, &cluster, &hub).await }
+        });
         Ok((cluster, serving))
     }
 
@@ -172,6 +201,7 @@ impl Cluster {
         security: Arc<Credentials>,
         client_url: String,
         ended: watch::Receiver<bool>,
+        tasks: &Arc<Tasks>,
     ) -> JoinHandle<()> {
         let cluster = Arc::downgrade(self);
         let anywhere: grpc::Anywhere = Arc::new(move |app, user: &str| {
@@ -190,11 +220,9 @@ impl Cluster {
             logins: Arc::clone(&self.presence) as Arc<dyn grpc::Logins>,
             callers: self.registry.callers(),
         };
-        tokio::spawn(async move {
-            if let Err(error) = grpc::serve(listener, parts, ended).await {
-                tracing::error!(%error, "other nodes cannot reach this one any more");
-            }
-        })
+        let tasks = Arc::clone(tasks);
+        let serving = grpc::serve(listener, parts, ended);
+        tokio::spawn(async move { tasks.keep_once("calls of other nodes", serving).await })
     }
 
     /// The node that a user is on, other than this one, as Redis says now.

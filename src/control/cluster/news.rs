@@ -8,13 +8,14 @@ use crate::id::UserId;
 use crate::link::{Change, Event, News};
 use crate::session::User;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 /// Passes on what is told, until the node ends.
-pub(super) async fn pass_on(mut told: mpsc::Receiver<News>, cluster: Arc<Cluster>, hub: Arc<Hub>) {
+pub(super) async fn pass_on(told: &Mutex<mpsc::Receiver<News>>, cluster: &Cluster, hub: &Hub) {
+    let mut told = told.lock().await;
     let ids = FreshId::default();
     while let Some(news) = told.recv().await {
-        announce(&news.event, &cluster, &hub, &ids);
+        announce(&news.event, cluster, hub, &ids);
         cluster.presence.note(&news);
     }
 }

@@ -128,6 +128,8 @@ struct State {
     script_is_known: bool,
     /// Lost events that a sweep was asked for.
     events_lost: u64,
+    /// The task that writes has begun.
+    has_begun: bool,
 }
 
 impl Presence {
@@ -143,6 +145,7 @@ impl Presence {
             batches: 0,
             script_is_known: false,
             events_lost: 0,
+            has_begun: false,
         };
         let time = Arc::clone(&parts.time);
         let places =

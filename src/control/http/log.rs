@@ -66,6 +66,8 @@ mod tests {
     use crate::control::Holdings;
     use crate::control::delivery::Delivery;
     use crate::control::pace::Pace;
+    use crate::control::ready::Readiness;
+    use crate::control::tasks::Tasks;
     use crate::hub::Hub;
     use crate::link::{Backlogs, Budget, Current};
     use crate::logging::DroppedLines;
@@ -84,6 +86,7 @@ mod tests {
         let delivery = Delivery::new(&config, Arc::clone(&hub), clock, None);
         let listeners = vec![SocketAddr::from(([127, 0, 0, 1], 8089)).into()];
         let dropped = DroppedLines::default();
+        let tasks = Arc::new(Tasks::new(clock));
         let holdings = Holdings {
             backlogs: Arc::new(Backlogs::new(0)),
             outboxes: Arc::new(Budget::new(0, 0)),
@@ -101,7 +104,7 @@ mod tests {
             questions: Arc::default(),
             pieces: Arc::new(tokio::sync::Semaphore::new(1)),
             cluster: None,
-            readiness: Arc::default(),
+            readiness: Arc::new(Readiness::new(&config, Arc::default(), tasks)),
             listeners,
             served_at: Vec::new(),
             tls: Current::new(None),

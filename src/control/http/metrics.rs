@@ -31,7 +31,7 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
         .of_traffic(&site.metrics)
         .of_queues(&site.metrics)
         .of_broadcasts(site.hub.router.broadcasts().state())
-        .of_door(&site.metrics)
+        .of_door(&site.metrics, site.readiness.tasks().failures())
         .of_cluster(site.cluster.as_deref(), &site.metrics);
     match TextEncoder::new().encode_to_string(&page.0) {
         Ok(text) => {

@@ -93,6 +93,11 @@ impl Backlog {
         }
     }
 
+    /// What was under way has come to nothing. Those who forget it tell everything again.
+    pub(super) fn forget_under_way(&mut self) {
+        self.under_way.clear();
+    }
+
     /// Since when the first waits; hardly anybody waits longer.
     pub(super) fn oldest(&self) -> Option<Duration> {
         self.waiting.get(self.order.front()?).map(|change| change.since)

@@ -44,7 +44,9 @@ type Answers = Result<Vec<RedisResult<Value>>, Fault>;
 
 impl Presence {
     /// Writes for as long as the node runs; never returns.
+    /// When it begins anew after a failure, what was under way may not have been written.
     pub(in crate::control::cluster) async fn run(&self) {
+        self.begin_anew();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut live = self.link.watch();
@@ -71,6 +73,18 @@ impl Presence {
                 under_way.push(self.write(batch));
             }
         }
+    }
+
+    /// After the first time: nothing is under way, and the directory is told again.
+    fn begin_anew(&self) {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.has_begun, true) {
+            return;
+        }
+        state.under_way.clear();
+        state.backlog.forget_under_way();
+        state.script_is_known = false;
+        state.rounds.sweep();
     }
 
     /// Lets time pass.

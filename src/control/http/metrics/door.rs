@@ -4,7 +4,7 @@ use super::{Page, as_f64, load};
 use crate::metrics::{Denied, Metrics, TokenFault};
 
 impl Page {
-    pub(super) fn of_door(self, metrics: &Metrics) -> Self {
+    pub(super) fn of_door(self, metrics: &Metrics, task_failures: u64) -> Self {
         let labels = |name: &str| vec![("reason", name.to_owned())];
         let faults = TokenFault::ALL.into_iter().map(|(fault, name)| {
             (labels(name), as_f64(metrics.total(|block| &block.token_faults[fault as usize])))
@@ -31,6 +31,11 @@ impl Page {
             "millgate_http_tls_failures_total",
             "Connections to tls listeners of the HTTP API that did not complete a TLS handshake.",
             load(&metrics.shared.http_tls_failed),
+        )
+        .counter(
+            "millgate_task_failures_total",
+            "Long-lived tasks of the control plane that have failed; most begin again by themselves.",
+            task_failures,
         )
         .counter(
             "millgate_http_connections_displaced_total",
