@@ -123,12 +123,16 @@ pub(super) async fn watch(readiness: Arc<Readiness>, base: Base, cluster: Option
             // meanwhile and are about to come back; the next look tells whether they do.
             continue;
         }
-        let (mut found, redis) = match &cluster {
+        let (mut found, redis, is_refused) = match &cluster {
             Some(cluster) => cluster.findings(base.clock.now()).await,
-            None => (Findings::default(), Vec::new()),
+            None => Default::default(),
         };
         complaints.append(&mut found.complaints);
-        let limit = Duration::from_millis(readiness.redis_grace_ms.load(Ordering::Relaxed));
+        let mut limit = Duration::from_millis(readiness.redis_grace_ms.load(Ordering::Relaxed));
+        if is_refused {
+            // A failover takes a moment; a Redis that goes on refusing does not mend itself.
+            limit /= 2;
+        }
         if grace.excuses(!redis.is_empty(), passed, limit) {
             found.remarks.extend(redis.into_iter().map(|why| why + STAYS_READY));
         } else {

@@ -17,6 +17,14 @@ pub(super) struct Canaries {
     number: AtomicU64,
 }
 
+/// A canary that did not come through Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) why: String,
+    /// Redis answers, and refuses: that is no outage.
+    pub(super) is_refused: bool,
+}
+
 /// A live peer that is out of reach for longer than this is one that no lease has
 /// run out for: longer than a lease lives, so that a node that dies does not
 /// take the others with it.
@@ -34,16 +42,12 @@ impl Canaries {
 
     /// Sends one each way, at the time `now` of the node. Returns what became of those to peers,
     /// and why that through Redis was lost.
-    pub(super) async fn findings(
-        &self,
-        peers: &Peers,
-        now: Duration,
-    ) -> (Findings, Option<String>) {
+    pub(super) async fn findings(&self, peers: &Peers, now: Duration) -> (Findings, Option<Lost>) {
         let (redis, lost) = tokio::join!(self.through_redis(), to_peers(peers, now));
         (judge(lost, peers.addresses().len()), redis)
     }
 
-    async fn through_redis(&self) -> Option<String> {
+    async fn through_redis(&self) -> Option<Lost> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let read = async {
             let mut write = redis::cmd("SET");
@@ -53,12 +57,20 @@ impl Canaries {
         };
         match read.await {
             Ok(found) if found == Some(number) => None,
-            Ok(_) => Some("Redis does not tell what was just written to it".to_owned()),
+            Ok(_) => {
+                let why = "Redis does not tell what was just written to it".to_owned();
+                Some(Lost { why, is_refused: true })
+            }
             Err(Fault::Down) => {
                 let trouble = self.writes.trouble().or_else(|| self.lookups.trouble());
-                Some(trouble.map_or_else(|| Fault::Down.to_string(), no_redis))
+                let why = trouble.map_or_else(|| Fault::Down.to_string(), no_redis);
+                let is_refused = self.writes.is_refused() || self.lookups.is_refused();
+                Some(Lost { why, is_refused })
             }
-            Err(fault) => Some(fault.to_string()),
+            Err(fault) => {
+                let is_refused = matches!(fault, Fault::Refused(_));
+                Some(Lost { why: fault.to_string(), is_refused })
+            }
         }
     }
 }

@@ -307,10 +307,13 @@ impl Cluster {
     }
 
     /// What keeps users of other nodes from being reached, Redis left out, and what is wrong
-    /// with Redis.
-    pub(super) async fn findings(&self, now: Duration) -> (Findings, Vec<String>) {
-        let (findings, redis) = self.canaries.findings(&self.peers, now).await;
-        (findings, redis.into_iter().chain(self.registry.refusal()).collect())
+    /// with Redis; true if it answers and refuses what a node needs.
+    pub(super) async fn findings(&self, now: Duration) -> (Findings, Vec<String>, bool) {
+        let (findings, lost) = self.canaries.findings(&self.peers, now).await;
+        let refusal = self.registry.refusal();
+        let is_refused = refusal.is_some() || lost.as_ref().is_some_and(|lost| lost.is_refused);
+        let redis = lost.map(|lost| lost.why).into_iter().chain(refusal).collect();
+        (findings, redis, is_refused)
     }
 
     /// No more messages from others, please.

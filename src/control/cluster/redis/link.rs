@@ -6,7 +6,7 @@
 //! So a task of ours keeps the library's multiplexed connection, or its
 //! cluster connection, which follows MOVED and ASK.
 
-use super::target::{Connection, Target, TargetError};
+use super::target::{Connection, REPLICA, Target, TargetError};
 use super::trouble;
 use crate::config::{self, RedisMode};
 use crate::metrics::Metrics;
@@ -112,6 +112,11 @@ impl Link {
     /// Why there is no connection, in one line; `None` if there is one, or was no try yet.
     pub(in crate::control) fn trouble(&self) -> Option<String> {
         self.line.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether there is no connection although the server answers: it takes no writes.
+    pub(in crate::control) fn is_refused(&self) -> bool {
+        self.trouble().is_some_and(|why| why.contains(REPLICA))
     }
 
     /// Whether it leads to a Redis Cluster, each server of which knows its own scripts.

@@ -177,7 +177,7 @@ impl Connection {
         let role = self.one(&redis::cmd("ROLE")).await.ok();
         let role = role.and_then(|role| role.into_sequence().ok()?.into_iter().next());
         if matches!(role, Some(Value::BulkString(name)) if name == b"slave") {
-            return Err(RedisError::from((ErrorKind::Client, "it is a replica, not the master")));
+            return Err(RedisError::from((ErrorKind::Client, REPLICA)));
         }
         Ok(())
     }
@@ -218,6 +218,9 @@ fn masters(slots: &Value) -> Vec<&Value> {
     }
     masters
 }
+
+/// What is wrong with a server that answers, but takes no writes.
+pub(super) const REPLICA: &str = "it is a replica, not the master";
 
 /// Keys that a Redis Cluster is asked for, each in a slot of its own.
 const CLUSTER_PROBES: u32 = 8;
