@@ -207,7 +207,7 @@ impl Plane {
         let readiness = Arc::new(Readiness::new(config, Arc::clone(&drain), Arc::clone(&tasks)));
         let (watched, base, cluster) =
             (Arc::clone(&readiness), self.base.clone(), self.cluster.clone());
-        self.keep("readiness", move || {
+        tasks.start("readiness", move || {
             ready::watch(Arc::clone(&watched), base.clone(), cluster.clone())
         });
         let delivery = Delivery::new(config, Arc::clone(&hub), clock, self.cluster.clone());
@@ -237,23 +237,13 @@ impl Plane {
             ended: self.ending.subscribe(),
         });
         let here = Arc::clone(&site);
-        self.keep("digests", move || send_digests(Arc::clone(&here)));
+        tasks.start("digests", move || send_digests(Arc::clone(&here)));
         let here = Arc::clone(&site);
-        self.keep("memory", move || pressure::watch(Arc::clone(&here)));
+        tasks.start("memory", move || pressure::watch(Arc::clone(&here)));
         let serving = http::serve(sockets, Arc::clone(&site), self.ending.subscribe())?;
         let serving = serving.map(Ok::<(), Infallible>);
         let http = self.runtime.spawn(async move { tasks.keep_once("HTTP", serving).await });
         Ok(Control { plane: self, site, http, farewell: None })
-    }
-
-    /// Runs a task for as long as the node runs.
-    fn keep<F, T>(&self, name: &'static str, begin: F)
-    where
-        F: FnMut() -> T + Send + 'static,
-        T: Future<Output = ()> + Send + 'static,
-    {
-        let tasks = Arc::clone(&self.tasks);
-        self.runtime.spawn(async move { tasks.keep(name, begin).await });
     }
 }
 

@@ -35,28 +35,18 @@ pub(super) fn deliver(
     let desk = Desk { delivery, hub, ids: Arc::default(), clock: Clock::start() };
     let lanes = (0..SEND_LANES).map(|_| {
         let (lane, waiting) = mpsc::channel(SEND_LANE_MAX);
-        let (tasks, desk) = (Arc::clone(tasks), desk.clone());
-        let waiting = Arc::new(Told::new(waiting));
-        tokio::spawn(async move {
-            tasks
-                .keep("messages of clients", || {
-                    let (waiting, desk) = (Arc::clone(&waiting), desk.clone());
-                    async move { carry(&waiting, &desk).await }
-                })
-                .await;
+        let (waiting, desk) = (Arc::new(Told::new(waiting)), desk.clone());
+        tasks.start("messages of clients", move || {
+            let (waiting, desk) = (Arc::clone(&waiting), desk.clone());
+            async move { carry(&waiting, &desk).await }
         });
         lane
     });
     let lanes: Vec<_> = lanes.collect();
-    let (tasks, told, lanes) =
-        (Arc::clone(tasks), Arc::new(Told::new(told)), Arc::<[_]>::from(lanes));
-    tokio::spawn(async move {
-        tasks
-            .keep("lanes of clients", || {
-                let (told, lanes, desk) = (Arc::clone(&told), Arc::clone(&lanes), desk.clone());
-                async move { sort(&told, &lanes, &desk).await }
-            })
-            .await;
+    let (told, lanes) = (Arc::new(Told::new(told)), Arc::<[_]>::from(lanes));
+    tasks.start("lanes of clients", move || {
+        let (told, lanes, desk) = (Arc::clone(&told), Arc::clone(&lanes), desk.clone());
+        async move { sort(&told, &lanes, &desk).await }
     });
     Ok(())
 }

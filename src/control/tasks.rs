@@ -10,7 +10,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How the long-lived tasks of the control plane are.
@@ -48,8 +48,18 @@ impl Tasks {
         self.lock().keys().map(|name| format!("a task of this node has failed: {name}")).collect()
     }
 
+    /// The same as [`Tasks::keep`], beside the caller. Call it within the runtime.
+    pub(super) fn start<F, T>(self: &Arc<Self>, name: &'static str, begin: F)
+    where
+        F: FnMut() -> T + Send + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let tasks = Arc::clone(self);
+        tokio::spawn(async move { tasks.keep(name, begin).await });
+    }
+
     /// Runs a task, and begins it anew after each failure, until it returns.
-    pub(super) async fn keep<F, T>(&self, name: &'static str, mut begin: F)
+    async fn keep<F, T>(&self, name: &'static str, mut begin: F)
     where
         F: FnMut() -> T,
         T: Future<Output = ()>,

@@ -88,17 +88,8 @@ pub(in crate::host) fn field(meminfo: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::host;
     use super::*;
-
-    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        folder
-    }
 
     const OF_24_GIB: (&str, &str) =
         ("proc/meminfo", "MemTotal: 25165824 kB\nMemAvailable: 20971520 kB\n");

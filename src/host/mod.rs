@@ -12,6 +12,8 @@ pub mod pem;
 pub mod pressure;
 pub mod refused;
 pub mod systemd;
+#[cfg(test)]
+mod testing;
 pub mod threads;
 pub mod tls;
 pub mod unix;

@@ -98,17 +98,8 @@ impl Pressure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::host;
     use super::*;
-
-    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        folder
-    }
 
     #[test]
     fn what_is_left_is_read_and_the_tighter_one_counts() {

@@ -73,11 +73,6 @@ pub(super) fn is_settled(kept: u64, now: Duration) -> bool {
 pub struct SharedRate(AtomicU64);
 
 impl SharedRate {
-    /// Takes one at the time `now`; false if that is too much.
-    pub fn take(&self, rate: &Rate, now: Duration) -> bool {
-        self.take_many(rate, now, 1)
-    }
-
     /// Takes one for a caller that has, or has not, taken more than its fair share lately; false
     /// if that is too much. The last part of the burst is for callers that have not.
     pub fn take_as(&self, has_had_share: bool, rate: &Rate, now: Duration) -> bool {
@@ -143,7 +138,7 @@ mod tests {
     fn all_threads_together_get_what_one_would() {
         let (rate, shared) = (Rate::new(1_000, 0).unwrap(), SharedRate::default());
         let taken: usize = std::thread::scope(|scope| {
-            let take = || (0..600).filter(|_| shared.take(&rate, SECOND)).count();
+            let take = || (0..600).filter(|_| shared.take_as(false, &rate, SECOND)).count();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });

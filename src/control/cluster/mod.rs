@@ -88,16 +88,6 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// Conflicts that wait to be settled; what does not fit comes again with the next renewal.
 const CONFLICTS_MAX: usize = 4_096;
 
-/// Runs a task for as long as the node runs.
-fn keep<F, T>(tasks: &Arc<Tasks>, name: &'static str, begin: F)
-where
-    F: FnMut() -> T + Send + 'static,
-    T: Future<Output = ()> + Send + 'static,
-{
-    let tasks = Arc::clone(tasks);
-    tokio::spawn(async move { tasks.keep(name, begin).await });
-}
-
 impl Cluster {
     /// Joins: other nodes reach this one on `listener` when this returns, and
     /// know of it unless Redis is away. The task serves them: after `ended` it goes on
@@ -121,25 +111,25 @@ impl Cluster {
         if !registry.register().await {
             tracing::warn!("this node is alone until Redis answers");
         }
-        keep(&tasks, "registration", move || {
+        tasks.start("registration", move || {
             let registry = Arc::clone(&registry);
             async move { registry.run().await }
         });
         let presence = Arc::clone(&cluster.presence);
-        keep(&tasks, "presence", move || {
+        tasks.start("presence", move || {
             let presence = Arc::clone(&presence);
             async move { presence.run().await }
         });
         let told = Arc::new(Mutex::new(listen("news", news, EVENTS_PER_STRETCH, &tasks)?));
         let conflicts = Arc::new(Mutex::new(conflicts));
         let (settling, hub) = (Arc::clone(&cluster), Arc::clone(&base.hub));
-        keep(&tasks, "conflicts", move || {
+        tasks.start("conflicts", move || {
             let (conflicts, cluster, hub) =
                 (Arc::clone(&conflicts), Arc::clone(&settling), Arc::clone(&hub));
             async move { conflicts::settle(&conflicts, &cluster, &hub).await }
         });
         let (telling, hub) = (Arc::clone(&cluster), base.hub);
-        keep(&tasks, "news of reactors", move || {
+        tasks.start("news of reactors", move || {
             let (told, cluster, hub) = (Arc::clone(&told), Arc::clone(&telling), Arc::clone(&hub));
             async move { news::pass_on(&told, &cluster, &hub).await }
         });
